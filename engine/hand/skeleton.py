@@ -1,0 +1,121 @@
+"""The kinematic skeleton of Wang et al. section III-A: 20 bones, 26 degrees of freedom, 21 joints.
+
+Frames. The wrist frame of the right hand has x towards the thumb, y towards the forearm and z out of the back of the
+hand, so that with no rotation the palm faces the camera and the fingers point up in the image. A bone's frame
+has y along the bone (away from the wrist), z out of the flexor side (the palm, the pulp of the finger) and
+x = y cross z. Positive flexion is a turn about x; positive abduction is a turn about z, towards the little
+finger. For the thumb, whose pulp faces across the palm, flexion carries it across the palm and positive
+abduction brings it into the palm's plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.geometry.rotations import euler_to_matrix, rotation_about_axis
+from engine.hand.anthropometry import bone_length_basis
+from engine.types import JOINT_COUNT
+
+#: Where each finger's first joint lies seen from the wrist joint, thumb to little, wrist frame (normalised below).
+#: Read off the geometry of a flat hand: breadth over the knuckles about 0.47 of the ray to the middle one, a transverse
+#: arch that sinks towards the little finger, and the trapeziometacarpal joint at the radial, palmar edge of the carpus.
+_FIRST_JOINT_DIRECTIONS = (
+    (0.80, -0.52, -0.30),
+    (0.27, -0.96, -0.01),
+    (0.02, -1.00, 0.00),
+    (-0.21, -0.97, -0.04),
+    (-0.43, -0.90, -0.11),
+)
+#: Direction of each straight finger at zero articulation, and of its flexor side, wrist frame.
+_FINGER_DIRECTIONS = (
+    (0.62, -0.68, -0.39),
+    (0.12, -0.99, 0.00),
+    (0.00, -1.00, 0.00),
+    (-0.12, -0.99, -0.02),
+    (-0.24, -0.97, -0.05),
+)
+_FLEXOR_DIRECTIONS = (
+    (-0.82, 0.00, -0.57),
+    (0.05, 0.00, -1.00),
+    (0.00, 0.00, -1.00),
+    (0.08, 0.00, -1.00),
+    (0.18, 0.00, -1.00),
+)
+
+
+def _unit(vectors: tuple[tuple[float, ...], ...]) -> Tensor:
+    return torch.nn.functional.normalize(torch.tensor(vectors, dtype=torch.float64), dim=-1)
+
+
+def _frames(y: Tensor, towards_z: Tensor) -> Tensor:
+    """Right-handed frames (..., 3, 3), columns x y z, y exact and z as near to towards_z as that allows."""
+    z = torch.nn.functional.normalize(towards_z - (towards_z * y).sum(-1, keepdim=True) * y, dim=-1)
+    return torch.stack((torch.linalg.cross(y, z, dim=-1), y, z), -1)
+
+
+@dataclass(frozen=True)
+class SkeletonPose:
+    """A posed skeleton in the camera frame.
+
+    joints: (B, 21, 3) mm. rotations: (B, 20, 3, 3) from each bone's frame to the camera. origins: (B, 20, 3) mm, the
+    end of each bone nearer to the wrist. bone_lengths: (B, 20) mm.
+    """
+
+    joints: Tensor
+    rotations: Tensor
+    origins: Tensor
+    bone_lengths: Tensor
+
+
+class Skeleton(torch.nn.Module):
+    """Forward kinematics F(theta, beta) of the right hand, differentiable and batched; its buffers follow .to()."""
+
+    first_joint_directions: Tensor
+    finger_frames: Tensor
+    palm_frames: Tensor
+    bone_length_mean: Tensor
+    bone_length_basis: Tensor
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        mean, basis = (torch.as_tensor(array) for array in bone_length_basis())
+        directions, flexor = _unit(_FIRST_JOINT_DIRECTIONS), _unit(_FLEXOR_DIRECTIONS)
+        palm_flexor = torch.tensor([[0.0, 0.0, -1.0]], dtype=torch.float64).expand(5, 3)
+        for name, value in (
+            ("first_joint_directions", directions),
+            ("finger_frames", _frames(_unit(_FINGER_DIRECTIONS), flexor)),
+            ("palm_frames", _frames(directions, palm_flexor)),
+            ("bone_length_mean", mean),
+            ("bone_length_basis", basis),
+        ):
+            self.register_buffer(name, value.to(dtype), persistent=False)
+
+    def bone_lengths(self, beta: Tensor) -> Tensor:
+        """b = b_avg + M_pca beta (Eq. 1): (B, 20) mm from (B, 20), never below a fifth of the mean."""
+        lengths = self.bone_length_mean + beta @ self.bone_length_basis.T
+        return torch.maximum(lengths, 0.2 * self.bone_length_mean)
+
+    def forward(self, theta: Tensor, beta: Tensor) -> SkeletonPose:
+        """Pose the hand: theta (B, 26), beta (B, 20); see engine.types.HandParameters for their layout."""
+        return self.pose(theta[:, :3], euler_to_matrix(theta[:, 3:6]), theta[:, 6:], self.bone_lengths(beta))
+
+    def pose(self, translation: Tensor, rotation: Tensor, articulation: Tensor, lengths: Tensor) -> SkeletonPose:
+        """The same from the wrist's place (B, 3) mm and rotation (B, 3, 3), 20 angles (B, 20) and bone lengths (B, 20)."""
+        batch = len(translation)
+        angles = articulation.reshape(batch, 5, 4)
+        bones = lengths.reshape(batch, 5, 4)
+        first_turn = rotation_about_axis(2, angles[..., 1]) @ rotation_about_axis(0, angles[..., 0])
+        proximal = rotation.unsqueeze(1) @ self.finger_frames @ first_turn
+        middle = proximal @ rotation_about_axis(0, angles[..., 2])
+        distal = middle @ rotation_about_axis(0, angles[..., 3])
+        palm = rotation.unsqueeze(1) @ self.palm_frames
+        rotations = torch.stack((palm, proximal, middle, distal), 2)
+        steps = rotations[..., :, 1] * bones.unsqueeze(-1)
+        joints = translation[:, None, None] + steps.cumsum(2)
+        wrist = translation[:, None, None].expand(batch, 5, 1, 3)
+        origins = torch.cat((wrist, joints[:, :, :3]), 2)
+        all_joints = torch.cat((translation.unsqueeze(1), joints.reshape(batch, JOINT_COUNT - 1, 3)), 1)
+        return SkeletonPose(all_joints, rotations.reshape(batch, 20, 3, 3), origins.reshape(batch, 20, 3), lengths)
