@@ -26,10 +26,12 @@ from engine.hand.surface import (  # noqa: E402
     hand_body,
     local_coordinates,
 )
+from tools.remeshing import remesh  # noqa: E402
 from engine.types import BETA_SIZE, BONE_COUNT, THETA_SIZE, THICKNESS_SIZE  # noqa: E402
 
 TEMPLATE = ROOT / "assets" / "hand" / "template.npz"
-VERTEX_TARGET = 3000
+EDGE_SCALE = 1.0
+REMESH_ROUNDS = 8
 GRID_MM = 1.25
 _BLOCK = 200_000
 
@@ -74,14 +76,18 @@ def signed_volume(vertices: Array, faces: Faces) -> float:
     return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6.0)
 
 
-def decimate(vertices: Array, faces: Faces, face_target: int) -> tuple[Array, Faces]:
-    """A coarser mesh of the same surface by quadric edge collapse."""
-    import open3d as o3d
-
-    mesh = o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces))
-    coarse = mesh.simplify_quadric_decimation(face_target)
-    coarse.remove_unreferenced_vertices()
-    return np.asarray(coarse.vertices).copy(), np.asarray(coarse.triangles).astype(np.int64)
+def wanted_edge(points: Array, hand: RestHand) -> Array:
+    """Edge length the mesh should have at points (N, 3), (N,) mm: short on fingers and at their bends, long on palm."""
+    size = 5.6 + 1.4 * smooth_step(points[:, 1], 0.0, 20.0)
+    for finger in range(5):
+        _, s, _ = local_coordinates(points, hand.finger_origin(finger), hand.finger_frame(finger))
+        _, second, third, tip = hand.finger_stations(finger)
+        on_finger = 1.0 - smooth_step(finger_body(points, hand, finger), 0.5, 4.0)
+        bend = np.minimum(np.abs(s - second), np.abs(s - third))
+        fine = 3.9 - 0.7 * (1.0 - smooth_step(bend, 3.0, 9.0)) - 0.9 * smooth_step(s, tip - 18.0, tip - 4.0)
+        on_finger = on_finger * smooth_step(s, -4.0, 0.5 * second)
+        size = np.minimum(size, size + on_finger * (fine - size))
+    return size * EDGE_SCALE
 
 
 def gradient(points: Array, hand: RestHand) -> Array:
@@ -179,7 +185,7 @@ def skinning_weights(vertices: Array, hand: RestHand) -> tuple[Array, Array]:
         chain, s = chain_weights(vertices, hand, finger)
         _, _, w = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
         pulp = smooth_step(w, -6.0, 8.0)
-        mine = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, -7.0 + 3.0 * pulp, 7.0 + 9.0 * pulp)
+        mine = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, -5.0, 9.0 + 7.0 * pulp)
         bones[:, 4 * finger + 1 : 4 * finger + 4] += mine[:, None] * chain
         web = WEB_REACH * hand.finger_stations(finger)[1]
         thickness[:, 1 + finger] = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, 2.0, 2.0 + web)
@@ -210,8 +216,9 @@ def strongest(weights: Array, count: int) -> Array:
 def build(hand: RestHand) -> dict[str, NDArray[np.generic]]:
     """Everything template.npz holds, by key."""
     vertices, faces = marching_cubes(hand)
-    vertices, faces = decimate(vertices, faces, 2 * VERTEX_TARGET)
-    vertices = relax(vertices, faces, hand, 12)
+    vertices, faces = remesh(
+        vertices, faces, lambda points: wanted_edge(points, hand), lambda v, f: relax(v, f, hand, 3), REMESH_ROUNDS
+    )
     bone_weights, thickness_weights = skinning_weights(vertices, hand)
     return {
         "vertices": vertices.astype(np.float32),
