@@ -7,7 +7,8 @@ finger in line with its metacarpal (anthropometry.METACARPAL_SPLAY_RAD says wher
 metacarpal along THUMB_ZERO_RAD.
 
 The limits bound what healthy hands reach, not their average: where a source gives a mean and a range or several
-sources differ, the wider end is taken, in steps of 5 degrees. Sources:
+sources differ, the wider end is taken, in steps of 5 degrees. Barakat, Spread, Bain and Padilla were read as
+abstracts; AAOS, Cobos and Cooney through others who quote them. Sources, degrees:
 
 AAOS      American Academy of Orthopaedic Surgeons, normal ranges, as in Norkin & White, Measurement of joint motion:
           MCP flexion 90, extension 45, abduction 20; PIP 100; DIP 90; thumb CMC abduction 70, flexion 15,
