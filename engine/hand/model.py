@@ -44,9 +44,15 @@ class SkinnedPoints(torch.nn.Module):
         turn = pose.rotations @ self.rest_rotations.mT
         shift = pose.origins - (linear @ self.rest_origins.unsqueeze(-1)).squeeze(-1)
         transforms = torch.cat((linear.mT, shift.unsqueeze(-2)), -2).flatten(1, 2)
-        normals = torch.nn.functional.normalize(self.normal_weights @ turn.mT.flatten(1, 2), dim=-1)
-        points = self.position_weights @ transforms
+        normals = torch.nn.functional.normalize(_blend(self.normal_weights, turn.mT.flatten(1, 2)), dim=-1)
+        points = _blend(self.position_weights, transforms)
         return points + (thickness @ self.thickness_weights.T).unsqueeze(-1) * normals, normals
+
+
+def _blend(weights: Tensor, transforms: Tensor) -> Tensor:
+    """weights (P, K) times each of transforms (B, K, 3), as one product: many times faster than B thin ones."""
+    batch, rows, _ = transforms.shape
+    return (weights @ transforms.transpose(0, 1).reshape(rows, 3 * batch)).unflatten(1, (batch, 3)).transpose(0, 1)
 
 
 def _outer(weights: Tensor, vectors: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from engine.types import LumbricalError
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One experiment. images: rendered in all; the learning rate warms up, then falls along a cosine over them."""
+    """One experiment. images: rendered in all; the learning rate warms up, then falls along a cosine over them.
+    widen_views_images: until then the views widen from easy ones to all."""
 
     name: str
     images: int = 1_000_000
@@ -25,6 +26,7 @@ class TrainConfig:
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-4
     warm_up_images: int = 20_000
+    widen_views_images: int = 300_000
     ema_half_life_images: int = 40_000
     seed: int = 1
     test_images: int = 2048

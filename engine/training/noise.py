@@ -9,9 +9,11 @@ beside its place is Handa et al. 2014's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import interpolate, pad
 
 _FAR_MM = 4000.0
 
@@ -26,9 +28,9 @@ class SensorNoise:
         """Noisy depth, same shape and convention. distance: (B,) mm of the hand; pixel_mm: a pixel's size at the hand."""
         count = len(depth)
         kind = torch.randint(0, 3, (count,), generator=self._generator, device=depth.device)
-        strength = self._uniform(count) * 1.4
+        strength = 1.4 * self._uniform(count) ** 2 + 0.05
         seen = torch.where(depth.isinf(), _FAR_MM, depth)
-        seen = self._look_beside(seen, 0.25 + 0.7 * strength)
+        seen = self._look_beside(seen, 0.2 + 0.5 * strength)
         seen = self._resample(seen, distance, pixel_mm)
         jump, grazing = edges(seen, pixel_mm)
         seen = self._flying(seen, jump, kind == 2, strength)
@@ -51,13 +53,13 @@ class SensorNoise:
         """Each pixel looked up about amount_px (B,) beside its place, so that outlines fray."""
         count, height, width = depth.shape
         coarse = self._normal(count, 2, height // 2, width // 2)
-        shift = interpolate(coarse, (height, width), mode="nearest") * amount_px.reshape(-1, 1, 1, 1)
+        shift = interpolate(coarse, (height, width), mode="bilinear") * amount_px.reshape(-1, 1, 1, 1)
         return _gather(depth, shift[:, 0], shift[:, 1])
 
     def _resample(self, depth: Tensor, distance: Tensor, pixel_mm: float) -> Tensor:
         """Repeat pixels as a camera does whose own pixels are larger than the crop's."""
         count, height, width = depth.shape
-        focal = 220 + 420 * self._uniform(count)
+        focal = 230 + 420 * self._uniform(count)
         step = (distance / focal / pixel_mm).clamp(1.0, 3.5)
         phase = self._uniform(2, count)
         ticks = torch.arange(height, device=depth.device)
@@ -72,7 +74,7 @@ class SensorNoise:
 
     def _flying(self, depth: Tensor, jump: Tensor, chosen: Tensor, strength: Tensor) -> Tensor:
         """Pixels on an edge land between its two sides (time of flight)."""
-        near = -max_pool2d(-depth.unsqueeze(1), 3, 1, 1)[:, 0]
+        near = _around(depth, torch.minimum)
         way = self._uniform(*depth.shape) ** 2
         mixed = near + way * 120.0 * strength.reshape(-1, 1, 1)
         hit = jump & chosen.reshape(-1, 1, 1) & (self._uniform(*depth.shape) < 0.35)
@@ -109,9 +111,15 @@ class SensorNoise:
 
 def edges(depth: Tensor, pixel_mm: float) -> tuple[Tensor, Tensor]:
     """Where depth jumps (B, H, W) bool, and the slope of the surface elsewhere (mm of depth per mm across)."""
-    image = depth.unsqueeze(1)
-    spread = (max_pool2d(image, 3, 1, 1) + max_pool2d(-image, 3, 1, 1))[:, 0]
+    spread = _around(depth, torch.maximum) - _around(depth, torch.minimum)
     return spread > 18.0, spread / (2 * pixel_mm)
+
+
+def _around(depth: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The extreme of each pixel's 3 x 3 neighbours; on one channel several times faster than max_pool2d."""
+    tall = pad(depth.unsqueeze(1), (1, 1, 1, 1), mode="replicate")[:, 0]
+    rows = choose(choose(tall[:, :-2], tall[:, 1:-1]), tall[:, 2:])
+    return choose(choose(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
 
 
 def _gather(depth: Tensor, du: Tensor, dv: Tensor) -> Tensor:

@@ -76,6 +76,10 @@ class HandRenderer:
         v, u = torch.meshgrid(ticks, ticks, indexing="ij")
         self._grid_mm = torch.stack((u.flatten(), v.flatten()), 1)
 
+    def widen_views(self, width: float) -> None:
+        """Set how far the views range, 0 (easy ones) to 1 (all that the configuration names)."""
+        self._sampler.width = min(1.0, max(0.0, width))
+
     def state(self) -> Tensor:
         """The random generator's state, for resuming."""
         return self._generator.get_state()

@@ -50,7 +50,7 @@ class SamplingConfig:
     roll_spread: float = 0.9
     tilt_spread: float = 0.6
     uniform_view_fraction: float = 0.3
-    distance_range_mm: tuple[float, float] = (180.0, 1300.0)
+    distance_range_mm: tuple[float, float] = (200.0, 1100.0)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class HandSampler:
     def __init__(self, config: SamplingConfig, skeleton: Skeleton, generator: torch.Generator) -> None:
         self.config, self._skeleton, self._generator = config, skeleton, generator
         self.device = generator.device
+        #: 0 to 1: how far the views have widened from the easy ones to all of the configuration's (a curriculum).
+        self.width = 1.0
         self._limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32, device=self.device)
 
     def draw(self, count: int) -> HandSample:
@@ -130,15 +132,14 @@ class HandSampler:
 
     def _view(self, count: int) -> Tensor:
         config = self.config
-        roll = self._normal(count) * config.roll_spread
-        pitch = self._normal(count) * config.tilt_spread
+        tilt = config.tilt_spread * (0.6 + 0.4 * self.width)
+        roll = self._normal(count) * config.roll_spread * (0.6 + 0.4 * self.width)
+        pitch = self._normal(count) * tilt
         back = torch.pi * (self._uniform(count) < 0.4).float()
-        yaw = back + self._normal(count) * config.tilt_spread
-        held = (
-            rotation_about_axis(2, roll) @ rotation_about_axis(0, pitch) @ rotation_about_axis(1, yaw)
-        )
+        yaw = back + self._normal(count) * tilt
+        held = rotation_about_axis(2, roll) @ rotation_about_axis(0, pitch) @ rotation_about_axis(1, yaw)
         anywhere = random_rotations(self._normal(count, 4))
-        use_anywhere = self._uniform(count) < config.uniform_view_fraction
+        use_anywhere = self._uniform(count) < config.uniform_view_fraction * self.width
         return torch.where(use_anywhere[:, None, None], anywhere, held)
 
     def distances(self, count: int) -> Tensor:

@@ -100,6 +100,7 @@ class Trainer:
         return self.images >= self.config.images
 
     def _step(self) -> dict[str, Tensor]:
+        self.renderer.widen_views(self.images / max(1, self.config.widen_views_images))
         batch = self.renderer.batch(self.config.batch_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
