@@ -21,7 +21,7 @@ Vector = Sequence[float] | Array
 #: How far the wrist stub reaches towards the forearm, mm from the wrist joint.
 STUB_LENGTH_MM = 30.0
 #: Where the web between two fingers ends, as a part of the proximal phalanx.
-WEB_REACH = 0.46
+WEB_REACH = 0.43
 
 _CAP_BACK_MM = 8.0
 _EPSILON = 1e-9
