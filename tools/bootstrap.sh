@@ -25,13 +25,9 @@ case $purpose in
     *) fail "unknown purpose '$purpose': run, dev or clean" ;;
 esac
 
-fingerprint() {
-    # The path is part of it because a moved environment's scripts point to the old place.
-    { cat "${locks[@]}" tools/bootstrap.sh app/system_packages.py; realpath -m -- "$venv"; } | sha256sum
-}
-
+# The path is part of it because a moved environment's scripts point to the old place.
+wanted=$({ cat requirements*.lock tools/bootstrap.sh app/system_packages.py; realpath -m -- "$venv"; } | sha256sum)
 stamp=$venv/.lumbrical-$purpose
-wanted=$(fingerprint)
 if [ -x "$venv/bin/python" ] && [ -f "$stamp" ] && [ "$(<"$stamp")" = "$wanted" ]; then
     exit 0
 fi
@@ -89,7 +85,7 @@ if [ "${LUMBRICAL_SKIP_SYSTEM:-}" != 1 ]; then
     [ "${#packages[@]}" -eq 0 ] || apt_install "${packages[@]}"
 fi
 
-rm -f -- "$venv"/.lumbrical-*
+rm -f -- "$stamp"
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     say "making the virtual environment $venv"
     "$python" -m venv --clear -- "$venv"
@@ -101,4 +97,6 @@ quiet=()
 "$venv/bin/python" -m pip install "${quiet[@]}" --disable-pip-version-check --no-input "${locks[@]/#/--requirement=}" ||
     fail "the Python packages could not be installed (see above); check the network and the disk, then run make again"
 printf '%s\n' "$wanted" >"$stamp"
+# What the tests need includes what the app needs.
+[ "$purpose" = run ] || cp -- "$stamp" "$venv/.lumbrical-run"
 say "ready"
