@@ -59,13 +59,14 @@ class RenderedBatch:
 
 
 class HandRenderer:
-    """Makes batches of rendered crops on one device, reproducibly from a seed."""
+    """Makes batches of rendered crops on one device: batch number `index` of a seed is always the same."""
 
     def __init__(
         self, config: RenderConfig, seed: int, device: str = "cpu", template: HandTemplate | None = None
     ) -> None:
         self.config = config
-        self._generator = torch.Generator(device).manual_seed(seed)
+        self._generator = torch.Generator(device)
+        self._seed = seed
         self.skeleton = Skeleton().to(device)
         self._sampler = HandSampler(config.sampling, self.skeleton, self._generator)
         surface = sample_surface(template or load_template(), config.points, Skeleton())
@@ -76,22 +77,12 @@ class HandRenderer:
         v, u = torch.meshgrid(ticks, ticks, indexing="ij")
         self._grid_mm = torch.stack((u.flatten(), v.flatten()), 1)
 
-    def widen_views(self, width: float) -> None:
-        """Set how far the views range, 0 (easy ones) to 1 (all that the configuration names)."""
-        self._sampler.width = min(1.0, max(0.0, width))
-
-    def state(self) -> Tensor:
-        """The random generator's state, for resuming."""
-        return self._generator.get_state()
-
-    def restore(self, state: Tensor) -> None:
-        """Go on from a state() of the same device."""
-        self._generator.set_state(state)
-
     @torch.no_grad()
-    def batch(self, count: int) -> RenderedBatch:
-        """Render `count` crops."""
+    def batch(self, count: int, index: int = 0, view_width: float = 1.0) -> RenderedBatch:
+        """Render `count` crops; view_width: how far the views range, from easy ones (0) to all (1)."""
         device, config = self._generator.device, self.config
+        self._generator.manual_seed((self._seed << 32) + index)
+        self._sampler.width = min(1.0, max(0.0, view_width))
         hands, distance = self._sampler.draw(count), self._sampler.distances(count)
         lengths = self.skeleton.bone_lengths(hands.beta)
         origin = torch.zeros(count, 3, device=device)

@@ -18,12 +18,11 @@ def test_same_seed_same_pictures_other_seed_others() -> None:
     assert not torch.equal(first.joints, other.joints)
 
 
-def test_state_can_be_taken_up_again() -> None:
+def test_batches_are_known_by_their_number() -> None:
     renderer = HandRenderer(RenderConfig(), 1)
-    state = renderer.state()
-    expected = renderer.batch(3)
-    renderer.restore(state)
-    assert torch.equal(renderer.batch(3).crop, expected.crop)
+    fifth = renderer.batch(3, 5)
+    assert not torch.equal(renderer.batch(3, 6).crop, fifth.crop)
+    assert torch.equal(renderer.batch(3, 5).crop, fifth.crop)
 
 
 def test_joints_lie_behind_the_surface_they_project_to() -> None:

@@ -7,7 +7,7 @@ import torch
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import EncoderConfig
 from engine.training.config import TrainConfig, load_config
-from engine.training.renders import RenderConfig
+from engine.training.renders import HandRenderer, RenderConfig
 from engine.training.trainer import Trainer, rendered_errors
 from engine.training.trainer import test_set as rendered_test_set
 from engine.types import LumbricalError
@@ -38,9 +38,8 @@ def test_training_in_two_parts_equals_training_in_one(tmp_path: Path) -> None:
 
 def test_loss_falls_on_one_batch(tmp_path: Path) -> None:
     trainer = Trainer(replace(TINY, images=480, warm_up_images=8, widen_views_images=1), tmp_path)
-    batch = trainer.renderer.batch(8)
-    trainer.renderer.batch = lambda count: batch  # type: ignore[method-assign]
-    losses = [float(trainer._step()["loss"]) for _ in range(40)]
+    batch = HandRenderer(TINY.render, 1).batch(8)
+    losses = [float(trainer._step(batch)["loss"]) for _ in range(40)]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
