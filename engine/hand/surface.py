@@ -21,7 +21,7 @@ Vector = Sequence[float] | Array
 #: How far the wrist stub reaches towards the forearm, mm from the wrist joint.
 STUB_LENGTH_MM = 30.0
 #: Where the web between two fingers ends, as a part of the proximal phalanx.
-WEB_REACH = 0.43
+WEB_REACH = 0.42
 
 _CAP_BACK_MM = 8.0
 _EPSILON = 1e-9
@@ -73,7 +73,7 @@ def _finger_form(finger: int) -> _FingerForm:
     back2, back3, pulp2, pulp3 = 0.94 * depth2, 0.90 * depth3, 1.06 * depth2, 1.10 * depth3
     thumb = finger == 0
     return _FingerForm(
-        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.98, 0.92), 0.46, (0.99, 0.84)),
+        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.93, 0.87), 0.455, (0.99, 0.84)),
         back=_stations(back2, back3, (0.9, 0.9) if thumb else (1.05, 0.93), 0.455, (0.86, 0.69)),
         pulp=_stations(pulp2, pulp3, (0.9, 1.0) if thumb else (1.05, 1.04), 0.52, (1.06, 0.89)),
         cap=0.93 * breadth3,
@@ -129,7 +129,7 @@ def local_coordinates(points: Array, origin: Array, frame: Array) -> tuple[Array
     return u, v, w
 
 
-def _smooth_profile(stations: Array, values: Sequence[float], at: Array) -> Array:
+def _smooth_profile(stations: Array, values: Vector, at: Array) -> Array:
     """A cubic through values at stations whose slopes are the mean ones of both sides; constant beyond the ends."""
     v = np.asarray(values, np.float64)
     steps = np.diff(v) / np.diff(stations)
@@ -225,9 +225,9 @@ def web_body(points: Array, hand: RestHand) -> Array:
 def hand_body(points: Array, hand: RestHand) -> Array:
     """Distance of points (N, 3) to the whole hand with its wrist stub, (N,) mm."""
     palm = smooth_union(palm_body(points, hand), wrist_body(points), 14.0)
-    palm = smooth_union(palm, web_body(points, hand), 8.0)
+    palm = smooth_union(palm, web_body(points, hand), 6.0)
     fingers = finger_body(points, hand, 1)
     for finger in range(2, 5):
-        fingers = smooth_union(fingers, finger_body(points, hand, finger), 2.0)
-    palm = smooth_union(palm, fingers, 9.0)
+        fingers = smooth_union(fingers, finger_body(points, hand, finger), 0.8)
+    palm = smooth_union(palm, fingers, 7.0)
     return smooth_union(palm, finger_body(points, hand, 0), 7.0)
