@@ -190,6 +190,8 @@ def palm_body(points: Array, hand: RestHand) -> Array:
     distance = smooth_union(distance, heel, 12.0)
     thenar = tapered_capsule(points, thumb + np.array([-7.0, -1.0, -4.0]), _along(hand, 0, 0.72, -3.0, 3.0), 15.0, 11.5)
     distance = smooth_union(distance, thenar, 12.0)
+    root = tapered_capsule(points, thumb + np.array([-2.0, 14.0, 3.0]), _along(hand, 0, 0.55, 0.0, 0.0), 11.0, 11.0)
+    distance = smooth_union(distance, root, 10.0)
     middle = hand.finger_origin(2)
     hollow = ellipsoid(points, (middle[0] - 3.0, 0.58 * middle[1], -29.5), (15.0, 26.0, 13.5), np.eye(3))
     distance = smooth_difference(distance, hollow, 9.0)
@@ -217,8 +219,8 @@ def web_body(points: Array, hand: RestHand) -> Array:
         web = tapered_capsule(points, (x0, y0 + back, z0), (x1, y1 + back, z1), radius, radius)
         distance = web if finger == 1 else smooth_union(distance, web, 3.0)
     index, wrist = hand.finger_origin(1), hand.joints[0]
-    fold = tapered_capsule(points, _along(hand, 0, 0.62, -2.0, 0.0), 0.68 * index + 0.32 * wrist, 8.0, 8.5)
-    deep = tapered_capsule(points, _along(hand, 0, 0.30, -2.0, 0.0), 0.45 * index + 0.55 * wrist, 9.5, 10.0)
+    fold = tapered_capsule(points, _along(hand, 0, 0.74, -2.0, 0.0), 0.80 * index + 0.20 * wrist, 7.5, 8.0)
+    deep = tapered_capsule(points, _along(hand, 0, 0.40, -2.0, 0.0), 0.52 * index + 0.48 * wrist, 9.5, 10.0)
     return smooth_union(distance, smooth_union(fold, deep, 12.0), 3.0)
 
 
