@@ -73,7 +73,7 @@ def _finger_form(finger: int) -> _FingerForm:
     back2, back3, pulp2, pulp3 = 0.94 * depth2, 0.90 * depth3, 1.06 * depth2, 1.10 * depth3
     thumb = finger == 0
     return _FingerForm(
-        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.93, 0.87), 0.455, (0.99, 0.84)),
+        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.95, 0.885), 0.46, (0.99, 0.84)),
         back=_stations(back2, back3, (0.9, 0.9) if thumb else (1.05, 0.93), 0.455, (0.86, 0.69)),
         pulp=_stations(pulp2, pulp3, (0.9, 1.0) if thumb else (1.05, 1.04), 0.52, (1.06, 0.89)),
         cap=0.93 * breadth3,
@@ -177,7 +177,7 @@ def wrist_body(points: Array) -> Array:
 def palm_body(points: Array, hand: RestHand) -> Array:
     """Distance of points (N, 3) to the palm of the four fingers without thumb, webs and fingers, (N,) mm."""
     bases = ((12.0, -14.0, -4.0), (4.5, -14.0, -2.5), (-5.0, -14.0, -3.5), (-13.0, -14.0, -6.0))
-    heads = ((13.0, 2.0, 3.6), (13.0, 0.0, 3.6), (12.6, -0.5, 3.2), (11.6, -2.0, 2.2))
+    heads = ((13.0, 1.2, 3.6), (13.0, 0.0, 3.6), (12.6, -0.5, 3.2), (11.6, -2.0, 2.2))
     distance = np.full(len(points), np.inf)
     for finger, base, (radius, across, sink) in zip(range(1, 5), bases, heads, strict=True):
         knuckle = _along(hand, finger, 0.0, across, sink)
@@ -186,7 +186,7 @@ def palm_body(points: Array, hand: RestHand) -> Array:
     little, thumb = hand.finger_origin(4), hand.finger_origin(0)
     pad = tapered_capsule(points, _along(hand, 1, 0.08, -2.0, 5.0), _along(hand, 4, 0.05, 1.0, 4.0), 9.0, 8.0)
     distance = smooth_union(distance, pad, 8.0)
-    heel = tapered_capsule(points, (-17.0, -13.0, -9.5), little + np.array([2.0, 18.0, -3.0]), 13.0, 11.8)
+    heel = tapered_capsule(points, (-17.0, -13.0, -9.5), little + np.array([0.0, 15.0, -3.0]), 13.0, 11.8)
     distance = smooth_union(distance, heel, 12.0)
     thenar = tapered_capsule(points, thumb + np.array([-7.0, -1.0, -4.0]), _along(hand, 0, 0.72, -3.0, 3.0), 15.0, 11.5)
     distance = smooth_union(distance, thenar, 12.0)
@@ -219,7 +219,7 @@ def web_body(points: Array, hand: RestHand) -> Array:
         web = tapered_capsule(points, (x0, y0 + back, z0), (x1, y1 + back, z1), radius, radius)
         distance = web if finger == 1 else smooth_union(distance, web, 3.0)
     index, wrist = hand.finger_origin(1), hand.joints[0]
-    fold = tapered_capsule(points, _along(hand, 0, 0.74, -2.0, 0.0), 0.80 * index + 0.20 * wrist, 7.5, 8.0)
+    fold = tapered_capsule(points, _along(hand, 0, 0.82, -2.0, 0.0), 0.88 * index + 0.12 * wrist, 7.0, 7.5)
     deep = tapered_capsule(points, _along(hand, 0, 0.40, -2.0, 0.0), 0.52 * index + 0.48 * wrist, 9.5, 10.0)
     return smooth_union(distance, smooth_union(fold, deep, 12.0), 3.0)
 
