@@ -1,8 +1,8 @@
 """How far a tracked hand is from its labels, and how steady and plausible it is on its own. Pure functions, numpy only.
 
 Joints are (N, J, 3) arrays in mm. Two kinds of gap are kept apart: NaN in the truth means that a joint has no label and
-is left out everywhere; NaN in a prediction means that the tracker gave nothing for that frame. Means run over what exists;
-`worst_joint_errors` and everything counted from it takes a missing prediction for a miss.
+is left out everywhere; NaN in a prediction means that the tracker gave nothing for that frame. Means run over what
+exists; `worst_joint_errors` and everything counted from it takes a missing prediction for a miss.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import JOINT_PARENTS
+from engine.types import JOINT_PARENTS, FloatArray
 
 Array = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _MIN_POINTS_TO_ALIGN = 3
 _CLOUD_MARGIN_MM = 60.0
 
 
-def joint_errors(predicted: NDArray, truth: NDArray) -> Array:
+def joint_errors(predicted: NDArray, truth: FloatArray) -> Array:
     """Euclidean distance of each joint from its label: (N, J) mm, NaN where either is missing.
 
     predicted, truth: (N, J, 3) mm, or (N, J, 2) pixels for an error in pixels.
@@ -32,29 +32,29 @@ def joint_errors(predicted: NDArray, truth: NDArray) -> Array:
     return np.linalg.norm(predicted - truth, axis=-1)
 
 
-def mean_or_none(values: NDArray) -> float | None:
+def mean_or_none(values: FloatArray) -> float | None:
     """Mean of the values that are not NaN, None when there are none: what a report prints for "not measured"."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
 
 
-def median_or_none(values: NDArray) -> float | None:
+def median_or_none(values: FloatArray) -> float | None:
     """Median of the values that are not NaN, None when there are none."""
     known = values[~np.isnan(values)]
     return float(np.median(known)) if known.size else None
 
 
-def per_joint_means(errors: NDArray) -> list[float | None]:
+def per_joint_means(errors: FloatArray) -> list[float | None]:
     """Mean error of every joint over the frames, J values in mm, from (N, J) errors."""
     return [mean_or_none(errors[:, joint]) for joint in range(errors.shape[1])]
 
 
-def finger_joint_error(errors: NDArray) -> float | None:
+def finger_joint_error(errors: FloatArray) -> float | None:
     """Mean error in mm over all joints but the wrist, whose place every label set defines its own way."""
     return mean_or_none(np.delete(errors, WRIST, axis=1))
 
 
-def worst_joint_errors(predicted: NDArray, truth: NDArray) -> Array:
+def worst_joint_errors(predicted: NDArray, truth: FloatArray) -> Array:
     """The largest joint error of each frame: (N,) mm; NaN where a frame has no label, infinity where no prediction."""
     predicted, truth = _matching(predicted, truth)
     labelled = ~np.isnan(truth).any(-1)
@@ -63,7 +63,7 @@ def worst_joint_errors(predicted: NDArray, truth: NDArray) -> Array:
     return np.where(labelled.any(1), worst, np.nan)
 
 
-def fraction_within(worst_errors: NDArray, thresholds_mm: NDArray | float) -> Array:
+def fraction_within(worst_errors: NDArray, thresholds_mm: FloatArray | float) -> Array:
     """Fraction of labelled frames whose worst joint is at most each threshold, the papers' "success rate" curve.
 
     worst_errors: (N,) from `worst_joint_errors`; NaN frames are not counted, infinite ones are misses.
@@ -76,8 +76,8 @@ def fraction_within(worst_errors: NDArray, thresholds_mm: NDArray | float) -> Ar
     return (known <= thresholds[..., None]).mean(-1)
 
 
-def procrustes_align(predicted: NDArray, truth: NDArray) -> Array:
-    """One hand moved onto its label by the similarity (rotation, translation, one scale) of least squares (Umeyama 1991).
+def procrustes_align(predicted: NDArray, truth: FloatArray) -> Array:
+    """One hand moved onto its label by the least-squares similarity: rotation, translation, one scale (Umeyama 1991).
 
     predicted, truth: (J, 3) mm, both complete. Reflections are not allowed. Returns (J, 3) mm.
     """
@@ -89,7 +89,7 @@ def procrustes_align(predicted: NDArray, truth: NDArray) -> Array:
     return scale * source @ (left @ np.diag(signs) @ right).T + centre_truth
 
 
-def procrustes_errors(predicted: NDArray, truth: NDArray) -> Array:
+def procrustes_errors(predicted: NDArray, truth: FloatArray) -> Array:
     """Joint errors (N, J) mm after each frame's own similarity alignment (rotation, translation and scale).
 
     NaN where a label is missing, and for frames with no prediction or fewer than three labelled joints.
@@ -104,11 +104,11 @@ def procrustes_errors(predicted: NDArray, truth: NDArray) -> Array:
     return errors
 
 
-def point_cloud_distances(joints: NDArray, cloud: NDArray) -> Array:
+def point_cloud_distances(joints: NDArray, cloud: FloatArray) -> Array:
     """MDPC: each joint's minimum distance to the observed points, (J,) mm (Wang et al. section IV-B).
 
     joints: (J, 3) mm; cloud: (P, 3) mm, the frame's whole point cloud. NaN when the cloud is empty or a joint is NaN.
-    It says whether joints lie inside the flesh that was seen, whatever the labels say: half a finger's thickness is right.
+    It says whether joints lie inside the flesh that was seen, whatever the labels say: half a finger is right.
     """
     if len(cloud) == 0:
         return np.full(len(joints), np.nan)
@@ -121,19 +121,19 @@ def point_cloud_distances(joints: NDArray, cloud: NDArray) -> Array:
     return distances
 
 
-def _nearest(joints: NDArray, cloud: NDArray) -> Array:
+def _nearest(joints: NDArray, cloud: FloatArray) -> Array:
     if len(cloud) == 0:
         return np.full(len(joints), np.inf)
     return np.array([np.sqrt(((cloud - joint) ** 2).sum(1).min()) for joint in np.asarray(joints, float)])
 
 
-def bone_lengths(joints: NDArray) -> Array:
+def bone_lengths(joints: FloatArray) -> Array:
     """Lengths of the 20 bones, (N, 20) mm, from 21 joints (N, 21, 3): bone k joins joint k + 1 to its parent."""
     joints = np.asarray(joints, float)
     return np.linalg.norm(joints[:, 1:] - joints[:, list(JOINT_PARENTS[1:])], axis=-1)
 
 
-def bone_length_statistics(joints: NDArray) -> tuple[Array, Array]:
+def bone_length_statistics(joints: FloatArray) -> tuple[Array, Array]:
     """Mean and standard deviation over the frames of each bone's length, (20,) mm each; frames with NaN are left out.
 
     One person's bones do not change: the deviation is error of the tracker (or of the labels).
@@ -145,8 +145,8 @@ def bone_length_statistics(joints: NDArray) -> tuple[Array, Array]:
     return known.mean(0), known.std(0)
 
 
-def jitter(joints: NDArray) -> float | None:
-    """Standard deviation in mm of a hand held still: per joint and axis over the frames, pooled as root of mean variance.
+def jitter(joints: FloatArray) -> float | None:
+    """Standard deviation in mm of a hand held still: the root of the joints' mean variance over the frames.
 
     joints: (N, J, 3) mm; frames with NaN are left out; None with fewer than two frames left.
     """
@@ -174,7 +174,9 @@ def k_means(vectors: NDArray, k: int = 2, seed: int = 0, restarts: int = 8, iter
             if np.array_equal(moved, clusters):
                 break
             # A cluster that lost its last vector keeps its centre.
-            centres = np.stack([vectors[clusters == c].mean(0) if (clusters == c).any() else centres[c] for c in range(k)])
+            centres = np.stack(
+                [vectors[clusters == c].mean(0) if (clusters == c).any() else centres[c] for c in range(k)]
+            )
         cost = distances.min(1).sum()
         if cost < best_cost:
             best_cost, best = cost, clusters
@@ -193,7 +195,7 @@ def _spread_seeds(vectors: Array, k: int, generator: np.random.Generator) -> Arr
 
 
 def subject_f1(lengths: NDArray, subjects: NDArray, seed: int = 0) -> Array:
-    """How well bone lengths tell people apart: F1 of each subject's k-means cluster (Wang et al. section IV-C, Table Ic).
+    """How well bone lengths tell people apart: F1 of each subject's cluster (Wang et al. section IV-C).
 
     lengths: (N, 20) mm; subjects: (N,) whole numbers 0 .. k - 1, each present. The clusters are matched to the subjects
     the way that gives the highest mean F1. Returns (k,), each 2 precision recall / (precision + recall), 1 is perfect.
@@ -206,7 +208,7 @@ def subject_f1(lengths: NDArray, subjects: NDArray, seed: int = 0) -> Array:
     return max((scores[range(k), list(order)] for order in permutations(range(k))), key=lambda row: row.mean())
 
 
-def _matching(predicted: NDArray, truth: NDArray) -> tuple[Array, Array]:
+def _matching(predicted: NDArray, truth: FloatArray) -> tuple[Array, Array]:
     if predicted.shape != truth.shape or truth.ndim != 3:
         raise ValueError(f"predicted {predicted.shape} and true joints {truth.shape} must both be (N, J, 2 or 3)")
     return np.asarray(predicted, float), np.asarray(truth, float)

@@ -118,14 +118,16 @@ def test_arrays_that_do_not_match_are_refused() -> None:
         metrics.joint_errors(_hands(2), _hands(3))
 
 
-def _nyu_mm(uvd: NDArray) -> NDArray[np.float64]:
+def _nyu_mm(uvd: NDArray[np.floating]) -> NDArray[np.float64]:
     uvd = uvd.astype(float)
     u, v, d = uvd[..., 0], uvd[..., 1], uvd[..., 2]
     return np.stack(((u - 320) * d / 588.03, (v - 240) * d / 587.07, d), -1)
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published predictions are not here")
-@pytest.mark.parametrize(("method", "published_mm"), [("V2V_PoseNet", 8.42), ("DeepPrior++", 12.24), ("DeepModel", 17.04)])
+@pytest.mark.parametrize(
+    ("method", "published_mm"), [("V2V_PoseNet", 8.42), ("DeepPrior++", 12.24), ("DeepModel", 17.04)]
+)
 def test_published_predictions_give_the_published_error(method: str, published_mm: float) -> None:
     with np.load(PUBLISHED / "nyu_test_uvd.npz", allow_pickle=False) as arrays:
         errors = metrics.joint_errors(_nyu_mm(arrays[method]), _nyu_mm(arrays["ground_truth"]))
@@ -140,4 +142,6 @@ def test_bone_lengths_tell_the_two_nyu_subjects_apart() -> None:
     for tip in (18, 12, 6, 0):
         hands += [joints[:, tip + 5], joints[:, tip + 3], joints[:, tip + 1 : tip + 3].mean(1), joints[:, tip]]
     subjects = (np.arange(len(joints)) >= 2440).astype(int)
-    np.testing.assert_allclose(metrics.subject_f1(metrics.bone_lengths(np.stack(hands, 1)), subjects), [1, 1], atol=0.005)
+    np.testing.assert_allclose(
+        metrics.subject_f1(metrics.bone_lengths(np.stack(hands, 1)), subjects), [1, 1], atol=0.005
+    )
