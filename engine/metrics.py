@@ -23,7 +23,7 @@ _MIN_POINTS_TO_ALIGN = 3
 _CLOUD_MARGIN_MM = 60.0
 
 
-def joint_errors(predicted: NDArray, truth: FloatArray) -> Array:
+def joint_errors(predicted: FloatArray, truth: FloatArray) -> Array:
     """Euclidean distance of each joint from its label: (N, J) mm, NaN where either is missing.
 
     predicted, truth: (N, J, 3) mm, or (N, J, 2) pixels for an error in pixels.
@@ -54,7 +54,7 @@ def finger_joint_error(errors: FloatArray) -> float | None:
     return mean_or_none(np.delete(errors, WRIST, axis=1))
 
 
-def worst_joint_errors(predicted: NDArray, truth: FloatArray) -> Array:
+def worst_joint_errors(predicted: FloatArray, truth: FloatArray) -> Array:
     """The largest joint error of each frame: (N,) mm; NaN where a frame has no label, infinity where no prediction."""
     predicted, truth = _matching(predicted, truth)
     labelled = ~np.isnan(truth).any(-1)
@@ -63,7 +63,7 @@ def worst_joint_errors(predicted: NDArray, truth: FloatArray) -> Array:
     return np.where(labelled.any(1), worst, np.nan)
 
 
-def fraction_within(worst_errors: NDArray, thresholds_mm: FloatArray | float) -> Array:
+def fraction_within(worst_errors: FloatArray, thresholds_mm: FloatArray | float) -> Array:
     """Fraction of labelled frames whose worst joint is at most each threshold, the papers' "success rate" curve.
 
     worst_errors: (N,) from `worst_joint_errors`; NaN frames are not counted, infinite ones are misses.
@@ -76,7 +76,7 @@ def fraction_within(worst_errors: NDArray, thresholds_mm: FloatArray | float) ->
     return (known <= thresholds[..., None]).mean(-1)
 
 
-def procrustes_align(predicted: NDArray, truth: FloatArray) -> Array:
+def procrustes_align(predicted: FloatArray, truth: FloatArray) -> Array:
     """One hand moved onto its label by the least-squares similarity: rotation, translation, one scale (Umeyama 1991).
 
     predicted, truth: (J, 3) mm, both complete. Reflections are not allowed. Returns (J, 3) mm.
@@ -89,7 +89,7 @@ def procrustes_align(predicted: NDArray, truth: FloatArray) -> Array:
     return scale * source @ (left @ np.diag(signs) @ right).T + centre_truth
 
 
-def procrustes_errors(predicted: NDArray, truth: FloatArray) -> Array:
+def procrustes_errors(predicted: FloatArray, truth: FloatArray) -> Array:
     """Joint errors (N, J) mm after each frame's own similarity alignment (rotation, translation and scale).
 
     NaN where a label is missing, and for frames with no prediction or fewer than three labelled joints.
@@ -104,7 +104,7 @@ def procrustes_errors(predicted: NDArray, truth: FloatArray) -> Array:
     return errors
 
 
-def point_cloud_distances(joints: NDArray, cloud: FloatArray) -> Array:
+def point_cloud_distances(joints: FloatArray, cloud: FloatArray) -> Array:
     """MDPC: each joint's minimum distance to the observed points, (J,) mm (Wang et al. section IV-B).
 
     joints: (J, 3) mm; cloud: (P, 3) mm, the frame's whole point cloud. NaN when the cloud is empty or a joint is NaN.
@@ -121,7 +121,7 @@ def point_cloud_distances(joints: NDArray, cloud: FloatArray) -> Array:
     return distances
 
 
-def _nearest(joints: NDArray, cloud: FloatArray) -> Array:
+def _nearest(joints: FloatArray, cloud: FloatArray) -> Array:
     if len(cloud) == 0:
         return np.full(len(joints), np.inf)
     return np.array([np.sqrt(((cloud - joint) ** 2).sum(1).min()) for joint in np.asarray(joints, float)])
@@ -155,7 +155,9 @@ def jitter(joints: FloatArray) -> float | None:
     return float(np.sqrt(known.var(0).sum(-1).mean())) if len(known) > 1 else None
 
 
-def k_means(vectors: NDArray, k: int = 2, seed: int = 0, restarts: int = 8, iterations: int = 100) -> NDArray[np.intp]:
+def k_means(
+    vectors: FloatArray, k: int = 2, seed: int = 0, restarts: int = 8, iterations: int = 100
+) -> NDArray[np.intp]:
     """Cluster (N, D) vectors into k by Lloyd's algorithm from k-means++ seeds; the best of several restarts.
 
     Deterministic for a given seed. Returns the cluster (N,) of each vector.
@@ -194,7 +196,7 @@ def _spread_seeds(vectors: Array, k: int, generator: np.random.Generator) -> Arr
     return np.stack(seeds)
 
 
-def subject_f1(lengths: NDArray, subjects: NDArray, seed: int = 0) -> Array:
+def subject_f1(lengths: FloatArray, subjects: FloatArray, seed: int = 0) -> Array:
     """How well bone lengths tell people apart: F1 of each subject's cluster (Wang et al. section IV-C).
 
     lengths: (N, 20) mm; subjects: (N,) whole numbers 0 .. k - 1, each present. The clusters are matched to the subjects
@@ -208,7 +210,7 @@ def subject_f1(lengths: NDArray, subjects: NDArray, seed: int = 0) -> Array:
     return max((scores[range(k), list(order)] for order in permutations(range(k))), key=lambda row: row.mean())
 
 
-def _matching(predicted: NDArray, truth: FloatArray) -> tuple[Array, Array]:
+def _matching(predicted: FloatArray, truth: FloatArray) -> tuple[Array, Array]:
     if predicted.shape != truth.shape or truth.ndim != 3:
         raise ValueError(f"predicted {predicted.shape} and true joints {truth.shape} must both be (N, J, 2 or 3)")
     return np.asarray(predicted, float), np.asarray(truth, float)
