@@ -57,7 +57,7 @@ def finger_joint_error(errors: FloatArray) -> float | None:
 def worst_joint_errors(predicted: FloatArray, truth: FloatArray) -> Array:
     """The largest joint error of each frame: (N,) mm; NaN where a frame has no label, infinity where no prediction."""
     predicted, truth = _matching(predicted, truth)
-    labelled = ~np.isnan(truth).any(-1)
+    labelled: NDArray[np.bool_] = ~np.isnan(truth).any(axis=-1)
     errors = np.where(np.isnan(predicted).any(-1), np.inf, joint_errors(predicted, truth))
     worst = np.where(labelled, errors, -np.inf).max(1)
     return np.where(labelled.any(1), worst, np.nan)
@@ -162,23 +162,21 @@ def k_means(
 
     Deterministic for a given seed. Returns the cluster (N,) of each vector.
     """
-    vectors = np.asarray(vectors, float)
-    if k < 1 or len(vectors) < k:
-        raise ValueError(f"cannot make {k} clusters of {len(vectors)} vectors")
+    data = np.asarray(vectors, np.float64)
+    if k < 1 or len(data) < k:
+        raise ValueError(f"cannot make {k} clusters of {len(data)} vectors")
     generator = np.random.default_rng(seed)
-    best_cost, best = np.inf, np.zeros(len(vectors), np.intp)
+    best_cost, best = np.inf, np.zeros(len(data), np.intp)
     for _ in range(restarts):
-        centres = _spread_seeds(vectors, k, generator)
-        clusters = np.full(len(vectors), -1, np.intp)
+        centres = _spread_seeds(data, k, generator)
+        clusters = np.full(len(data), -1, np.intp)
         for _ in range(iterations):
-            distances = np.stack([((vectors - centre) ** 2).sum(1) for centre in centres], 1)
+            distances = np.stack([((data - centre) ** 2).sum(1) for centre in centres], 1)
             moved, clusters = clusters, distances.argmin(1)
             if np.array_equal(moved, clusters):
                 break
             # A cluster that lost its last vector keeps its centre.
-            centres = np.stack(
-                [vectors[clusters == c].mean(0) if (clusters == c).any() else centres[c] for c in range(k)]
-            )
+            centres = np.stack([data[clusters == c].mean(0) if (clusters == c).any() else centres[c] for c in range(k)])
         cost = distances.min(1).sum()
         if cost < best_cost:
             best_cost, best = cost, clusters
