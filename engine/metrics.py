@@ -57,10 +57,10 @@ def finger_joint_error(errors: FloatArray) -> float | None:
 def worst_joint_errors(predicted: FloatArray, truth: FloatArray) -> Array:
     """The largest joint error of each frame: (N,) mm; NaN where a frame has no label, infinity where no prediction."""
     predicted, truth = _matching(predicted, truth)
-    labelled: NDArray[np.bool_] = ~np.isnan(truth).any(axis=-1)
+    labelled = np.logical_not(np.any(np.isnan(truth), axis=-1))
     errors = np.where(np.isnan(predicted).any(-1), np.inf, joint_errors(predicted, truth))
     worst = np.where(labelled, errors, -np.inf).max(1)
-    return np.where(labelled.any(1), worst, np.nan)
+    return np.where(np.any(labelled, axis=1), worst, np.nan)
 
 
 def fraction_within(worst_errors: FloatArray, thresholds_mm: FloatArray | float) -> Array:
