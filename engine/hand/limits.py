@@ -40,10 +40,11 @@ Array = NDArray[np.float64]
 #: published reach minus this.
 THUMB_ZERO_RAD = np.deg2rad(np.array([40.0, 20.0]))
 
-# Thumb CMC, from its zero. "Flexion" leaves the plane of the palm, which clinicians call palmar abduction or
-# anteposition: from 10 behind the plane (Barakat's adduction) to 70 before it (AAOS, Barakat). "Abduction", within the
-# plane to the ulnar side: from 70 radial (Barakat) to 10 across the index metacarpal; an arc wider than Cooney's mean
-# of 53, which is one joint's own without the give of the carpus.
+# Thumb CMC, from its zero, in the frame of engine/hand/skeleton.py, where flexion carries the thumb across the palm and
+# positive abduction brings it up into the palm's plane. Flexion: from 70 radial (Barakat) to 10 across the index
+# metacarpal, minus the 40 it rests at. Abduction: from 10 behind the plane of the palm (Barakat's adduction) to 70
+# before it (AAOS, Barakat), minus the 20 it rests at, the sign turned. Both are wider than Cooney's means of 53 and 42,
+# which are one joint's own without the give of the carpus.
 # Finger MCP flexion: AAOS 90, more towards the ulnar side (little finger last to stop); hyperextension between the
 # 10 of Cobos (active) and the 45 of AAOS (passive).
 # Finger MCP abduction: AAOS and Cobos to either side, plus what closing the fingers takes: metacarpals splay by -10, 0,
@@ -53,7 +54,7 @@ THUMB_ZERO_RAD = np.deg2rad(np.array([40.0, 20.0]))
 # Rows: joint angle; columns: lower, upper; degrees.
 _LIMITS_DEG = np.array(
     [
-        [[-30, 50], [-30, 50], [-15, 70], [-30, 90]],
+        [[-30, 50], [-50, 30], [-15, 70], [-30, 90]],
         [[-30, 95], [-25, 25], [-10, 110], [-10, 90]],
         [[-30, 95], [-20, 20], [-10, 110], [-10, 90]],
         [[-30, 100], [-25, 20], [-10, 120], [-10, 90]],
