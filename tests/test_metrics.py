@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 
 from engine import metrics
 
-#: The shared data lies beside the repository, wherever the checkout is below it.
-PUBLISHED = next(
-    (folder for parent in Path(__file__).resolve().parents if (folder := parent / "shared/data/published").is_dir()),
-    Path("shared/data/published"),
-)
-
 
 def _hands(frames: int = 5, seed: int = 0) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(0, 50, (frames, 21, 3)) + (0, 0, 600)
@@ -124,19 +118,17 @@ def _nyu_mm(uvd: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.stack(((u - 320) * d / 588.03, (v - 240) * d / 587.07, d), -1)
 
 
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published predictions are not here")
 @pytest.mark.parametrize(
     ("method", "published_mm"), [("V2V_PoseNet", 8.42), ("DeepPrior++", 12.24), ("DeepModel", 17.04)]
 )
-def test_published_predictions_give_the_published_error(method: str, published_mm: float) -> None:
-    with np.load(PUBLISHED / "nyu_test_uvd.npz", allow_pickle=False) as arrays:
+def test_published_predictions_give_the_published_error(shared_data: Path, method: str, published_mm: float) -> None:
+    with np.load(shared_data / "published" / "nyu_test_uvd.npz", allow_pickle=False) as arrays:
         errors = metrics.joint_errors(_nyu_mm(arrays[method]), _nyu_mm(arrays["ground_truth"]))
     assert metrics.mean_or_none(errors) == pytest.approx(published_mm, abs=0.005)
 
 
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published joints are not here")
-def test_bone_lengths_tell_the_two_nyu_subjects_apart() -> None:
-    with np.load(PUBLISHED / "nyu_test_joints36_uvd.npz", allow_pickle=False) as arrays:
+def test_bone_lengths_tell_the_two_nyu_subjects_apart(shared_data: Path) -> None:
+    with np.load(shared_data / "published" / "nyu_test_joints36_uvd.npz", allow_pickle=False) as arrays:
         joints = _nyu_mm(arrays["uvd"])
     hands = [joints[:, 35], joints[:, 29], joints[:, 27], joints[:, 25:27].mean(1), joints[:, 24]]
     for tip in (18, 12, 6, 0):

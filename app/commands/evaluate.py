@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="crop around the labels' centre, as the papers do, not around the hand found",
     )
     parser.add_argument(
+        "--smoothing",
+        type=_amount,
+        metavar="0-1",
+        help="0 measures each frame's own pose (default: as the tracker does live)",
+    )
+    parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="write curves and per-joint bars to a .png, .svg or .pdf"
     )
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         _check_plot_path(args.plot)
     recordings = open_recordings(args.folders, args.gt_crop)
-    tracker = make_tracker()
+    tracker = make_tracker(args.smoothing)
     from tqdm import tqdm
 
     total = sum(recording.frame_count for recording in recordings)
@@ -67,11 +81,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_tracker() -> FrameTracker:
-    """The tracker the app uses, smoothing as it does live. Raises LumbricalError when its weights cannot be loaded."""
+def make_tracker(smoothing: float | None) -> FrameTracker:
+    """The tracker the app uses; smoothing 0 to 1, None as it is by itself. Raises LumbricalError without weights."""
     from engine.tracker import Tracker
 
-    return Tracker()
+    tracker = Tracker()
+    if smoothing is not None:
+        tracker.set_smoothing(smoothing)
+    return tracker
 
 
 def as_table(report: dict[str, Any]) -> str:
@@ -86,7 +103,8 @@ def as_table(report: dict[str, Any]) -> str:
         lines.append(f"{name:{width}}  {row['frames_tracked']:>5}/{row['frames']:<5}  {cells}")
     joints = {name: error for name, error in report["per_joint_error_mm"].items() if error is not None}
     if joints:
-        lines += ["", "mean error of each joint, mm: " + ", ".join(f"{n} {e:.1f}" for n, e in joints.items())]
+        text = "mean error of each joint, mm: " + ", ".join(f"{n} {e:.1f}" for n, e in joints.items())
+        lines += ["", *textwrap.wrap(text, 110)]
     lines.append("")
     for name, row in report["sequences"].items():
         convention = f"joints as in {row['joint_convention']}" if row["joint_convention"] else "no 3D labels"

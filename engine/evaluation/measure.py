@@ -120,11 +120,11 @@ def open_recordings(folders: Sequence[Path], gt_crop: bool = False) -> list[Reco
             check_convention(labels.joint_convention or ANATOMICAL)
         elif gt_crop:
             raise LumbricalError(f"{folder} has no joints_mm.npy, so that --gt-crop has no centre: leave it out")
+        if any(recording.labels.folder.samefile(folder) for recording in recordings):
+            raise LumbricalError(f"{folder} is given twice: its frames would count twice")
         name = folder.resolve().name
         if any(recording.name == name for recording in recordings):
             name = str(folder)
-        if any(recording.name == name for recording in recordings):
-            raise LumbricalError(f"{folder} is given twice: its frames would count twice")
         recordings.append(Recording(name, labels, _is_rendered(labels)))
     return recordings
 
@@ -147,8 +147,8 @@ class Evaluator:
     def measure(self, recording: Recording, on_frame: Callable[[], None] = lambda: None) -> Measured:
         """Track every frame of a recording; on_frame is called after each.
 
-        The tracker starts anew with each recording and, where frames are independent of each other (fps 0), with each frame.
-        With gt_crop, frames without 3D labels are left out of what is returned.
+        The tracker starts anew with each recording and, where frames are independent of each other (fps 0), with each
+        frame. With gt_crop, frames without 3D labels are left out of what is returned.
         """
         info, truth = recording.labels.info, recording.labels.joints_mm
         measured = Measured.empty(info.frame_count)
@@ -166,7 +166,7 @@ class Evaluator:
                     raise BadRecording(f"{recording.name}: frame {index} could not be read")
                 self._measure_frame(recording, measured, index, frame, centres)
                 on_frame()
-        return measured if centres is None else measured.select(~np.isnan(centres).any(1))
+        return measured if centres is None else measured.select(np.isfinite(centres[:, 0]))
 
     def _measure_frame(
         self, recording: Recording, measured: Measured, index: int, frame: DepthFrame, centres: Array | None
