@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -30,7 +31,7 @@ _COLUMNS = (
     ("uv_error_median_px", "2D px", 6),
 )
 _FRACTIONS = ("within_20mm", "palm_within_45mm")
-#: tqdm stays silent for work that is over within this time.
+#: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
 _QUIET_S = 2.0
 
 
@@ -55,9 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _amount(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return value
 
 
@@ -73,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     total = sum(recording.frame_count for recording in recordings)
-    with tqdm(total=total, unit="frame", desc="evaluate", delay=_QUIET_S, leave=False, file=sys.stderr) as bar:
+    with tqdm(
+        total=total, unit="frame", desc="evaluate", delay=_QUIET_S, leave=False, disable=None, file=sys.stderr
+    ) as bar:
         report, measured = evaluate(recordings, tracker, args.gt_crop, lambda: bar.update(1) and None)
     if args.plot is not None:
         _write_plot(args.plot, report, measured)

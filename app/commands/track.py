@@ -20,7 +20,7 @@ from engine.types import DepthFrame, Side, TrackingResult, TrackingState
 if TYPE_CHECKING:
     from engine.tracker import Tracker
 
-#: tqdm stays silent for work that is over within this time.
+#: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
 _QUIET_S = 2.0
 
 
@@ -73,9 +73,12 @@ def make_tracker() -> Tracker:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not a time above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return value
 
 
@@ -97,7 +100,15 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
     )
     with (
         output as file,
-        tqdm(total=sensor.frame_count, unit="frame", desc="track", delay=_QUIET_S, leave=False, file=sys.stderr) as bar,
+        tqdm(
+            total=sensor.frame_count,
+            unit="frame",
+            desc="track",
+            delay=_QUIET_S,
+            leave=False,
+            disable=None,
+            file=sys.stderr,
+        ) as bar,
     ):
         try:
             for frame in _frames(sensor, args.seconds):

@@ -190,6 +190,16 @@ def test_the_tracker_starts_anew_where_frames_do_not_follow_each_other(
     assert report["frames"] == 8 and set(report["sequences"]) == {"moving", "stills"}
 
 
+def test_recordings_of_one_name_stay_apart(tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(FakeTracker())
+    truth = np.stack([_hand(i) for i in range(4)])
+    first = _folder(tmp_path / "a" / "hand", {"joints_mm": truth})
+    second = _folder(tmp_path / "b" / "hand", {"joints_mm": truth + np.float32(1)})
+    report = _report(capsys, first, second)
+    assert set(report["sequences"]) == {"hand", str(second)}
+    assert report["mean_joint_error_mm"] == pytest.approx(3**0.5 / 2, abs=1e-3)
+
+
 def test_gt_crop_hands_over_the_labels_centre_and_leaves_unlabelled_frames_out(
     tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
 ) -> None:
