@@ -137,9 +137,7 @@ class Tracker:
     def _sides(self) -> list[Side]:
         return [self.side] if self.side else [Side.RIGHT, Side.LEFT]
 
-    def _best(
-        self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch
-    ) -> _Reading:
+    def _best(self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch) -> _Reading:
         """Read every centre as every side; the surest is taken."""
         windows = [look_at(centre, side is Side.LEFT) for centre in centres for side in sides]
         crops = np.stack([cut(frame, window) for window in windows])

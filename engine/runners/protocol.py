@@ -12,7 +12,7 @@ from engine.types import FloatArray
 class Estimate:
     """An encoder's outputs for a batch of B crops, each in its crop's virtual camera.
 
-    points (B, 21, 3) and translation (B, 3): mm from the cube's centre. sigma: (B, 21) expected error of each point, mm.
+    points (B, 21, 3) and translation (B, 3): mm from the cube's centre. sigma: (B, 21) mm, expected error of a point.
     rotation (B, 3, 3); articulation (B, 20) radians; beta (B, 20); thickness (B, 6) mm; hand and right: (B,)
     probabilities that a hand is there and that it is a right one.
     """

@@ -1,7 +1,7 @@
 """Rendered crops with their truth: what the encoder is trained and tested on.
 
-Everything happens in the crop's virtual camera: a pinhole camera whose axis passes through the cube's centre, `distance`
-away, and whose image is exactly the cube's cross-section there (128 x 128 pixels for 300 mm).
+Everything happens in the crop's virtual camera: a pinhole camera whose axis passes through the cube's centre,
+`distance` away, and whose image is exactly the cube's cross-section there (128 x 128 pixels for 300 mm).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.hand.model import sample_surface
-from engine.hand.skeleton import Skeleton
+from engine.hand.skeleton import Skeleton, SkeletonPose
 from engine.hand.template import HandTemplate, load_template
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.rendering.splat import splat_depth
@@ -121,7 +121,9 @@ class HandRenderer:
     def _chance(self, count: int) -> Tensor:
         return torch.rand(count, generator=self._generator, device=self._generator.device)
 
-    def _depth(self, pose, rotation: Tensor, thickness: Tensor, distance: Tensor, has_hand: Tensor) -> Tensor:
+    def _depth(
+        self, pose: SkeletonPose, rotation: Tensor, thickness: Tensor, distance: Tensor, has_hand: Tensor
+    ) -> Tensor:
         points, normals = self._surface(pose, thickness)
         arm_points, arm_normals = self._clutter.forearm_points(pose, rotation, _FOREARM_POINTS)
         points, normals = torch.cat((points, arm_points), 1), torch.cat((normals, arm_normals), 1)

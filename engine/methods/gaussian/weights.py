@@ -9,8 +9,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.types import LumbricalError
 
