@@ -1,0 +1,154 @@
+"""The encoder: a depth crop in, hand parameters out.
+
+A ResNet-18 with a dense head: per joint a heat map and a depth map over a 32 x 32 grid, integrated (soft-argmax, Sun et
+al. 2018) to a point. The points, lifted to millimetres, and pooled features feed a small regressor of theta, beta and
+thickness. Dense heads learn several times faster than direct regression and stay exact where the surface is seen;
+the regressor keeps the result a hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from engine.geometry.rotations import six_d_to_matrix
+from engine.hand.limits import ARTICULATION_LIMITS
+from engine.methods.backbone import ResNet18, conv_norm
+from engine.types import BETA_SIZE, JOINT_COUNT, THICKNESS_SIZE
+
+#: Half the side of the crop's cube in mm (paper, section IV-B: 300 mm).
+HALF_CUBE_MM = 150.0
+CROP_SIZE = 128
+_POINT_SCALE_MM = 60.0
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the network. width: of the ResNet-18, 1.0 is the published one (64 channels in the first stage)."""
+
+    width: float = 0.5
+    head_channels: int = 64
+    hidden: int = 256
+
+
+class Encoding(NamedTuple):
+    """What the encoder says of a batch of crops, in the crop's virtual camera.
+
+    points: (B, 21, 3) mm from the crop's centre, of the dense head. log_sigma: (B, 21), log of each point's expected
+    error in mm. translation: (B, 3) mm of the wrist from the crop's centre; rotation: (B, 3, 3); articulation: (B, 20)
+    radians; beta: (B, 20); thickness: (B, 6) mm. hand_logit, right_logit: (B,), that there is a hand, and that it
+    is a right one.
+    """
+
+    points: Tensor
+    log_sigma: Tensor
+    translation: Tensor
+    rotation: Tensor
+    articulation: Tensor
+    beta: Tensor
+    thickness: Tensor
+    hand_logit: Tensor
+    right_logit: Tensor
+
+
+class DenseHead(nn.Module):
+    """Top-down path to stride 4, then a heat map and a depth map per joint."""
+
+    def __init__(self, channels: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
+        self.merge = nn.ModuleList(nn.Sequential(conv_norm(width, width, 3), nn.ReLU()) for _ in channels)
+        self.output = nn.Conv2d(width, 2 * JOINT_COUNT, 1)
+
+    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Heat (B, 21, N) logits and depth (B, 21, N) over the N cells of the finest grid."""
+        top: Tensor | None = None
+        for features, lateral, merge in zip(
+            reversed(pyramid), reversed(self.lateral), reversed(self.merge), strict=True
+        ):
+            here = lateral(features)
+            if top is not None:
+                here = here + nn.functional.interpolate(top, scale_factor=2.0, mode="nearest")
+            top = merge(here)
+        assert top is not None
+        heat, depth = self.output(top).flatten(2).float().chunk(2, dim=1)
+        return heat, depth
+
+
+def cell_centres(side: int) -> Tensor:
+    """(side * side, 2) centres u, v of a grid's cells over [-1, 1]."""
+    ticks = (torch.arange(side, dtype=torch.float32) + 0.5) * (2.0 / side) - 1.0
+    v, u = torch.meshgrid(ticks, ticks, indexing="ij")
+    return torch.stack((u.flatten(), v.flatten()), 1)
+
+
+class Encoder(nn.Module):
+    """Crop (B, 1, 128, 128) in [-1, 1] and distance (B,) mm of its centre -> Encoding."""
+
+    cells: Tensor
+    limits_middle: Tensor
+    limits_half: Tensor
+
+    def __init__(self, config: EncoderConfig = EncoderConfig()) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = ResNet18(config.width)
+        self.head = DenseHead(self.backbone.channels, config.head_channels)
+        pooled = self.backbone.channels[-1]
+        inputs = 5 * JOINT_COUNT + pooled
+        # 9 = wrist offset (3) + rotation in 6D (6).
+        outputs = 9 + 20 + BETA_SIZE + THICKNESS_SIZE
+        self.regressor = nn.Sequential(
+            nn.Linear(inputs, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, outputs),
+        )
+        self.sigma = nn.Linear(pooled + 2 * JOINT_COUNT, JOINT_COUNT)
+        self.verdict = nn.Linear(pooled, 2)
+        limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32)
+        self.register_buffer("cells", cell_centres(CROP_SIZE // 4), persistent=False)
+        self.register_buffer("limits_middle", limits.mean(1), persistent=False)
+        self.register_buffer("limits_half", (limits[:, 1] - limits[:, 0]) / 2, persistent=False)
+
+    def forward(self, crop: Tensor, distance: Tensor) -> Encoding:
+        pyramid = self.backbone(crop)
+        heat, depth = self.head(pyramid)
+        weights = heat.softmax(-1)
+        uv = weights @ self.cells
+        spread = (weights @ self.cells.square() - uv.square()).clamp(min=0).sum(-1).sqrt()
+        d = (weights * depth).sum(-1)
+        points = lift(uv, d, distance)
+        pooled = pyramid[-1].float().mean((2, 3))
+        evidence = torch.cat((points.flatten(1) / _POINT_SCALE_MM, spread, d, pooled), 1)
+        return self._regress(points, evidence, spread, d, pooled)
+
+    def _regress(self, points: Tensor, evidence: Tensor, spread: Tensor, d: Tensor, pooled: Tensor) -> Encoding:
+        offset, six, angles, beta, thickness = self.regressor(evidence).split((3, 6, 20, BETA_SIZE, THICKNESS_SIZE), 1)
+        identity = torch.tensor([1.0, 0, 0, 0, 1, 0], device=six.device)
+        hand_logit, right_logit = self.verdict(pooled).unbind(1)
+        return Encoding(
+            points=points,
+            log_sigma=self.sigma(torch.cat((pooled, spread, d), 1)).clamp(-1.0, 5.0) + 1.5,
+            translation=points[:, 0] + 5.0 * offset,
+            rotation=six_d_to_matrix(six + identity),
+            articulation=self.limits_middle + self.limits_half * angles,
+            beta=beta,
+            thickness=thickness,
+            hand_logit=hand_logit,
+            right_logit=right_logit,
+        )
+
+
+def lift(uv: Tensor, d: Tensor, distance: Tensor) -> Tensor:
+    """Crop coordinates to mm from the crop's centre: uv (B, J, 2) and d (B, J) in [-1, 1], distance (B,) -> (B, J, 3).
+
+    The crop is a pinhole image whose axis passes through the cube's centre at `distance`, and whose border is the
+    cube's at that distance, so x = u * half * z / distance.
+    """
+    perspective = 1.0 + d * HALF_CUBE_MM / distance.unsqueeze(1)
+    return torch.cat((uv * perspective.unsqueeze(-1), d.unsqueeze(-1)), -1) * HALF_CUBE_MM

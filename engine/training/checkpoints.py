@@ -1,0 +1,26 @@
+"""Training state on disk: written beside its place and moved there, read without unpickling code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.types import LumbricalError
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, dicts, lists) so that the file is always whole."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def load_checkpoint(path: Path, device: str) -> dict[str, Any]:
+    """Read a checkpoint, tensors only; LumbricalError when it is not one."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many types for a broken file
+        raise LumbricalError(f"{path} is not a usable checkpoint ({type(error).__name__}); delete it to start anew") from error

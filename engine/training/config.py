@@ -1,0 +1,71 @@
+"""Training configurations: small TOML files in configs/, checked when they are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.methods.gaussian.encoder import EncoderConfig
+from engine.training.losses import LossWeights
+from engine.training.renders import RenderConfig
+from engine.training.sampling import SamplingConfig
+from engine.types import LumbricalError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One experiment. images: rendered in all; the learning rate warms up, then falls along a cosine over them.
+    widen_views_images: until then the views widen from easy ones to all."""
+
+    name: str
+    images: int = 1_000_000
+    batch_size: int = 64
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-4
+    warm_up_images: int = 20_000
+    widen_views_images: int = 300_000
+    ema_half_life_images: int = 40_000
+    seed: int = 1
+    test_images: int = 2048
+    test_seed: int = 20_261_120
+    checkpoint_minutes: float = 3.0
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    render: RenderConfig = field(default_factory=RenderConfig)
+    loss: LossWeights = field(default_factory=LossWeights)
+
+
+_SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "render": RenderConfig, "loss": LossWeights}
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a TOML file; LumbricalError names the key that is unknown or of the wrong type."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LumbricalError(f"cannot read the training configuration {path}: {error}") from error
+    sections = {name: _build(kind, table.pop(name, {}), f"{path}: [{name}]") for name, kind in _SECTIONS.items()}
+    return _build(TrainConfig, table | sections, str(path))
+
+
+def _build(kind: type, table: dict[str, Any], where: str) -> Any:
+    table = dict(table)
+    if kind is RenderConfig and "sampling" in table:
+        table["sampling"] = _build(SamplingConfig, table["sampling"], f"{where} sampling")
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    for key, value in table.items():
+        if key not in known:
+            raise LumbricalError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
+        default = known[key].default
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            table[key] = float(value)
+        elif isinstance(default, (bool, int, float, str)) and type(value) is not type(default):
+            raise LumbricalError(f"{where}: {key} must be {type(default).__name__}, not {value!r}")
+        elif isinstance(default, tuple):
+            table[key] = tuple(value)
+    try:
+        return kind(**table)
+    except TypeError as error:
+        raise LumbricalError(f"{where}: {error}") from error

@@ -1,0 +1,142 @@
+"""Rendered crops with their truth: what the encoder is trained and tested on.
+
+Everything happens in the crop's virtual camera: a pinhole camera whose axis passes through the cube's centre, `distance`
+away, and whose image is exactly the cube's cross-section there (128 x 128 pixels for 300 mm).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.hand.model import sample_surface
+from engine.hand.skeleton import Skeleton
+from engine.hand.template import HandTemplate, load_template
+from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
+from engine.rendering.splat import splat_depth
+from engine.training.clutter import Clutter
+from engine.training.noise import SensorNoise
+from engine.training.sampling import HandSampler, SamplingConfig
+
+_PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
+_CENTRE_PX = (CROP_SIZE - 1) / 2
+_FOREARM_POINTS = 4000
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """What is rendered. points: on the hand's surface. *_fraction: of crops without a hand, and of left hands."""
+
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    points: int = 11_000
+    centre_jitter_mm: float = 12.0
+    empty_fraction: float = 0.06
+    left_fraction: float = 0.12
+    noise: bool = True
+    clutter: bool = True
+
+
+@dataclass(frozen=True)
+class RenderedBatch:
+    """Crops and truth. Lengths in mm from the crop's centre, in its virtual camera.
+
+    crop: (B, 1, 128, 128) in [-1, 1]. distance: (B,). joints: (B, 21, 3). rotation: (B, 3, 3). articulation: (B, 20).
+    beta: (B, 20). thickness: (B, 6). has_hand, is_right: (B,) bool; a left hand is the mirrored picture of the right
+    hand that the other fields describe, and they do not hold for the picture then.
+    """
+
+    crop: Tensor
+    distance: Tensor
+    joints: Tensor
+    rotation: Tensor
+    articulation: Tensor
+    beta: Tensor
+    thickness: Tensor
+    has_hand: Tensor
+    is_right: Tensor
+
+
+class HandRenderer:
+    """Makes batches of rendered crops on one device, reproducibly from a seed."""
+
+    def __init__(
+        self, config: RenderConfig, seed: int, device: str = "cpu", template: HandTemplate | None = None
+    ) -> None:
+        self.config = config
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self.skeleton = Skeleton().to(device)
+        self._sampler = HandSampler(config.sampling, self.skeleton, self._generator)
+        surface = sample_surface(template or load_template(), config.points, Skeleton())
+        self._surface = surface.to(device)
+        self._clutter = Clutter(self._generator)
+        self._noise = SensorNoise(self._generator)
+        ticks = (torch.arange(CROP_SIZE, device=device) - _CENTRE_PX) * _PIXEL_MM
+        v, u = torch.meshgrid(ticks, ticks, indexing="ij")
+        self._grid_mm = torch.stack((u.flatten(), v.flatten()), 1)
+
+    def widen_views(self, width: float) -> None:
+        """Set how far the views range, 0 (easy ones) to 1 (all that the configuration names)."""
+        self._sampler.width = min(1.0, max(0.0, width))
+
+    def state(self) -> Tensor:
+        """The random generator's state, for resuming."""
+        return self._generator.get_state()
+
+    def restore(self, state: Tensor) -> None:
+        """Go on from a state() of the same device."""
+        self._generator.set_state(state)
+
+    @torch.no_grad()
+    def batch(self, count: int) -> RenderedBatch:
+        """Render `count` crops."""
+        device, config = self._generator.device, self.config
+        hands, distance = self._sampler.draw(count), self._sampler.distances(count)
+        lengths = self.skeleton.bone_lengths(hands.beta)
+        origin = torch.zeros(count, 3, device=device)
+        centred = self.skeleton.pose(origin, hands.rotation, hands.articulation, lengths).joints
+        jitter = config.centre_jitter_mm * torch.randn(count, 3, generator=self._generator, device=device)
+        offset = jitter - centred.mean(1)
+        place = offset.clone()
+        place[:, 2] += distance
+        pose = self.skeleton.pose(place, hands.rotation, hands.articulation, lengths)
+        has_hand = self._chance(count) >= config.empty_fraction
+        is_right = self._chance(count) >= config.left_fraction
+        depth = self._depth(pose, hands.rotation, hands.thickness, distance, has_hand)
+        crop = normalise(depth, distance)
+        crop = torch.where(is_right[:, None, None], crop, crop.flip(2))
+        return RenderedBatch(
+            crop=crop.unsqueeze(1),
+            distance=distance,
+            joints=centred + offset.unsqueeze(1),
+            rotation=hands.rotation,
+            articulation=hands.articulation,
+            beta=hands.beta,
+            thickness=hands.thickness,
+            has_hand=has_hand,
+            is_right=is_right,
+        )
+
+    def _chance(self, count: int) -> Tensor:
+        return torch.rand(count, generator=self._generator, device=self._generator.device)
+
+    def _depth(self, pose, rotation: Tensor, thickness: Tensor, distance: Tensor, has_hand: Tensor) -> Tensor:
+        points, normals = self._surface(pose, thickness)
+        arm_points, arm_normals = self._clutter.forearm_points(pose, rotation, _FOREARM_POINTS)
+        points, normals = torch.cat((points, arm_points), 1), torch.cat((normals, arm_normals), 1)
+        facing = (points * normals).sum(-1) < 0
+        facing = facing & has_hand.unsqueeze(1)
+        focal = distance / _PIXEL_MM
+        depth = splat_depth(points, focal, _CENTRE_PX, CROP_SIZE, facing)
+        if self.config.clutter:
+            rays = self._grid_mm / distance[:, None, None]
+            other = torch.minimum(self._clutter.held(rays, pose), self._clutter.behind(rays, distance))
+            depth = torch.minimum(depth, other.reshape_as(depth))
+        return self._noise(depth, distance, _PIXEL_MM) if self.config.noise else depth
+
+
+def normalise(depth: Tensor, distance: Tensor) -> Tensor:
+    """Depth (B, H, W) mm to [-1, 1] across the cube; what lies outside the cube, or was not seen, becomes 1."""
+    scaled = (depth - distance[:, None, None]) / HALF_CUBE_MM
+    return torch.where(scaled.abs() <= 1, scaled, 1.0)

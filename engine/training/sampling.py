@@ -1,0 +1,188 @@
+"""Random hands: shape, pose and view. All batched torch, on the generator's device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.geometry.rotations import rotation_about_axis
+from engine.hand.limits import ARTICULATION_LIMITS
+from engine.hand.skeleton import Skeleton, SkeletonPose
+from engine.types import BETA_SIZE
+
+#: Articulations of one finger, (flexion of the knuckle, of the middle joint, of the end joint) in radians, which
+#: people hold: straight, relaxed, bent at the knuckle, hooked, half closed, closed.
+_FINGER_POSES = (
+    (-0.10, 0.02, 0.00),
+    (0.30, 0.40, 0.20),
+    (1.20, 0.10, 0.05),
+    (0.00, 1.50, 0.90),
+    (0.75, 1.00, 0.55),
+    (1.40, 1.70, 0.95),
+)
+_FINGER_POSE_WEIGHTS = (0.34, 0.14, 0.08, 0.08, 0.14, 0.22)
+#: The thumb's (flexion and abduction of its first joint, flexion of its second and third): spread in the palm's plane,
+#: alongside the index, forward of the palm, across the palm over the fingers, tucked into the palm, pinching.
+_THUMB_POSES = (
+    (-0.25, 0.05, 0.00, -0.05),
+    (0.20, 0.30, 0.10, 0.05),
+    (0.05, -0.50, 0.10, 0.05),
+    (0.45, -0.30, 0.65, 0.60),
+    (0.75, -0.05, 0.80, 0.90),
+    (0.35, -0.50, 0.40, 0.40),
+)
+_THUMB_POSE_WEIGHTS = (0.28, 0.18, 0.12, 0.17, 0.10, 0.15)
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How wide the random hands range. Spreads are standard deviations; radians and mm."""
+
+    beta_spread: float = 1.2
+    size_spread: float = 1.6
+    thickness_whole_mm: float = 1.1
+    thickness_part_mm: float = 0.7
+    angle_jitter: float = 0.16
+    uniform_pose_fraction: float = 0.12
+    same_pose_fraction: float = 0.45
+    roll_spread: float = 0.9
+    tilt_spread: float = 0.6
+    uniform_view_fraction: float = 0.3
+    distance_range_mm: tuple[float, float] = (200.0, 1100.0)
+
+
+@dataclass(frozen=True)
+class HandSample:
+    """A batch of random hands: rotation (B, 3, 3), articulation (B, 20), beta (B, 20), thickness (B, 6) mm."""
+
+    rotation: Tensor
+    articulation: Tensor
+    beta: Tensor
+    thickness: Tensor
+
+
+class HandSampler:
+    """Draws plausible hands; poses in which fingers pass through each other are thrown away."""
+
+    def __init__(self, config: SamplingConfig, skeleton: Skeleton, generator: torch.Generator) -> None:
+        self.config, self._skeleton, self._generator = config, skeleton, generator
+        self.device = generator.device
+        #: 0 to 1: how far the views have widened from the easy ones to all of the configuration's (a curriculum).
+        self.width = 1.0
+        self._limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32, device=self.device)
+
+    def draw(self, count: int) -> HandSample:
+        """`count` random hands."""
+        beta, thickness = self._shape(count)
+        candidates = self._articulation(2 * count)
+        depth = self._penetration(candidates, beta.repeat(2, 1), thickness.repeat(2, 1))
+        # Of two candidates for the same hand the one that intersects itself less: rejection with a fixed cost.
+        keep_second = depth[:count] > depth[count:]
+        articulation = torch.where(keep_second.unsqueeze(1), candidates[count:], candidates[:count])
+        return HandSample(self._view(count), articulation, beta, thickness)
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self._generator, device=self.device)
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=self._generator, device=self.device)
+
+    def _choice(self, weights: tuple[float, ...], count: int) -> Tensor:
+        return torch.multinomial(
+            torch.tensor(weights, device=self.device), count, replacement=True, generator=self._generator
+        )
+
+    def _shape(self, count: int) -> tuple[Tensor, Tensor]:
+        beta = self._normal(count, BETA_SIZE) * self.config.beta_spread
+        beta[:, 0] *= self.config.size_spread / self.config.beta_spread
+        whole = self._normal(count, 1) * self.config.thickness_whole_mm
+        return beta.clamp(-3.5, 3.5), whole + self._normal(count, 6) * self.config.thickness_part_mm
+
+    def _articulation(self, count: int) -> Tensor:
+        angles = torch.empty(count, 5, 4, device=self.device)
+        angles[:, 0] = self._thumbs(count)
+        fingers = self._two_poses(_FINGER_POSES, _FINGER_POSE_WEIGHTS, (count, 4))
+        alike = self._uniform(count) < self.config.same_pose_fraction
+        fingers = torch.where(alike[:, None, None], fingers[:, :1], fingers)
+        angles[:, 1:, [0, 2, 3]] = fingers
+        # Spread fans out from the middle finger and closes as the fingers bend.
+        fan = torch.tensor([-1.0, -0.1, 0.8, 1.6], device=self.device) * (0.09 + 0.12 * self._normal(count, 1))
+        angles[:, 1:, 1] = (fan + 0.06 * self._normal(count, 4)) * (1 - 0.75 * (fingers[..., 0] / 1.4).clamp(0, 1))
+        angles = angles + self.config.angle_jitter * self._normal(count, 5, 4) * torch.tensor(
+            [1.0, 0.5, 1.0, 0.7], device=self.device
+        )
+        low, high = self._limits[:, 0], self._limits[:, 1]
+        anywhere = low + (high - low) * self._uniform(count, 20)
+        use_anywhere = self._uniform(count, 1) < self.config.uniform_pose_fraction
+        flat = torch.where(use_anywhere, anywhere, angles.reshape(count, 20))
+        return torch.minimum(torch.maximum(flat, low), high)
+
+    def _thumbs(self, count: int) -> Tensor:
+        return self._two_poses(_THUMB_POSES, _THUMB_POSE_WEIGHTS, (count,))
+
+    def _two_poses(self, poses: tuple[tuple[float, ...], ...], weights: tuple[float, ...], shape: tuple) -> Tensor:
+        """Somewhere on the way from one pose to another, mostly near an end."""
+        table = torch.tensor(poses, device=self.device)
+        count = int(torch.tensor(shape).prod())
+        first, second = (table[self._choice(weights, count)] for _ in range(2))
+        way = self._uniform(count, 1) ** 3
+        return ((1 - way) * first + way * second).reshape(*shape, -1)
+
+    def _view(self, count: int) -> Tensor:
+        config = self.config
+        tilt = config.tilt_spread * (0.6 + 0.4 * self.width)
+        roll = self._normal(count) * config.roll_spread * (0.6 + 0.4 * self.width)
+        pitch = self._normal(count) * tilt
+        back = torch.pi * (self._uniform(count) < 0.4).float()
+        yaw = back + self._normal(count) * tilt
+        held = rotation_about_axis(2, roll) @ rotation_about_axis(0, pitch) @ rotation_about_axis(1, yaw)
+        anywhere = random_rotations(self._normal(count, 4))
+        use_anywhere = self._uniform(count) < config.uniform_view_fraction * self.width
+        return torch.where(use_anywhere[:, None, None], anywhere, held)
+
+    def distances(self, count: int) -> Tensor:
+        """Distances of the hand from the camera (count,) mm, log-uniform."""
+        low, high = (torch.tensor(bound).log() for bound in self.config.distance_range_mm)
+        return (low + (high - low) * self._uniform(count)).exp()
+
+    def _penetration(self, articulation: Tensor, beta: Tensor, thickness: Tensor) -> Tensor:
+        """How deep (mm, summed) spheres along different fingers, and fingers and palm, enter each other: (B,)."""
+        count = len(articulation)
+        identity = torch.eye(3, device=self.device).expand(count, 3, 3)
+        pose = self._skeleton.pose(
+            torch.zeros(count, 3, device=self.device), identity, articulation, self._skeleton.bone_lengths(beta)
+        )
+        centres, owners = finger_spheres(pose)
+        radius = 7.0 + thickness.mean(1)
+        gaps = torch.cdist(centres, centres)
+        different = owners.unsqueeze(0) != owners.unsqueeze(1)
+        overlap = (2 * radius[:, None, None] - gaps).clamp(min=0) * different.to(self.device)
+        return overlap.sum((1, 2))
+
+
+def finger_spheres(pose: SkeletonPose) -> tuple[Tensor, Tensor]:
+    """Sphere centres (B, S, 3) along the fingers and the palm, and which of them belong together (S,)."""
+    joints = pose.joints[:, 1:].reshape(-1, 5, 4, 3)
+    ways = torch.tensor([0.35, 0.7, 1.0], device=joints.device)[:, None]
+    segments = [
+        joints[:, :, i, None] + ways * (joints[:, :, i + 1, None] - joints[:, :, i, None]) for i in range(3)
+    ]
+    fingers = torch.cat(segments, 2)
+    knuckles, wrist = joints[:, 1:, 0], pose.joints[:, :1]
+    palm = torch.cat([wrist + way * (knuckles - wrist) for way in (0.35, 0.6, 0.8)], 1)
+    centres = torch.cat((fingers.flatten(1, 2), palm), 1)
+    owners = torch.cat((torch.arange(5).repeat_interleave(9), torch.full((palm.shape[1],), 5)))
+    return centres, owners
+
+
+def random_rotations(normals: Tensor) -> Tensor:
+    """Uniform rotations (B, 3, 3) from standard normals (B, 4), by unit quaternions."""
+    w, x, y, z = torch.nn.functional.normalize(normals, dim=1).unbind(1)
+    rows = (
+        1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
+    )  # fmt: skip
+    return torch.stack(rows, 1).reshape(-1, 3, 3)

@@ -1,0 +1,238 @@
+"""Builds assets/hand/template.npz, the hand's mesh with its skinning weights, from the volumes of engine/hand/surface.py.
+
+Run from anywhere: `python tools/build_hand_mesh.py [--out FILE]`. Needs scikit-image and open3d, which the app does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from engine.hand.skeleton import Skeleton  # noqa: E402
+from engine.hand.surface import (  # noqa: E402
+    STUB_LENGTH_MM,
+    WEB_REACH,
+    RestHand,
+    finger_body,
+    hand_body,
+    local_coordinates,
+)
+from engine.types import BETA_SIZE, BONE_COUNT, THETA_SIZE, THICKNESS_SIZE  # noqa: E402
+
+TEMPLATE = ROOT / "assets" / "hand" / "template.npz"
+VERTEX_TARGET = 3000
+GRID_MM = 1.25
+_BLOCK = 200_000
+
+Array = NDArray[np.float64]
+Faces = NDArray[np.int64]
+
+
+def rest_hand() -> RestHand:
+    """The skeleton with mean bone lengths and all angles zero, rounded so that the last bits of torch do not matter."""
+    pose = Skeleton(torch.float64)(
+        torch.zeros(1, THETA_SIZE, dtype=torch.float64), torch.zeros(1, BETA_SIZE, dtype=torch.float64)
+    )
+    joints, rotations, lengths = (
+        np.round(value[0].numpy(), 9) for value in (pose.joints, pose.rotations, pose.bone_lengths)
+    )
+    return RestHand(joints, rotations, lengths)
+
+
+def distance(points: Array, hand: RestHand) -> Array:
+    """Distance of points (N, 3) to the hand, a block at a time, (N,) mm."""
+    return np.concatenate([hand_body(points[i : i + _BLOCK], hand) for i in range(0, len(points), _BLOCK)])
+
+
+def marching_cubes(hand: RestHand) -> tuple[Array, Faces]:
+    """The hand's surface as a fine triangle mesh: vertices (N, 3) mm, faces (M, 3) turned outwards."""
+    from skimage.measure import marching_cubes as extract
+
+    low = np.floor(hand.joints.min(0) - 26.0)
+    high = np.ceil(hand.joints.max(0) + 26.0)
+    high[1] = STUB_LENGTH_MM + 4.0
+    axes = [np.arange(a, b + GRID_MM, GRID_MM) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    values = distance(grid.reshape(-1, 3), hand).reshape(grid.shape[:3])
+    vertices, faces, _, _ = extract(values, 0.0, spacing=(GRID_MM,) * 3)
+    vertices, faces = vertices.astype(np.float64) + low, faces.astype(np.int64)
+    return vertices, faces if signed_volume(vertices, faces) > 0 else faces[:, ::-1].copy()
+
+
+def signed_volume(vertices: Array, faces: Faces) -> float:
+    """Volume in mm3 of a closed mesh; negative when its triangles are turned inwards."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6.0)
+
+
+def decimate(vertices: Array, faces: Faces, face_target: int) -> tuple[Array, Faces]:
+    """A coarser mesh of the same surface by quadric edge collapse."""
+    import open3d as o3d
+
+    mesh = o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces))
+    coarse = mesh.simplify_quadric_decimation(face_target)
+    coarse.remove_unreferenced_vertices()
+    return np.asarray(coarse.vertices).copy(), np.asarray(coarse.triangles).astype(np.int64)
+
+
+def gradient(points: Array, hand: RestHand) -> Array:
+    """Slope of the distance at points (N, 3) by central differences, (N, 3)."""
+    step = 0.05
+    columns = []
+    for i in range(3):
+        shift = np.zeros(3)
+        shift[i] = step
+        columns.append((distance(points + shift, hand) - distance(points - shift, hand)) / (2 * step))
+    return np.stack(columns, -1)
+
+
+def neighbour_mean(values: Array, faces: Faces) -> Array:
+    """Mean of the values (N, C) over each vertex's neighbours, (N, C)."""
+    edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0)
+    both = np.concatenate([edges, edges[:, ::-1]])
+    total = np.stack([np.bincount(both[:, 0], values[both[:, 1], c], len(values)) for c in range(values.shape[1])], -1)
+    return total / np.bincount(both[:, 0], minlength=len(values))[:, None]
+
+
+def relax(vertices: Array, faces: Faces, hand: RestHand, rounds: int) -> Array:
+    """Even out the triangles: move vertices to their neighbours' mean along the surface, then back onto it."""
+    for _ in range(rounds):
+        slope = gradient(vertices, hand)
+        length = np.maximum(np.sqrt((slope * slope).sum(1, keepdims=True)), 0.2)
+        normal = slope / length
+        step = 0.5 * (neighbour_mean(vertices, faces) - vertices)
+        vertices = vertices + step - normal * (step * normal).sum(1, keepdims=True)
+        off = distance(vertices, hand)[:, None] / length
+        vertices = vertices - normal * np.clip(off, -1.0, 1.0)
+    return vertices
+
+
+def vertex_normals(vertices: Array, faces: Faces) -> Array:
+    """Unit outward normals, area-weighted, (N, 3)."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    face = np.cross(b - a, c - a)
+    total = np.zeros_like(vertices)
+    for i in range(3):
+        np.add.at(total, faces[:, i], face)
+    return total / np.sqrt((total * total).sum(1, keepdims=True))
+
+
+def smooth_step(x: Array, low: Array | float, high: Array | float) -> Array:
+    """0 below low, 1 above high, a cubic between."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def finger_shares(vertices: Array, hand: RestHand) -> Array:
+    """How the four fingers share a point by who is nearest, (N, 4), rows sum to 1; 3 mm decide."""
+    distances = np.stack([finger_body(vertices, hand, finger) for finger in range(1, 5)], -1)
+    lead = np.maximum(1.0 - (distances - distances.min(1, keepdims=True)) / 3.0, 0.0)
+    lead = lead * lead
+    return lead / lead.sum(1, keepdims=True)
+
+
+def distance_to_segment(points: Array, start: Array, end: Array) -> Array:
+    """Distance of points (N, 3) to a line segment, (N,) mm."""
+    axis = end - start
+    along = np.clip(((points - start) * axis).sum(1) / (axis * axis).sum(), 0.0, 1.0)
+    apart = points - start - along[:, None] * axis
+    return np.sqrt((apart * apart).sum(1))
+
+
+def palm_shares(vertices: Array, hand: RestHand) -> Array:
+    """How the wrist-to-knuckle bones of the four fingers share the palm, (N, 4); even below the wrist joint."""
+    near = np.stack([distance_to_segment(vertices, hand.joints[0], hand.finger_origin(f)) for f in range(1, 5)], -1)
+    share = 1.0 / (near * near + 16.0) ** 2
+    share /= share.sum(1, keepdims=True)
+    even = smooth_step(vertices[:, 1], -25.0, 0.0)[:, None]
+    return even * 0.25 + (1.0 - even) * share
+
+
+def chain_weights(vertices: Array, hand: RestHand, finger: int) -> tuple[Array, Array]:
+    """Weights (N, 3) of a finger's three straight bones among themselves, and s, the way along the finger (N,)."""
+    _, s, w = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
+    _, second, third, _ = hand.finger_stations(finger)
+    first_bend = smooth_step(s, second - 5.5, second + 5.5)
+    last_bend = smooth_step(s, third - 4.5, third + 4.5)
+    return np.stack([1.0 - first_bend, first_bend * (1.0 - last_bend), first_bend * last_bend], -1), s
+
+
+def skinning_weights(vertices: Array, hand: RestHand) -> tuple[Array, Array]:
+    """Bone weights (N, 20) and thickness weights (N, 6) of linear blend skinning; rows sum to 1."""
+    bones, thickness = np.zeros((len(vertices), BONE_COUNT)), np.zeros((len(vertices), THICKNESS_SIZE))
+    palm, shares = palm_shares(vertices, hand), finger_shares(vertices, hand)
+    thumb = thumb_share(vertices, hand, shares)
+    palm_left = 1.0 - thumb
+    chain, s = chain_weights(vertices, hand, 0)
+    bones[:, 1:4] += thumb[:, None] * chain
+    thickness[:, 1] = thumb
+    for finger in range(1, 5):
+        chain, s = chain_weights(vertices, hand, finger)
+        _, _, w = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
+        pulp = smooth_step(w, -6.0, 8.0)
+        mine = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, -7.0 + 3.0 * pulp, 7.0 + 9.0 * pulp)
+        bones[:, 4 * finger + 1 : 4 * finger + 4] += mine[:, None] * chain
+        web = WEB_REACH * hand.finger_stations(finger)[1]
+        thickness[:, 1 + finger] = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, 2.0, 2.0 + web)
+        palm_left = palm_left - mine
+    bones[:, 4::4] += np.maximum(palm_left, 0.0)[:, None] * palm
+    thickness[:, 0] = 1.0 - thickness[:, 1:].sum(1)
+    return strongest(bones, 4), thickness
+
+
+def thumb_share(vertices: Array, hand: RestHand, shares: Array) -> Array:
+    """How much a point moves with the thumb rather than the palm, (N,)."""
+    _, s, _ = local_coordinates(vertices, hand.finger_origin(0), hand.finger_frame(0))
+    _, second, _, tip = hand.finger_stations(0)
+    origin, axis = hand.finger_origin(0), hand.finger_frame(0)[:, 1]
+    to_thumb = distance_to_segment(vertices, origin, origin + axis * tip)
+    to_palm = np.min([distance_to_segment(vertices, hand.joints[0], hand.joints[4 * f + 2]) for f in range(1, 5)], 0)
+    nearer = smooth_step((to_palm - to_thumb) / (to_palm + to_thumb), -0.35, 0.45)
+    return nearer * smooth_step(s, -10.0, 0.6 * second)
+
+
+def strongest(weights: Array, count: int) -> Array:
+    """Each row's `count` largest weights, the rest zero, summing to 1 again."""
+    floor = -np.partition(-weights, count, axis=1)[:, count : count + 1]
+    kept = np.maximum(weights - floor, 0.0)
+    return kept / kept.sum(1, keepdims=True)
+
+
+def build(hand: RestHand) -> dict[str, NDArray[np.generic]]:
+    """Everything template.npz holds, by key."""
+    vertices, faces = marching_cubes(hand)
+    vertices, faces = decimate(vertices, faces, 2 * VERTEX_TARGET)
+    vertices = relax(vertices, faces, hand, 12)
+    bone_weights, thickness_weights = skinning_weights(vertices, hand)
+    return {
+        "vertices": vertices.astype(np.float32),
+        "faces": faces.astype(np.int32),
+        "bone_weights": bone_weights.astype(np.float32),
+        "thickness_weights": thickness_weights.astype(np.float32),
+        "normals": vertex_normals(vertices, faces).astype(np.float32),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the hand's mesh and skinning weights from its volumes.")
+    parser.add_argument("--out", type=Path, default=TEMPLATE, help="where to write (default: assets/hand/template.npz)")
+    out: Path = parser.parse_args().out
+    template = build(rest_hand())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out, allow_pickle=False, **template)
+    volume = signed_volume(template["vertices"].astype(np.float64), template["faces"].astype(np.int64)) / 1000
+    print(f"{out}: {len(template['vertices'])} vertices, {len(template['faces'])} triangles, {volume:.0f} cm3")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
