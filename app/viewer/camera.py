@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 #: Where a hand usually is before anything is known, mm.
 RESTING_TARGET = (0.0, 0.0, 480.0)
-_START = {"yaw": 0.42, "pitch": 0.22, "distance_mm": 520.0}
+_START = {"yaw": 0.42, "pitch": 0.22, "distance_mm": 430.0}
 _DISTANCE_LIMITS_MM = (90.0, 4000.0)
 _PITCH_LIMIT = 1.5
 _RADIANS_PER_HEIGHT = 3.6

@@ -62,9 +62,10 @@ class Open3DView:
         for name in self._geometries.keys() - drawables.keys() - self._hidden:
             self._hide(name)
         self._aim(camera)
+        # With do_render off, what is read back is undefined for a hidden window; on, it also does the rendering.
+        colors = np.asarray(self._window.capture_screen_float_buffer(True))
+        # Asked before capturing, this would render the scene a second time.
         self._window.poll_events()
-        self._window.update_renderer()
-        colors = np.asarray(self._window.capture_screen_float_buffer(False))
         picture = cv2.cvtColor(cv2.convertScaleAbs(colors, alpha=255.0), cv2.COLOR_RGB2BGRA)
         return soften_edges(picture) if self._soften else picture
 

@@ -36,6 +36,9 @@ _BACKDROP_MM = 9000.0
 _BACKDROP_CELLS = 10
 #: The cloud fades out towards the far end of this range.
 _CLOUD_RANGE_MM = (200.0, 1600.0)
+#: Seen from within it, the outline of the sensor would only be in the way.
+_SENSOR_SHOWN_FROM_MM = 260.0
+_LINE_COLOR = np.array((0.16, 0.19, 0.23), np.float32)
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,13 @@ class SceneBuilder:
         self._normals: dict[Side, tuple[int, I32, shapes.NormalTable]] = {}
         self._gaussian_look: _GaussianLook | None = None
         self._ground = _ground_lines()
+        self._sensor = _sensor_lines()
 
     def build(self, scene: SceneInput) -> dict[str, Drawable]:
         """The drawables of one picture; a layer that is off or empty is left out."""
         drawables: dict[str, Drawable] = {"backdrop": _backdrop(scene.camera), "ground": self._ground}
+        if np.linalg.norm(scene.camera.eye) > _SENSOR_SHOWN_FROM_MM:
+            drawables["sensor"] = self._sensor
         if scene.layers.cloud and scene.depth is not None and scene.intrinsics is not None:
             drawables["cloud"] = self._cloud(scene.depth, scene.depth_unit_mm, scene.intrinsics)
         hand = scene.geometry
@@ -234,31 +240,37 @@ def _backdrop(camera: CameraPose) -> Surface:
     blend = radius * radius * (3 - 2 * radius)
     a = (np.arange(cells)[:, None] * (cells + 1) + np.arange(cells)).ravel()
     b, c, d = a + 1, a + cells + 1, a + cells + 2
-    triangles = np.concatenate((np.stack((a, b, c), -1), np.stack((b, d, c), -1))).astype(np.int32)
+    triangles = np.concatenate((np.stack((a, c, b), -1), np.stack((b, c, d), -1))).astype(np.int32)
     world = (local @ camera.rotation + camera.eye).astype(np.float32)
     return Surface(world, triangles, BACKGROUND_CENTER * (1 - blend) + BACKGROUND_EDGE * blend)
 
 
 def _ground_lines() -> Lines:
-    """A faint grid below the hand, fading outwards, and the outline of the sensor's view."""
-    spots: list[tuple[float, float, float]] = []
-    colors: list[F32] = []
-
-    def line(start: tuple[float, float, float], end: tuple[float, float, float], strength: float) -> None:
-        spots.extend((start, end))
-        colors.append(BACKGROUND_CENTER + np.float32(strength) * np.array((0.16, 0.19, 0.23), np.float32))
-
+    """A faint grid below the hand, fading outwards."""
     level, step, count, middle = 260.0, 100.0, 6, 480.0
+    spots: list[tuple[float, float, float]] = []
+    strengths: list[float] = []
     for i in range(-count, count + 1):
         for j in range(-count, count):
-            reach = np.hypot(i, j + 0.5) / count
-            strength = max(0.0, 1.0 - reach) * 0.8
-            if strength > 0:
-                line((i * step, level, middle + j * step), (i * step, level, middle + (j + 1) * step), strength)
-                line((j * step, level, middle + i * step), ((j + 1) * step, level, middle + i * step), strength)
+            strength = 0.8 * (1.0 - float(np.hypot(i, j + 0.5)) / count)
+            if strength <= 0:
+                continue
+            spots += [(i * step, level, middle + j * step), (i * step, level, middle + (j + 1) * step)]
+            spots += [(j * step, level, middle + i * step), ((j + 1) * step, level, middle + i * step)]
+            strengths += [strength, strength]
+    return _lines(spots, strengths)
+
+
+def _sensor_lines() -> Lines:
+    """The outline of the sensor, a small pyramid open to where it looks."""
     corners = [(sx * 26.0, sy * 19.5, 42.0) for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    spots: list[tuple[float, float, float]] = []
     for k in range(4):
-        line((0.0, 0.0, 0.0), corners[k], 1.6)
-        line(corners[k], corners[(k + 1) % 4], 1.6)
-    points = np.array(spots, np.float32)
-    return Lines(points, np.arange(len(points), dtype=np.int32).reshape(-1, 2), np.array(colors, np.float32))
+        spots += [(0.0, 0.0, 0.0), corners[k], corners[k], corners[(k + 1) % 4]]
+    return _lines(spots, [1.6] * 8)
+
+
+def _lines(spots: list[tuple[float, float, float]], strengths: list[float]) -> Lines:
+    segments = np.arange(len(spots), dtype=np.int32).reshape(-1, 2)
+    colors = BACKGROUND_CENTER + np.array(strengths, np.float32)[:, None] * _LINE_COLOR
+    return Lines(np.array(spots, np.float32), segments, colors)
