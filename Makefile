@@ -11,7 +11,7 @@ ARGS ?=
 TESTS ?=
 
 BIN = $(VENV)/bin
-BOOTSTRAP = PYTHON="$(PYTHON)" scripts/bootstrap.sh "$(VENV)"
+BOOTSTRAP = PYTHON="$(PYTHON)" tools/bootstrap.sh "$(VENV)"
 
 .PHONY: run test check setup lock clean
 
@@ -34,7 +34,7 @@ setup:
 	@$(BOOTSTRAP) dev
 
 lock:
-	@PYTHON="$(PYTHON)" scripts/lock.sh
+	@PYTHON="$(PYTHON)" tools/lock.sh
 
 clean:
-	@scripts/bootstrap.sh "$(VENV)" clean
+	@tools/bootstrap.sh "$(VENV)" clean

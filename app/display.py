@@ -25,7 +25,7 @@ def display_problem() -> str | None:
         if os.environ.get("WAYLAND_DISPLAY"):
             return "no X display: the 3D view needs X11, so turn Xwayland on"
         return "no display"
-    matched = re.fullmatch(r"(?:(?:unix|[^/:]*/unix)|(?P<host>.*)):(?P<number>\d{1,4})(?:\.\d+)?", name)
+    matched = re.fullmatch(r"(?:(?:unix|[^/:]*/unix)|(?P<host>.*)):(?P<number>\d{1,5})(?:\.\d+)?", name)
     if matched is None:
         return f"DISPLAY={name} is not the name of a display"
     if not _answers(matched["host"] or "", int(matched["number"])):
@@ -38,7 +38,7 @@ def _answers(host: str, number: int) -> bool:
     if host:
         try:
             socket.create_connection((host.strip("[]"), 6000 + number), timeout=_TIMEOUT_S).close()
-        except OSError:
+        except (OSError, OverflowError):
             return False
         return True
     path = f"/tmp/.X11-unix/X{number}"

@@ -270,10 +270,13 @@ def read_weights_version(file: Path) -> str:
     with file.open("rb") as stream:
         start = stream.read(8)
         size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= size <= _MAX_HEADER_BYTES:
-            raise ValueError("not a safetensors file, or cut short")
-        header = json.loads(stream.read(size))
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+        try:
+            header = json.loads(stream.read(size)) if size <= _MAX_HEADER_BYTES else None
+        except ValueError:
+            header = None
+    if not isinstance(header, dict):
+        raise ValueError("not a safetensors file, or cut short")
+    metadata = header.get("__metadata__")
     return str(metadata.get("version", "not stated")) if isinstance(metadata, dict) else "not stated"
 
 

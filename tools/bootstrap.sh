@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# scripts/bootstrap.sh VENV run|dev|clean
+# tools/bootstrap.sh VENV run|dev|clean
 #
 # Makes the virtual environment VENV ready for the app (run) or for its tests and checks too (dev), or removes it (clean):
 # missing system libraries through apt, then the pinned Python packages. A stamp inside VENV makes the second time quick.
 # PYTHON names the interpreter to use; LUMBRICAL_SKIP_SYSTEM=1 leaves system libraries alone.
 set -euo pipefail
 
-venv=${1:?usage: scripts/bootstrap.sh VENV run|dev|clean}
-purpose=${2:?usage: scripts/bootstrap.sh VENV run|dev|clean}
+venv=${1:?usage: tools/bootstrap.sh VENV run|dev|clean}
+purpose=${2:?usage: tools/bootstrap.sh VENV run|dev|clean}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf 'lumbrical: %s\n' "$*" >&2; }
@@ -25,15 +25,15 @@ case $purpose in
     *) fail "unknown purpose '$purpose': run, dev or clean" ;;
 esac
 
-fingerprint() {
-    # The path is part of it because a moved environment's scripts point to the old place.
-    { cat "${locks[@]}" scripts/bootstrap.sh app/system_packages.py; realpath -m -- "$venv"; } | sha256sum
-}
-
+# The path is part of it because a moved environment's scripts point to the old place.
+wanted=$({ cat requirements*.lock tools/bootstrap.sh app/system_packages.py; realpath -m -- "$venv"; } | sha256sum)
 stamp=$venv/.lumbrical-$purpose
-wanted=$(fingerprint)
 if [ -x "$venv/bin/python" ] && [ -f "$stamp" ] && [ "$(<"$stamp")" = "$wanted" ]; then
     exit 0
+fi
+
+if [ -e "$venv" ] && [ ! -f "$venv/pyvenv.cfg" ] && [ -n "$(ls -A -- "$venv")" ]; then
+    fail "$venv exists and is not a virtual environment; choose another directory with VENV=DIR"
 fi
 
 is_supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; }
@@ -85,11 +85,7 @@ if [ "${LUMBRICAL_SKIP_SYSTEM:-}" != 1 ]; then
     [ "${#packages[@]}" -eq 0 ] || apt_install "${packages[@]}"
 fi
 
-if [ -f "$venv/pyvenv.cfg" ]; then
-    rm -f -- "$venv"/.lumbrical-*
-elif [ -e "$venv" ] && [ -n "$(ls -A -- "$venv")" ]; then
-    fail "$venv exists and is not a virtual environment; choose another directory with VENV=DIR"
-fi
+rm -f -- "$stamp"
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     say "making the virtual environment $venv"
     "$python" -m venv --clear -- "$venv"
@@ -101,4 +97,6 @@ quiet=()
 "$venv/bin/python" -m pip install "${quiet[@]}" --disable-pip-version-check --no-input "${locks[@]/#/--requirement=}" ||
     fail "the Python packages could not be installed (see above); check the network and the disk, then run make again"
 printf '%s\n' "$wanted" >"$stamp"
+# What the tests need includes what the app needs.
+[ "$purpose" = run ] || cp -- "$stamp" "$venv/.lumbrical-run"
 say "ready"
