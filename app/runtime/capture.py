@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.runtime.interfaces import CapturedFrame, FrameSource, PlayableSource
+from app.runtime.interfaces import CapturedFrame, FrameSource
 from app.runtime.slot import LatestSlot
 from app.runtime.statistics import LiveStatistics
 from app.runtime.worker import Worker, WorkerState
+from engine.sensors.playback import Playback
+from engine.sensors.protocol import EndOfStream, SensorDisconnected, SensorUnavailable
 from engine.types import DepthFrame, LumbricalError
 
 #: Sensors are polled with waits this short, so that commands and unplugging are noticed at once.
@@ -21,11 +23,12 @@ LONGEST_RETRY_S = 2.0
 
 @dataclass(frozen=True)
 class PlaybackStatus:
-    """Where a recording stands; position is the index of the frame shown last."""
+    """Where a recording stands; position is the index of the frame shown last, -1 before the first."""
 
     position: int
     frame_count: int
     paused: bool
+    ended: bool
     speed: float
     loop: bool
 
@@ -33,8 +36,8 @@ class PlaybackStatus:
 class CaptureWorker(Worker):
     """Reads one source at a time into a slot; the source can be exchanged and, if a recording, played and sought.
 
-    While a source cannot be opened or has failed, the state is WAITING and the message says why; it is tried again
-    with growing pauses, so that a camera that is plugged back in goes on by itself.
+    While a source cannot be opened or has failed, the state is WAITING and the message says why. A camera is tried again
+    with growing pauses, so that one that is plugged back in goes on by itself; a bad recording waits for another source.
     """
 
     def __init__(
@@ -51,14 +54,16 @@ class CaptureWorker(Worker):
         self._statistics = statistics
         self._first_retry_s = first_retry_s
         self._retry_s = first_retry_s
+        self._given_up = False
         self._source: FrameSource | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._woken = threading.Event()
         self._spec = spec
         self._epoch = 0
-        self._last_number: int | None = None
+        self._last_place: int | None = None
         self._playback: PlaybackStatus | None = None
         self._is_live = False
+        self._source_name = ""
 
     @property
     def spec(self) -> str:
@@ -71,6 +76,17 @@ class CaptureWorker(Worker):
         return self._is_live
 
     @property
+    def source_name(self) -> str:
+        """The open source's own name; empty while none is open."""
+        return self._source_name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the open source wants its user to know, one line each."""
+        source = self._source
+        return source.warnings if source is not None else ()
+
+    @property
     def playback(self) -> PlaybackStatus | None:
         """How the recording stands; None for a camera or when nothing is open."""
         return self._playback
@@ -81,8 +97,8 @@ class CaptureWorker(Worker):
         self._command(self._drop_source)
 
     def play(self) -> None:
-        """Go on playing the recording."""
-        self._control(lambda source: source.play())
+        """Go on playing the recording; from its start when it is over."""
+        self._control(_resume)
 
     def pause(self) -> None:
         """Hold the recording at the present frame."""
@@ -112,9 +128,12 @@ class CaptureWorker(Worker):
         assert self._source is not None
         try:
             frame = self._source.read(READ_TIMEOUT_S)
+        except EndOfStream:
+            self._rest_at_end()
+            return
         except LumbricalError as error:
             self._close_source()
-            self._wait_and_retry(str(error))
+            self._wait_after(error)
             return
         self._note_playback()
         if frame is not None:
@@ -130,26 +149,39 @@ class CaptureWorker(Worker):
         self._woken.set()
 
     def _hand_on(self, frame: DepthFrame) -> None:
-        previous = self._last_number
+        # Played in a loop, numbers go on rising; the place in the file tells that a round began.
+        place = self._playback.position if self._playback is not None else frame.number
+        previous, self._last_place = self._last_place, place
         lost = 0
-        if previous is not None and frame.number <= previous and not self._is_live:
+        if previous is not None and self._is_live:
+            lost = max(0, place - previous - 1)
+        elif previous is not None and place <= previous:
             self._epoch += 1
-        elif previous is not None and self._is_live:
-            lost = max(0, frame.number - previous - 1)
-        self._last_number = frame.number
         before = self._frames.overwritten
         self._frames.put(CapturedFrame(frame, self._epoch))
         self._statistics.record_capture(self._frames.overwritten - before, lost)
+
+    def _rest_at_end(self) -> None:
+        """A recording that is over is held at its last frame until it is played or sought again."""
+        if isinstance(self._source, Playback):
+            self._source.pause()
+            self._note_playback()
+        else:
+            self._woken.wait(READ_TIMEOUT_S)
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.put(command)
         self._woken.set()
 
-    def _control(self, action: Callable[[PlayableSource], None], breaks_track: bool = False) -> None:
+    def _control(self, action: Callable[[Playback], None], breaks_track: bool = False) -> None:
         def run() -> None:
-            if not isinstance(self._source, PlayableSource):
+            if not isinstance(self._source, Playback):
                 return
-            action(self._source)
+            try:
+                action(self._source)
+            except LumbricalError as error:
+                self._set_state(WorkerState.RUNNING, str(error))
+                return
             if breaks_track:
                 self._begin_epoch()
 
@@ -161,46 +193,63 @@ class CaptureWorker(Worker):
             self._commands.get()()
 
     def _try_open(self) -> bool:
+        if self._given_up:
+            self._woken.wait(READ_TIMEOUT_S)
+            return False
         try:
             source = self._open_source(self._spec)
             source.open()
         except LumbricalError as error:
-            self._wait_and_retry(str(error))
+            self._wait_after(error)
             return False
         self._source = source
         self._retry_s = self._first_retry_s
         self._is_live = source.is_live
+        self._source_name = source.name
         self._begin_epoch()
         self._statistics.reset()
         self._note_playback()
         self._set_state(WorkerState.RUNNING)
         return True
 
-    def _wait_and_retry(self, reason: str) -> None:
-        self._set_state(WorkerState.WAITING, reason)
+    def _wait_after(self, error: LumbricalError) -> None:
+        self._set_state(WorkerState.WAITING, str(error))
+        if not isinstance(error, SensorUnavailable | SensorDisconnected):
+            self._given_up = True
+            return
         self._woken.wait(self._retry_s)
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
 
     def _begin_epoch(self) -> None:
         self._epoch += 1
-        self._last_number = None
+        self._last_place = None
         self._frames.clear()
 
     def _drop_source(self) -> None:
         self._close_source()
         self._retry_s = self._first_retry_s
+        self._given_up = False
         self._set_state(WorkerState.STARTING)
 
     def _close_source(self) -> None:
         source, self._source = self._source, None
         self._playback = None
         self._is_live = False
+        self._source_name = ""
         if source is not None:
             source.close()
 
     def _note_playback(self) -> None:
         source = self._source
-        if source is None or source.is_live or source.frame_count is None or not isinstance(source, PlayableSource):
+        if not isinstance(source, Playback) or source.frame_count is None:
             self._playback = None
             return
-        self._playback = PlaybackStatus(source.position, source.frame_count, source.paused, source.speed, source.loop)
+        self._playback = PlaybackStatus(
+            source.position, source.frame_count, source.paused, source.ended, source.speed, source.loop
+        )
+
+
+def _resume(source: Playback) -> None:
+    if source.ended:
+        source.seek(0)
+    source.resume()

@@ -3,54 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import DepthFrame, Side, TrackingResult
 
 
 class FrameSource(Protocol):
-    """A sensor: see engine.sensors. read() waits no longer than timeout_s and returns None when nothing came."""
+    """The part of engine.sensors.protocol.Sensor that the capture thread uses; see there."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def is_live(self) -> bool: ...
 
     @property
-    def fps(self) -> float: ...
+    def warnings(self) -> tuple[str, ...]: ...
 
     @property
     def frame_count(self) -> int | None: ...
 
     def open(self) -> None: ...
 
-    def read(self, timeout_s: float) -> DepthFrame | None: ...
+    def read(self, timeout_s: float = 0.2) -> DepthFrame | None: ...
 
     def close(self) -> None: ...
-
-
-@runtime_checkable
-class PlayableSource(Protocol):
-    """A recording under a playback's control."""
-
-    paused: bool
-    speed: float
-    loop: bool
-
-    @property
-    def position(self) -> int: ...
-
-    def play(self) -> None: ...
-
-    def pause(self) -> None: ...
-
-    def step(self, frames: int = 1) -> None: ...
-
-    def seek(self, index: int) -> None: ...
 
 
 class FrameTracker(Protocol):
     """engine.tracker.Tracker as the tracking thread uses it."""
 
     side: Side | None
+
+    @property
+    def faces(self) -> NDArray[np.int32]: ...
 
     def track(self, frame: DepthFrame) -> TrackingResult: ...
 

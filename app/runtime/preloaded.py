@@ -19,7 +19,9 @@ class PreloadedSource:
     frames in a burst; a reader that comes late gets the frame that is due now, and the numbers show the gap.
     """
 
+    name = "frames in memory"
     is_live = True
+    warnings: tuple[str, ...] = ()
     frame_count: int | None = None
 
     def __init__(self, frames: Sequence[DepthFrame], fps: float) -> None:
@@ -36,7 +38,7 @@ class PreloadedSource:
         self._start_s = time.monotonic()
         self._next = 0
 
-    def read(self, timeout_s: float) -> DepthFrame | None:
+    def read(self, timeout_s: float = 0.2) -> DepthFrame | None:
         """The frame that is due, waiting for it up to timeout_s."""
         now = time.monotonic()
         number = max(self._next, int((now - self._start_s) * self.fps))

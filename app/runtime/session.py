@@ -70,4 +70,4 @@ class LiveSession:
         for worker in (self.tracking, self.capture):
             if worker.state is WorkerState.FAILED:
                 return worker.message
-        return self.capture.message if self.capture.state is WorkerState.WAITING else ""
+        return self.capture.message

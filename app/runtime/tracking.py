@@ -6,6 +6,9 @@ import queue
 import time
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.runtime.drop_queue import DropQueue
 from app.runtime.interfaces import CapturedFrame, FrameTracker, LiveResult
 from app.runtime.slot import LatestSlot
@@ -37,6 +40,12 @@ class TrackingWorker(Worker):
         self._listeners: tuple[DropQueue[LiveResult], ...] = ()
         self._tracker: FrameTracker | None = None
         self._epoch: int | None = None
+        self._faces: NDArray[np.int32] | None = None
+
+    @property
+    def faces(self) -> NDArray[np.int32] | None:
+        """The hand mesh's triangles (F, 3) of a right hand, once the tracker has been made."""
+        return self._faces
 
     def between_frames(self, request: Callable[[FrameTracker], None]) -> None:
         """Run request(tracker) on the tracking thread before the next frame; also before the first."""
@@ -53,6 +62,7 @@ class TrackingWorker(Worker):
     def set_up(self) -> None:
         """Make the tracker on this thread: loading weights must not hold up the window."""
         self._tracker = self._make_tracker()
+        self._faces = self._tracker.faces
 
     def step(self) -> None:
         """Track one frame, or wait a moment for one."""

@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.viewer.scene import SceneBuilder, SceneInput
 from engine.types import LumbricalError
+
+if TYPE_CHECKING:
+    from app.viewer.open3d_view import Open3DView
 
 _NICENESS = 5
 _STOP_TIMEOUT_S = 2.0
@@ -64,10 +68,10 @@ def software_rendering() -> bool:
 class RenderProcess:
     """The drawing process as its owner sees it: send one scene, get one picture, never wait.
 
-    faces: (F, 3) triangles of the hand mesh. All methods belong to one thread.
+    All methods belong to one thread.
     """
 
-    def __init__(self, faces: NDArray[np.int32], point_size: float = 2.0) -> None:
+    def __init__(self, point_size: float = 2.0) -> None:
         self.failure: DrawingFailed | None = None
         self._memory: SharedMemory | None = None
         self._busy = False
@@ -75,7 +79,7 @@ class RenderProcess:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
             target=_draw_until_told,
-            args=(theirs, np.ascontiguousarray(faces, np.int32), point_size),
+            args=(theirs, point_size),
             name="lumbrical-view",
             daemon=True,
         )
@@ -100,6 +104,10 @@ class RenderProcess:
         self._forget_memory()
         self._memory = SharedMemory(create=True, size=width * height * 4)
         return self._send(Resize(width, height, self._memory.name))
+
+    def set_faces(self, faces: NDArray[np.int32]) -> None:
+        """The hand mesh's triangles (F, 3), of a right hand; before this, no mesh is drawn."""
+        self._send(np.ascontiguousarray(faces, np.int32))
 
     def submit(self, scene: SceneInput) -> bool:
         """Ask for a picture; False, and nothing asked, while busy, before resize() or after a failure."""
@@ -162,7 +170,7 @@ class RenderProcess:
         self._memory = None
 
 
-def _draw_until_told(connection: Connection, faces: NDArray[np.int32], point_size: float) -> None:
+def _draw_until_told(connection: Connection, point_size: float) -> None:
     """The drawing process: obey messages until None or until the owner is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     software = software_rendering()
@@ -176,7 +184,7 @@ def _draw_until_told(connection: Connection, faces: NDArray[np.int32], point_siz
         from app.viewer.open3d_view import Open3DView
 
         view = Open3DView(point_size, soften_edges=software)
-        _serve(connection, view, SceneBuilder(faces))
+        _serve(connection, view)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
@@ -193,10 +201,8 @@ def _prefer_x11() -> None:
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
 
-def _serve(connection: Connection, view: object, builder: SceneBuilder) -> None:
-    from app.viewer.open3d_view import Open3DView
-
-    assert isinstance(view, Open3DView)
+def _serve(connection: Connection, view: Open3DView) -> None:
+    builder = SceneBuilder()
     memory: SharedMemory | None = None
     size = (0, 0)
     while (message := connection.recv()) is not None:
@@ -205,6 +211,8 @@ def _serve(connection: Connection, view: object, builder: SceneBuilder) -> None:
                 memory.close()
             memory, size = SharedMemory(message.memory), (message.width, message.height)
             view.resize(*size)
+        elif isinstance(message, np.ndarray):
+            builder = SceneBuilder(message)
         elif isinstance(message, SceneInput) and memory is not None:
             picture = view.draw(builder.build(message), message.camera)
             # The mapping may be longer than asked: memory comes in whole pages.
