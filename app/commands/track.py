@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from app.results_file import ResultsFile, check_results_path, result_record
 from engine.sensors.playback import Playback
@@ -62,7 +62,8 @@ def open_sensor(source: str) -> Sensor:
     from app.runtime.sources import open_source
 
     found = open_source(source)
-    return found.sensor if isinstance(found, Playback) else found
+    # What the app plays are sensors; the type it declares names only the part that its capture thread uses.
+    return found.sensor if isinstance(found, Playback) else cast(Sensor, found)
 
 
 def make_tracker() -> Tracker:

@@ -15,6 +15,7 @@ import pytest
 from app import cli
 from app.commands import track
 from engine.sensors.protocol import BadRecording, SensorBase, SensorDisconnected
+from engine.sensors.sequence_folder import write_sequence
 from engine.types import (
     DepthFrame,
     HandGeometry,
@@ -112,6 +113,16 @@ def test_json_prints_a_line_for_every_frame_and_the_summary_aside(
     assert len(records[2]["theta"]) == 26 and len(records[2]["beta"]) == 20
     assert "4 frames, 3 tracked (75 %)" in printed.err
     assert tracker.side is Side.LEFT
+
+
+def test_a_recording_is_tracked_once_through_and_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    depth = np.full((3, 4), 500, np.uint16)
+    write_sequence(tmp_path / "slow", (DepthFrame(depth, 1.0, CAMERA, i, 0.0, 0.0) for i in range(3)), fps=0.01)
+    monkeypatch.setattr(track, "make_tracker", FakeTracker)
+    assert cli.main(["track", str(tmp_path / "slow"), "--json"]) == 0
+    assert [record["number"] for record in _lines(capsys.readouterr().out)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("option", "side"), [("right", Side.RIGHT), ("either", None)])
