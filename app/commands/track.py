@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from app.results_file import ResultsFile, check_results_path, result_record
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
-from engine.types import DepthFrame, Side, TrackingResult, TrackingState
+from engine.types import DepthFrame, LumbricalError, Side, TrackingResult, TrackingState
 
 if TYPE_CHECKING:
     from engine.tracker import Tracker
@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open the window on the source, or track it here; 0 when all went well."""
     if not (args.headless or args.json or args.out is not None or args.seconds is not None):
-        from app.commands.run import run_source
-
-        return run_source(args.source)
+        return _open_window(args.source, args.side)
     if args.out is not None:
         check_results_path(args.out, args.force)
     sensor = open_sensor(args.source)
@@ -55,6 +53,17 @@ def run(args: argparse.Namespace) -> int:
         tracker.side = _side(args.side, sensor)
         tracker.reset()
         return _track_all(sensor, tracker, args)
+
+
+def _open_window(source: str, side: str | None) -> int:
+    """What `run --source SOURCE` does."""
+    from app.commands import run as window
+
+    if side is not None:
+        raise LumbricalError("--side is for tracking without a window: add --headless")
+    parser = argparse.ArgumentParser()
+    window.add_arguments(parser)
+    return window.run(parser.parse_args([f"--source={source}"]))
 
 
 def open_sensor(source: str) -> Sensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import types
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import app.commands
 from app import cli
 from app.commands import track
 from engine.sensors.protocol import BadRecording, SensorBase, SensorDisconnected
@@ -224,15 +226,24 @@ def test_a_bad_out_is_told_before_anything_is_opened(
     assert message in printed and printed.count("\n") == 1
 
 
-def test_without_headless_the_window_opens_on_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_headless_the_window_opens_on_the_source(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     opened: list[str] = []
 
-    def run_source(source: str) -> int:
-        opened.append(source)
-        return 0
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--source")
+        parser.add_argument("--exit-after", type=float)
+
+    def run(args: argparse.Namespace) -> int:
+        opened.append(args.source)
+        return 0 if args.exit_after is None else 1
 
     window = types.ModuleType("app.commands.run")
-    window.__dict__["run_source"] = run_source
+    window.__dict__.update(add_arguments=add_arguments, run=run)
     monkeypatch.setitem(sys.modules, "app.commands.run", window)
+    monkeypatch.setattr(app.commands, "run", window, raising=False)
     assert cli.main(["track", "SOURCE"]) == 0
     assert opened == ["SOURCE"]
+    assert cli.main(["track", "SOURCE", "--side", "left"]) == 2
+    assert "add --headless" in capsys.readouterr().err
