@@ -26,12 +26,17 @@ from engine.hand.surface import (  # noqa: E402
     hand_body,
     local_coordinates,
 )
+from tools.remeshing import remesh  # noqa: E402
 from engine.types import BETA_SIZE, BONE_COUNT, THETA_SIZE, THICKNESS_SIZE  # noqa: E402
 
 TEMPLATE = ROOT / "assets" / "hand" / "template.npz"
-VERTEX_TARGET = 3000
+EDGE_SCALE = 1.0
+REMESH_ROUNDS = 8
 GRID_MM = 1.25
 _BLOCK = 200_000
+#: How far the palm holds the skin midway between two fingers back when they bend.
+_WEB_HOLD = 0.3
+_WEB_ROUNDS = 4
 
 Array = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -74,14 +79,18 @@ def signed_volume(vertices: Array, faces: Faces) -> float:
     return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6.0)
 
 
-def decimate(vertices: Array, faces: Faces, face_target: int) -> tuple[Array, Faces]:
-    """A coarser mesh of the same surface by quadric edge collapse."""
-    import open3d as o3d
-
-    mesh = o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces))
-    coarse = mesh.simplify_quadric_decimation(face_target)
-    coarse.remove_unreferenced_vertices()
-    return np.asarray(coarse.vertices).copy(), np.asarray(coarse.triangles).astype(np.int64)
+def wanted_edge(points: Array, hand: RestHand) -> Array:
+    """Edge length the mesh should have at points (N, 3), (N,) mm: short on fingers and at their bends, long on palm."""
+    size = np.full(len(points), 5.4)
+    for finger in range(5):
+        _, s, _ = local_coordinates(points, hand.finger_origin(finger), hand.finger_frame(finger))
+        _, second, third, tip = hand.finger_stations(finger)
+        on_finger = 1.0 - smooth_step(finger_body(points, hand, finger), 0.5, 4.0)
+        bend = np.minimum(np.abs(s - second), np.abs(s - third))
+        fine = 3.9 - 0.7 * (1.0 - smooth_step(bend, 3.0, 9.0)) - 0.9 * smooth_step(s, tip - 18.0, tip - 4.0)
+        on_finger = on_finger * smooth_step(s, -4.0, 0.5 * second)
+        size = np.minimum(size, size + on_finger * (fine - size))
+    return size * EDGE_SCALE
 
 
 def gradient(points: Array, hand: RestHand) -> Array:
@@ -132,12 +141,16 @@ def smooth_step(x: Array, low: Array | float, high: Array | float) -> Array:
     return t * t * (3.0 - 2.0 * t)
 
 
-def finger_shares(vertices: Array, hand: RestHand) -> Array:
-    """How the four fingers share a point by who is nearest, (N, 4), rows sum to 1; 3 mm decide."""
-    distances = np.stack([finger_body(vertices, hand, finger) for finger in range(1, 5)], -1)
-    lead = np.maximum(1.0 - (distances - distances.min(1, keepdims=True)) / 3.0, 0.0)
-    lead = lead * lead
-    return lead / lead.sum(1, keepdims=True)
+def finger_shares(vertices: Array, faces: Faces, hand: RestHand) -> Array:
+    """How the four fingers share each vertex, (N, 4), rows sum to 1: whose body is nearest, then spread along the skin.
+
+    Spreading along the skin blends the webs, yet never crosses the gap between two fingers.
+    """
+    nearest = np.argmin([finger_body(vertices, hand, finger) for finger in range(1, 5)], 0)
+    shares = np.eye(4)[nearest]
+    for _ in range(_WEB_ROUNDS):
+        shares = 0.5 * (shares + neighbour_mean(shares, faces))
+    return shares
 
 
 def distance_to_segment(points: Array, start: Array, end: Array) -> Array:
@@ -166,12 +179,13 @@ def chain_weights(vertices: Array, hand: RestHand, finger: int) -> tuple[Array, 
     return np.stack([1.0 - first_bend, first_bend * (1.0 - last_bend), first_bend * last_bend], -1), s
 
 
-def skinning_weights(vertices: Array, hand: RestHand) -> tuple[Array, Array]:
+def skinning_weights(vertices: Array, faces: Faces, hand: RestHand) -> tuple[Array, Array]:
     """Bone weights (N, 20) and thickness weights (N, 6) of linear blend skinning; rows sum to 1."""
     bones, thickness = np.zeros((len(vertices), BONE_COUNT)), np.zeros((len(vertices), THICKNESS_SIZE))
-    palm, shares = palm_shares(vertices, hand), finger_shares(vertices, hand)
+    palm, shares = palm_shares(vertices, hand), finger_shares(vertices, faces, hand)
     thumb = thumb_share(vertices, hand, shares)
     palm_left = 1.0 - thumb
+    held_by_palm = 1.0 - _WEB_HOLD * 4.0 * (shares * (1.0 - shares)).sum(1) / 2.0
     chain, s = chain_weights(vertices, hand, 0)
     bones[:, 1:4] += thumb[:, None] * chain
     thickness[:, 1] = thumb
@@ -179,7 +193,8 @@ def skinning_weights(vertices: Array, hand: RestHand) -> tuple[Array, Array]:
         chain, s = chain_weights(vertices, hand, finger)
         _, _, w = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
         pulp = smooth_step(w, -6.0, 8.0)
-        mine = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, -7.0 + 3.0 * pulp, 7.0 + 9.0 * pulp)
+        moves = held_by_palm * smooth_step(s, -6.0 - 3.0 * pulp, 9.0 + 9.0 * pulp)
+        mine = shares[:, finger - 1] * (1.0 - thumb) * moves
         bones[:, 4 * finger + 1 : 4 * finger + 4] += mine[:, None] * chain
         web = WEB_REACH * hand.finger_stations(finger)[1]
         thickness[:, 1 + finger] = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, 2.0, 2.0 + web)
@@ -196,8 +211,8 @@ def thumb_share(vertices: Array, hand: RestHand, shares: Array) -> Array:
     origin, axis = hand.finger_origin(0), hand.finger_frame(0)[:, 1]
     to_thumb = distance_to_segment(vertices, origin, origin + axis * tip)
     to_palm = np.min([distance_to_segment(vertices, hand.joints[0], hand.joints[4 * f + 2]) for f in range(1, 5)], 0)
-    nearer = smooth_step((to_palm - to_thumb) / (to_palm + to_thumb), -0.35, 0.45)
-    return nearer * smooth_step(s, -10.0, 0.6 * second)
+    nearer = smooth_step((to_palm - to_thumb) / (to_palm + to_thumb), -0.45, 0.5)
+    return nearer * smooth_step(s, -10.0, 0.8 * second)
 
 
 def strongest(weights: Array, count: int) -> Array:
@@ -210,9 +225,10 @@ def strongest(weights: Array, count: int) -> Array:
 def build(hand: RestHand) -> dict[str, NDArray[np.generic]]:
     """Everything template.npz holds, by key."""
     vertices, faces = marching_cubes(hand)
-    vertices, faces = decimate(vertices, faces, 2 * VERTEX_TARGET)
-    vertices = relax(vertices, faces, hand, 12)
-    bone_weights, thickness_weights = skinning_weights(vertices, hand)
+    vertices, faces = remesh(
+        vertices, faces, lambda points: wanted_edge(points, hand), lambda v, f: relax(v, f, hand, 3), REMESH_ROUNDS
+    )
+    bone_weights, thickness_weights = skinning_weights(vertices, faces, hand)
     return {
         "vertices": vertices.astype(np.float32),
         "faces": faces.astype(np.int32),

@@ -21,7 +21,7 @@ Vector = Sequence[float] | Array
 #: How far the wrist stub reaches towards the forearm, mm from the wrist joint.
 STUB_LENGTH_MM = 30.0
 #: Where the web between two fingers ends, as a part of the proximal phalanx.
-WEB_REACH = 0.46
+WEB_REACH = 0.43
 
 _CAP_BACK_MM = 8.0
 _EPSILON = 1e-9
@@ -73,7 +73,7 @@ def _finger_form(finger: int) -> _FingerForm:
     back2, back3, pulp2, pulp3 = 0.94 * depth2, 0.90 * depth3, 1.06 * depth2, 1.10 * depth3
     thumb = finger == 0
     return _FingerForm(
-        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.95, 0.92), 0.46, (0.99, 0.84)),
+        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.98, 0.92), 0.46, (0.99, 0.84)),
         back=_stations(back2, back3, (0.9, 0.9) if thumb else (1.05, 0.93), 0.455, (0.86, 0.69)),
         pulp=_stations(pulp2, pulp3, (0.9, 1.0) if thumb else (1.05, 1.04), 0.52, (1.06, 0.89)),
         cap=0.93 * breadth3,
@@ -162,37 +162,42 @@ def wrist_body(points: Array) -> Array:
     """Distance of points (N, 3) to the flattened end of the forearm, closed below the wrist, (N,) mm."""
     stations = np.array([-STUB_LENGTH_MM - 5.0, -12.0, 0.0, 14.0, 30.0])
     s = -points[:, 1]
-    breadth = _smooth_profile(stations, (29.5, 28.5, 28.0, 28.5, 27.0), s)
+    breadth = _smooth_profile(stations, (30.5, 29.8, 29.5, 29.5, 27.0), s)
     back = _smooth_profile(stations, (18.0, 17.0, 15.5, 13.0, 10.0), s)
-    palm = _smooth_profile(stations, (20.0, 20.0, 19.0, 17.0, 12.0), s)
+    palm = _smooth_profile(stations, (20.5, 20.5, 19.5, 17.0, 12.0), s)
     depth = np.where(points[:, 2] > -2.0, back, palm)
     x, z = points[:, 0] / breadth, (points[:, 2] + 2.0) / depth
     level = np.sqrt(x * x + z * z + _EPSILON)
     x, z = x / breadth, z / depth
     around = level * (level - 1.0) / np.sqrt(x * x + z * z + 0.01 * _EPSILON)
     cut = np.maximum(-s - STUB_LENGTH_MM, s - 22.0)
-    return -smooth_union(-around, -cut, 10.0)
+    return -smooth_union(-around, -cut, 16.0)
 
 
 def palm_body(points: Array, hand: RestHand) -> Array:
     """Distance of points (N, 3) to the palm of the four fingers without thumb, webs and fingers, (N,) mm."""
     bases = ((12.0, -14.0, -4.0), (4.5, -14.0, -2.5), (-5.0, -14.0, -3.5), (-13.0, -14.0, -6.0))
-    heads = ((12.8, 3.0), (12.6, 3.0), (12.2, 2.8), (11.4, 2.0))
+    heads = ((13.0, 2.0, 3.6), (13.0, 0.0, 3.6), (12.6, -0.5, 3.2), (11.6, -2.0, 2.2))
     distance = np.full(len(points), np.inf)
-    for finger, base, (radius, sink) in zip(range(1, 5), bases, heads, strict=True):
-        knuckle = hand.finger_origin(finger) + sink * hand.finger_frame(finger)[:, 2]
+    for finger, base, (radius, across, sink) in zip(range(1, 5), bases, heads, strict=True):
+        knuckle = _along(hand, finger, 0.0, across, sink)
         bone = tapered_capsule(points, base, knuckle, 14.0, radius)
         distance = bone if finger == 1 else smooth_union(distance, bone, 12.0)
     little, thumb = hand.finger_origin(4), hand.finger_origin(0)
     pad = tapered_capsule(points, _along(hand, 1, 0.08, -2.0, 5.0), _along(hand, 4, 0.05, 1.0, 4.0), 9.0, 8.0)
     distance = smooth_union(distance, pad, 8.0)
-    heel = tapered_capsule(points, (-16.0, -13.0, -10.0), little + np.array([3.0, 20.0, -5.0]), 13.0, 11.5)
+    heel = tapered_capsule(points, (-17.0, -13.0, -9.5), little + np.array([2.0, 18.0, -3.0]), 13.0, 11.8)
     distance = smooth_union(distance, heel, 12.0)
     thenar = tapered_capsule(points, thumb + np.array([-7.0, -1.0, -4.0]), _along(hand, 0, 0.72, -3.0, 3.0), 15.0, 11.5)
     distance = smooth_union(distance, thenar, 12.0)
     middle = hand.finger_origin(2)
-    hollow = ellipsoid(points, (middle[0] - 3.0, 0.58 * middle[1], -29.0), (13.0, 24.0, 14.0), np.eye(3))
-    return smooth_difference(distance, hollow, 8.0)
+    hollow = ellipsoid(points, (middle[0] - 3.0, 0.58 * middle[1], -29.5), (15.0, 26.0, 13.5), np.eye(3))
+    distance = smooth_difference(distance, hollow, 9.0)
+    for finger in range(1, 5):
+        top = _along(hand, finger, -0.03, 0.0, -4.5)
+        bump = tapered_capsule(points, top, top + np.array([0.0, 14.0, -2.0]), 7.2, 5.5)
+        distance = smooth_union(distance, bump, 5.0)
+    return distance
 
 
 def _along(hand: RestHand, finger: int, part: float, across: float, pulp: float) -> Array:
@@ -224,5 +229,5 @@ def hand_body(points: Array, hand: RestHand) -> Array:
     fingers = finger_body(points, hand, 1)
     for finger in range(2, 5):
         fingers = smooth_union(fingers, finger_body(points, hand, finger), 2.0)
-    palm = smooth_union(palm, fingers, 5.0)
+    palm = smooth_union(palm, fingers, 9.0)
     return smooth_union(palm, finger_body(points, hand, 0), 7.0)
