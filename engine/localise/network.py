@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engine.localise.detector import STRIDE
+from engine.localise.frames import STRIDE
 from engine.methods.backbone import BasicBlock, conv_norm
 
 #: Beyond this, and where nothing was measured, depth counts as this far (mm).
@@ -58,7 +58,9 @@ class DetectorNet(nn.Module):
         mm = torch.where(seen, depth, FAR_MM)
         hand_px = torch.log2(focal.reshape(-1, 1, 1, 1) * _HAND_LENGTH_MM / mm) / 2 - 2
         mask = seen.to(mm.dtype)
-        features = self.stem(torch.cat((mm / _DEPTH_SCALE_MM - 1.5, hand_px, mask), 1))
+        with torch.autocast(depth.device.type, enabled=False):
+            # Eight bits of mantissa would round depth to some 8 mm, which is half a finger.
+            features = self.stem(torch.cat((mm / _DEPTH_SCALE_MM - 1.5, hand_px, mask), 1))
         pyramid = []
         for stage in self.stages:
             features = stage(features)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 _FAR = float("inf")
-_UNCUT = 1e9
+_BEYOND_MM = 1e5
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,15 @@ class Quadrics:
 
 
 def quadric_depth(rays: Tensor, parts: Quadrics) -> Tensor:
-    """Depth (B, P, N) in mm along rays (B, N, 2) given as tangents; infinite where a ray misses. Limbs have open ends."""
+    """Depth (B, P, N) in mm along rays (B, N, 2) given as tangents; infinite where a ray misses. Limbs have open ends.
+
+    Written in place: a batch of bodies is several hundred megabytes of intermediate results otherwise.
+    """
     x, y = rays.unbind(-1)
     one = torch.ones_like(x)
     linear = torch.stack((x, y, one), 1)
     squares = torch.stack((x * x, y * y, one, 2 * x * y, 2 * x, 2 * y), 1)
-    limb = parts.limb.to(x)
-    slope = limb * parts.taper / parts.half[..., 1]
+    slope = parts.limb.to(x) * parts.taper / parts.half[..., 1]
     form = parts.half.square().reciprocal()
     form = torch.stack((form[..., 0], torch.where(parts.limb, -slope.square(), form[..., 1]), form[..., 2]), -1)
     origin = (parts.rotation.mT @ parts.centre.unsqueeze(-1)).squeeze(-1)
@@ -48,14 +50,18 @@ def quadric_depth(rays: Tensor, parts: Quadrics) -> Tensor:
     axis = parts.rotation[..., 1]
     a = torch.stack([matrix[..., i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))], -1) @ squares
     b = (-(matrix @ parts.centre.unsqueeze(-1)).squeeze(-1) - slope.unsqueeze(-1) * axis) @ linear
-    c = ((form * origin.square()).sum(-1) + 2 * slope * origin[..., 1] - 1).unsqueeze(-1)
-    inside = b.square() - a * c
-    # The nearer root as c over the farther numerator: exact also where a limb's a passes through zero.
-    depth = c / (inside.clamp(min=0).sqrt() - b).clamp(min=1e-9)
-    along = depth * (axis @ linear) - origin[..., 1:2]
-    reach = torch.where(parts.limb, parts.half[..., 1], _UNCUT).unsqueeze(-1)
-    hit = (inside > 0) & (b < 0) & (c > 0) & (along.abs() <= reach) & parts.shown.unsqueeze(-1)
-    return torch.where(hit, depth, _FAR)
+    c = (form * origin.square()).sum(-1) + 2 * slope * origin[..., 1] - 1
+    root = b.square().sub_(a.mul_(c.unsqueeze(-1))).clamp_(min=0).sqrt_()
+    miss = root <= 0
+    # The nearer root as c over the farther numerator: exact also where a limb's a passes through zero. Where the part
+    # lies behind the camera the numerator is clamped, which puts the root beyond any scene.
+    numerator = torch.where(parts.shown & (c > 0), c, _FAR).unsqueeze(-1)
+    depth = numerator / root.sub_(b).clamp_(min=1e-9)
+    limbs = torch.nonzero(parts.limb).flatten()
+    along = (axis[:, limbs] @ linear).mul_(depth[:, limbs]).sub_(origin[:, limbs, 1:2]).abs_()
+    miss[:, limbs] |= ~(along <= parts.half[:, limbs, 1:2])
+    miss |= depth > _BEYOND_MM
+    return depth.masked_fill_(miss, _FAR)
 
 
 def limb_between(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,17 +11,13 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from engine.localise.detector import (
-    DETECTOR_VERSION,
-    INPUT_HEIGHT,
-    INPUT_WIDTH,
-    STRIDE,
-)
+from engine.localise.frames import INPUT_HEIGHT, INPUT_WIDTH, STRIDE
 from engine.localise.network import DetectorNet, Detections
 from engine.training.checkpoints import load_checkpoint, save_checkpoint
 from engine.training.config import _build
@@ -126,7 +122,7 @@ def detector_loss(found: Detections, batch: SceneBatch) -> tuple[Tensor, dict[st
 
 
 class DetectorTrainer:
-    """Trains one detector. Files in `out`: checkpoint.pt (to resume), log.jsonl, and detector.onnx when export() is called."""
+    """Trains one detector. Files in `out`: checkpoint.pt (everything, to resume), log.jsonl (a line a report)."""
 
     def __init__(self, config: DetectorConfig, out: Path, device: str = "cpu") -> None:
         self.config, self.out, self.device = config, out, device
@@ -153,7 +149,6 @@ class DetectorTrainer:
             self.net.load_state_dict(state["net"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.renderer.restore(state["renderer"].cpu())
             self.images, self.seconds = state["images"], state["seconds"]
         except (KeyError, RuntimeError, ValueError) as error:
             raise LumbricalError(
@@ -169,7 +164,6 @@ class DetectorTrainer:
                 "net": self.net.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "renderer": self.renderer.state(),
                 "images": self.images,
                 "seconds": self.seconds,
             },
@@ -196,11 +190,13 @@ class DetectorTrainer:
         return self.images >= self.config.images
 
     def _step(self) -> dict[str, Tensor]:
-        batch = self.renderer.batch(self.config.batch_size)
+        batch = self.renderer.batch(self.config.batch_size, self.images // self.config.batch_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.net.train()
-        found = self.net(network_input(batch), batch.focal)
+        depth = network_input(batch).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+            found = self.net(depth, batch.focal)
         loss, parts = detector_loss(found, batch)
         if not torch.isfinite(loss):
             raise LumbricalError(f"the loss is not a number after {self.images} images; lower learning_rate")
@@ -236,53 +232,14 @@ class DetectorTrainer:
         if report is not None:
             report(line)
 
-    def export(self, path: Path) -> None:
-        """Write the averaged network as the ONNX file that HandDetector.load reads."""
-        facts = {
-            "kind": "detector",
-            "version": DETECTOR_VERSION,
+    def facts(self) -> dict[str, Any]:
+        """What a weights file says of itself: images and seconds trained, the configuration."""
+        return {
             "images": self.images,
             "seconds": round(self.seconds),
             "threshold": self.config.threshold,
             "config": dataclasses.asdict(self.config),
         }
-        export_detector(self.average, path, facts)
-
-
-class _Exported(torch.nn.Module):
-    """The network with a score from 0 to 1 in place of the logit."""
-
-    def __init__(self, net: DetectorNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, depth: Tensor, focal: Tensor) -> tuple[Tensor, ...]:
-        found = self.net(depth, focal)
-        return found.logit.sigmoid(), found.u, found.v, found.z, found.shift
-
-
-def export_detector(net: DetectorNet, path: Path, facts: dict) -> None:
-    """Write `net` and what is known of it to an ONNX file, beside its place first."""
-    import onnx
-
-    model = _Exported(copy.deepcopy(net).cpu().eval().to(memory_format=torch.contiguous_format))
-    inputs = (torch.zeros(1, 1, INPUT_HEIGHT, INPUT_WIDTH), torch.ones(1))
-    part = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        model,
-        inputs,
-        str(part),
-        input_names=["depth", "focal"],
-        output_names=["score", "u", "v", "z", "shift"],
-        opset_version=17,
-        dynamo=False,
-    )
-    graph = onnx.load(str(part))
-    entry = graph.metadata_props.add()
-    entry.key, entry.value = "lumbrical", json.dumps(facts)
-    onnx.save(graph, str(part))
-    part.replace(path)
 
 
 def network_input(batch: SceneBatch) -> Tensor:

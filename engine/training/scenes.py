@@ -15,19 +15,18 @@ from engine.geometry.rotations import rotation_about_axis
 from engine.hand.model import sample_surface
 from engine.hand.skeleton import Skeleton, SkeletonPose
 from engine.hand.template import HandTemplate, load_template
-from engine.localise.detector import INPUT_HEIGHT, INPUT_WIDTH, PALM_JOINTS
+from engine.localise.frames import INPUT_HEIGHT, INPUT_WIDTH, PALM_JOINTS
 from engine.rendering.primitives import box_depth, plane_depth
 from engine.rendering.quadrics import Quadrics, limb_between, quadric_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
 from engine.training.people import PeopleSampler
-from engine.training.sampling import HandSampler, SamplingConfig, random_rotations
+from engine.training.sampling import HandSample, HandSampler, SamplingConfig, random_rotations
 
 _FAR = float("inf")
 _PIXELS = INPUT_HEIGHT * INPUT_WIDTH
 #: Rows that a 4:3 and a 16:9 frame fill; the rest of the input is padding.
 _FRAME_ROWS = (120, 90)
-_CHUNK = 4
 _BODY_FROM_MM = 330.0
 #: What the noise model takes a pixel for; the size at 700 mm in a common camera.
 _NOISE_PIXEL_MM = 6.0
@@ -97,13 +96,14 @@ class _Camera:
 
 
 class SceneRenderer:
-    """Makes batches of scenes on one device, reproducibly from a seed."""
+    """Makes batches of scenes on one device: batch number `index` of a seed is always the same."""
 
     def __init__(
         self, config: SceneConfig, seed: int, device: str = "cpu", template: HandTemplate | None = None
     ) -> None:
         self.config = config
-        self._generator = torch.Generator(device).manual_seed(seed)
+        self._generator = torch.Generator(device)
+        self._seed = seed
         self.skeleton = Skeleton().to(device)
         self._sampler = HandSampler(config.sampling, self.skeleton, self._generator)
         self._surface = sample_surface(template or load_template(), config.hand_points, Skeleton()).to(device)
@@ -111,14 +111,6 @@ class SceneRenderer:
         self._clutter = Clutter(self._generator)
         self._clutter.held_chance = config.held_fraction
         self._noise = SensorNoise(self._generator)
-
-    def state(self) -> Tensor:
-        """The random generator's state, for resuming."""
-        return self._generator.get_state()
-
-    def restore(self, state: Tensor) -> None:
-        """Go on from a state() of the same device."""
-        self._generator.set_state(state)
 
     def _uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return low + (high - low) * torch.rand(*shape, generator=self._generator, device=self._generator.device)
@@ -130,8 +122,9 @@ class SceneRenderer:
         return self._uniform(count) < chance
 
     @torch.no_grad()
-    def batch(self, count: int) -> SceneBatch:
+    def batch(self, count: int, index: int = 0) -> SceneBatch:
         """Render `count` scenes."""
+        self._generator.manual_seed((self._seed << 32) + index)
         camera = self._camera(count)
         has_hand = ~self._chance(count, self.config.no_hand_fraction)
         place = self._palm_place(camera)
@@ -179,14 +172,14 @@ class SceneRenderer:
     def _wrist_bend(self, count: int) -> Tensor:
         return rotation_about_axis(0, 0.4 * self._normal(count)) @ rotation_about_axis(2, 0.2 * self._normal(count))
 
-    def _pose(self, rotation: Tensor, hands, rows: slice, place: Tensor, joint: str) -> SkeletonPose:
+    def _pose(self, rotation: Tensor, hands: HandSample, rows: slice, place: Tensor, joint: str) -> SkeletonPose:
         """Hands `rows` of the sample with the palm's centre, or the wrist, at `place`."""
         lengths = self.skeleton.bone_lengths(hands.beta[rows])
         at_origin = self.skeleton.pose(torch.zeros_like(place), rotation, hands.articulation[rows], lengths)
         shift = place - at_origin.joints[:, PALM_JOINTS].mean(1) if joint == "palm" else place
         return self.skeleton.pose(shift, rotation, hands.articulation[rows], lengths)
 
-    def _second_pose(self, wrist: Tensor, forearm: Tensor, hands, count: int) -> SkeletonPose:
+    def _second_pose(self, wrist: Tensor, forearm: Tensor, hands: HandSample, count: int) -> SkeletonPose:
         """The person's other hand, in line with its forearm: a mirrored hand, as every scene's first one is a right one."""
         _, along, _ = limb_between(wrist, wrist - forearm)
         roll = rotation_about_axis(1, self._uniform(count, high=2 * torch.pi))
@@ -213,11 +206,11 @@ class SceneRenderer:
     ) -> Tensor:
         """Everything but hands, (B, N)."""
         count = len(distance)
-        people, hairs = [], []
-        for rows in torch.arange(count, device=distance.device).split(_CHUNK):
-            people.append(quadric_depth(camera.rays[rows], _rows(body, rows)).amin(1))
-            hairs.append(quadric_depth(camera.rays[rows], _rows(hair, rows))[:, 0])
-        person, scalp = self._cloth(torch.cat(people)), torch.cat(hairs)
+        people, scalp = [], quadric_depth(camera.rays, hair)[:, 0]
+        for i in range(count):
+            # One scene at a time, and only the parts it shows: what stays in the cache is cast twice as fast.
+            people.append(quadric_depth(camera.rays[i : i + 1], _shown(body, i)).amin(1))
+        person = self._cloth(torch.cat(people))
         bald = self._chance(count, 0.5).unsqueeze(1)
         # Dark hair is often not measured at all: a hole where a head should be.
         hole = bald & (scalp < person)
@@ -330,10 +323,12 @@ class SceneRenderer:
         )
 
 
-def _rows(parts: Quadrics, rows: Tensor) -> Quadrics:
-    """The parts of some scenes."""
-    columns = (parts.centre[rows], parts.rotation[rows], parts.half[rows], parts.taper[rows])
-    return Quadrics(*columns, parts.limb, parts.shown[rows])
+def _shown(parts: Quadrics, scene: int) -> Quadrics:
+    """The parts that one scene shows, at least one part."""
+    some = torch.nonzero(parts.shown[scene]).flatten()
+    some = some if len(some) else torch.zeros(1, dtype=torch.long, device=some.device)
+    columns = (part[scene : scene + 1, some] for part in (parts.centre, parts.rotation, parts.half, parts.taper))
+    return Quadrics(*columns, parts.limb[some], parts.shown[scene : scene + 1, some])
 
 
 def splat_scene(points: Tensor, pixels: Tensor, facing: Tensor, pixel_mm: Tensor) -> tuple[Tensor, Tensor]:
