@@ -80,11 +80,9 @@ class Trainer:
     def run(self, minutes: float | None = None, report: Report | None = None, every: int = 50) -> bool:
         """Train until config.images were seen, or for `minutes`; True when done. Reports every `every` steps."""
         start, last_save, done_before = time.monotonic(), time.monotonic(), self.seconds
-        step = 0
         sums: dict[str, Tensor] = {}
-        for batch in self._batches():
+        for step, batch in enumerate(self._batches(), start=1):
             parts = self._step(batch)
-            step += 1
             for name, value in parts.items():
                 sums[name] = sums[name] + value if name in sums else value
             self.seconds = done_before + time.monotonic() - start
