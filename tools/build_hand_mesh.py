@@ -242,9 +242,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Build the hand's mesh and skinning weights from its volumes.")
     parser.add_argument("--out", type=Path, default=TEMPLATE, help="where to write (default: assets/hand/template.npz)")
     out: Path = parser.parse_args().out
-    template = build(rest_hand())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out, allow_pickle=False, **template)
+    try:
+        template = build(rest_hand())
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **template)
+    except ModuleNotFoundError as error:
+        print(f"{error}: install it with `pip install scikit-image`", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot write {out}: {error.strerror}; choose another file with --out", file=sys.stderr)
+        return 2
     volume = signed_volume(template["vertices"].astype(np.float64), template["faces"].astype(np.int64)) / 1000
     print(f"{out}: {len(template['vertices'])} vertices, {len(template['faces'])} triangles, {volume:.0f} cm3")
     return 0

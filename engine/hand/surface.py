@@ -183,6 +183,11 @@ def palm_body(points: Array, hand: RestHand) -> Array:
         knuckle = _along(hand, finger, 0.0, across, sink)
         bone = tapered_capsule(points, base, knuckle, 14.0, radius)
         distance = bone if finger == 1 else smooth_union(distance, bone, 12.0)
+        if finger in (1, 4):
+            # On the outer sides, where no web does it, the finger would step out of the palm.
+            end = _along(hand, finger, 0.42, 0.8 * across, 1.0)
+            root = tapered_capsule(points, knuckle, end, radius, 0.41 * PIP_BREADTH_MM[finger])
+            distance = smooth_union(distance, root, 2.0)
     little, thumb = hand.finger_origin(4), hand.finger_origin(0)
     pad = tapered_capsule(points, _along(hand, 1, 0.08, -2.0, 5.0), _along(hand, 4, 0.05, 1.0, 4.0), 9.0, 8.0)
     distance = smooth_union(distance, pad, 8.0)
