@@ -1,0 +1,101 @@
+"""The command line: finds the sub-command, imports its module, runs it, and turns failures into one line.
+
+A sub-command's module is imported only when it is chosen, so that `--help` is instant and `train` runs where only
+torch and numpy are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.version import VERSION
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: the module with its `add_arguments(parser)` and `run(args) -> int`, and its line in the help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "run": Command("app.commands.run", "open the app (what happens without a sub-command)"),
+    "track": Command("app.commands.track", "track a hand in a camera or recording, with or without a window"),
+    "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
+    "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
+    "bench": Command("app.commands.bench", "measure speed: bench live"),
+    "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
+}
+DEFAULT_COMMAND = "run"
+_OWN_PACKAGES = ("app", "calibration", "engine")
+
+
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser of everything; only the chosen sub-command's module is imported, to declare its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="main.py",
+        description="Lumbrical tracks a hand live from a depth camera. Without a sub-command it opens the app.",
+        epilog="main.py COMMAND --help explains a command's own options.",
+    )
+    parser.add_argument("--version", action="version", version=f"Lumbrical {VERSION}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.help, description=command.help)
+        if name == chosen:
+            importlib.import_module(command.module).add_arguments(subparser)
+    return parser
+
+
+def with_default_command(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the default sub-command put first where none is named: options alone belong to it."""
+    first = arguments[0] if arguments else None
+    if first in ("-h", "--help", "--version") or (first is not None and not first.startswith("-")):
+        return list(arguments)
+    return [DEFAULT_COMMAND, *arguments]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: sys.argv's) and return its exit status.
+
+    0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted; a sub-command may return others.
+    """
+    arguments = with_default_command(sys.argv[1:] if arguments is None else arguments)
+    chosen = arguments[0] if arguments[0] in COMMANDS else None
+    try:
+        args = build_parser(chosen).parse_args(arguments)
+        return int(importlib.import_module(COMMANDS[args.command].module).run(args))
+    except _user_errors() as error:
+        return _complain(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or package in _OWN_PACKAGES:
+            raise
+        return _complain(
+            f"{chosen} needs the Python package {package}, which this Python lacks: `make run` installs all"
+        )
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) left. Python would complain once more on flushing stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    """LumbricalError where something has imported it; importing it here would need numpy, which --help must not."""
+    types = sys.modules.get("engine.types")
+    return (types.LumbricalError,) if types is not None else ()
+
+
+def _complain(message: str) -> int:
+    print(f"lumbrical: error: {' '.join(message.split())}", file=sys.stderr)
+    return EXIT_USER_ERROR

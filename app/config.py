@@ -1,0 +1,102 @@
+"""The app's settings: small frozen dataclasses, checked, from a TOML file; the command line's flags override."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from engine.types import LumbricalError
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+#: The sequence folder that plays, looped, where no camera is found.
+DEMO_SOURCE = ASSETS / "demo"
+_MAX_CONFIG_BYTES = 1 << 20
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise LumbricalError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class ViewerConfig:
+    """How the window draws.
+
+    max_fps: pictures a second at most; max_fps_software: the same where OpenGL runs on the processor, which it shares
+    with tracking; max_pixels_software: pictures larger than this are drawn smaller there and enlarged.
+    cloud_points: points of the sensor's cloud at most.
+    """
+
+    max_fps: float = 60.0
+    max_fps_software: float = 36.0
+    max_pixels_software: int = 520_000
+    cloud_points: int = 80_000
+    cloud_points_software: int = 20_000
+
+    def __post_init__(self) -> None:
+        _check("viewer.max_fps", self.max_fps, 1, 240)
+        _check("viewer.max_fps_software", self.max_fps_software, 1, 240)
+        _check("viewer.max_pixels_software", self.max_pixels_software, 10_000, 50_000_000)
+        _check("viewer.cloud_points", self.cloud_points, 100, 2_000_000)
+        _check("viewer.cloud_points_software", self.cloud_points_software, 100, 2_000_000)
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """How the app starts tracking: smoothing 0 (none) to 1; threads for the networks, 0 to let the app choose."""
+
+    smoothing: float = 0.5
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _check("tracking.smoothing", self.smoothing, 0, 1)
+        _check("tracking.threads", self.threads, 0, 256)
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """Everything the app can be told. source: a camera or recording, or None: the first camera, else the demo take."""
+
+    source: str | None = None
+    viewer: ViewerConfig = field(default_factory=ViewerConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        if self.source is not None and not (isinstance(self.source, str) and self.source):
+            raise LumbricalError(f"source must name a camera or a recording, not {self.source!r}")
+
+
+def load_config(path: Path | None) -> AppConfig:
+    """Read a TOML file, e.g. `source = "..."` and tables [viewer] and [tracking]; without a path, the defaults.
+
+    Errors: LumbricalError naming the file and the entry when it is missing, unreadable, unknown or out of range.
+    """
+    if path is None:
+        return AppConfig()
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_CONFIG_BYTES + 1)
+        if len(data) > _MAX_CONFIG_BYTES:
+            raise LumbricalError("is far too long for a settings file")
+        entries = tomllib.loads(data.decode())
+        known = {"viewer": ViewerConfig(), "tracking": TrackingConfig()}
+        parts = {name: _filled(name, known[name], table) for name, table in entries.items() if name in known}
+        return _filled("", AppConfig(), {**entries, **parts})
+    except OSError as error:
+        raise LumbricalError(f"cannot read the settings file {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LumbricalError(f"{path} is not a TOML file: {error}") from error
+    except LumbricalError as error:
+        raise LumbricalError(f"{path}: {error}") from error
+
+
+def _filled(name: str, defaults: Any, table: object) -> Any:
+    if not isinstance(table, dict):
+        raise LumbricalError(f"{name} must be a table: write [{name}] above its entries")
+    unknown = sorted(table.keys() - {one.name for one in fields(defaults)})
+    if unknown:
+        known = ", ".join(one.name for one in fields(defaults))
+        raise LumbricalError(f"there is no setting {'.'.join(filter(None, (name, unknown[0])))}; known are {known}")
+    return replace(defaults, **table)

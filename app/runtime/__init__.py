@@ -1,0 +1,1 @@
+"""Threads and the hand-offs between them: capture, tracking, statistics. No Qt and no Open3D in here."""

@@ -1,0 +1,255 @@
+"""The thread that reads a sensor or a recording, and keeps trying when a camera is unplugged."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.runtime.interfaces import CapturedFrame, FrameSource
+from app.runtime.slot import LatestSlot
+from app.runtime.statistics import LiveStatistics
+from app.runtime.worker import Worker, WorkerState
+from engine.sensors.playback import Playback
+from engine.sensors.protocol import EndOfStream, SensorDisconnected, SensorUnavailable
+from engine.types import DepthFrame, LumbricalError
+
+#: Sensors are polled with waits this short, so that commands and unplugging are noticed at once.
+READ_TIMEOUT_S = 0.1
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 2.0
+
+
+@dataclass(frozen=True)
+class PlaybackStatus:
+    """Where a recording stands; position is the index of the frame shown last, -1 before the first."""
+
+    position: int
+    frame_count: int
+    paused: bool
+    ended: bool
+    speed: float
+    loop: bool
+
+
+class CaptureWorker(Worker):
+    """Reads one source at a time into a slot; the source can be exchanged and, if a recording, played and sought.
+
+    While a source cannot be opened or has failed, the state is WAITING and the message says why. A camera is tried again
+    with growing pauses, so that one that is plugged back in goes on by itself; a bad recording waits for another source.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[str], FrameSource],
+        spec: str,
+        frames: LatestSlot[CapturedFrame],
+        statistics: LiveStatistics,
+        first_retry_s: float = FIRST_RETRY_S,
+    ) -> None:
+        super().__init__("capture")
+        self._open_source = open_source
+        self._frames = frames
+        self._statistics = statistics
+        self._first_retry_s = first_retry_s
+        self._retry_s = first_retry_s
+        self._given_up = False
+        self._source: FrameSource | None = None
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._woken = threading.Event()
+        self._spec = spec
+        self._epoch = 0
+        self._last_place: int | None = None
+        self._playback: PlaybackStatus | None = None
+        self._is_live = False
+        self._source_name = ""
+
+    @property
+    def spec(self) -> str:
+        """The source asked for last."""
+        return self._spec
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the open source is a camera."""
+        return self._is_live
+
+    @property
+    def source_name(self) -> str:
+        """The open source's own name; empty while none is open."""
+        return self._source_name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the open source wants its user to know, one line each."""
+        source = self._source
+        return source.warnings if source is not None else ()
+
+    @property
+    def playback(self) -> PlaybackStatus | None:
+        """How the recording stands; None for a camera or when nothing is open."""
+        return self._playback
+
+    def switch_source(self, spec: str) -> None:
+        """Close the present source and open another."""
+        self._spec = spec
+        self._command(self._drop_source)
+
+    def play(self) -> None:
+        """Go on playing the recording; from its start when it is over."""
+        self._control(_resume)
+
+    def pause(self) -> None:
+        """Hold the recording at the present frame."""
+        self._control(lambda source: source.pause())
+
+    def step_frames(self, frames: int) -> None:
+        """Pause and show the frame so many further on, or back when negative."""
+        self._control(lambda source: source.step(frames), breaks_track=frames < 0)
+
+    def seek(self, index: int) -> None:
+        """Go to a frame of the recording, counted from 0."""
+        self._control(lambda source: source.seek(index), breaks_track=True)
+
+    def set_speed(self, speed: float) -> None:
+        """Play at a multiple of the recording's own rate."""
+        self._control(lambda source: setattr(source, "speed", speed))
+
+    def set_loop(self, loop: bool) -> None:
+        """Start over at the end, or stop there."""
+        self._control(lambda source: setattr(source, "loop", loop))
+
+    def step(self) -> None:
+        """Obey commands, then read one frame or try to open the source."""
+        self._obey()
+        if self._source is None and not self._try_open():
+            return
+        assert self._source is not None
+        try:
+            frame = self._source.read(READ_TIMEOUT_S)
+        except EndOfStream:
+            self._rest_at_end()
+            return
+        except LumbricalError as error:
+            self._close_source()
+            self._wait_after(error)
+            return
+        self._note_playback()
+        if frame is not None:
+            self._hand_on(frame)
+
+    def tear_down(self) -> None:
+        """Let go of the sensor."""
+        self._close_source()
+
+    def wake_waiters(self) -> None:
+        """Nobody may wait for frames that will not come; a pause before a retry ends."""
+        self._frames.close()
+        self._woken.set()
+
+    def _hand_on(self, frame: DepthFrame) -> None:
+        # Played in a loop, numbers go on rising; the place in the file tells that a round began.
+        place = self._playback.position if self._playback is not None else frame.number
+        previous, self._last_place = self._last_place, place
+        lost = 0
+        if previous is not None and self._is_live:
+            lost = max(0, place - previous - 1)
+        elif previous is not None and place <= previous:
+            self._epoch += 1
+        before = self._frames.overwritten
+        self._frames.put(CapturedFrame(frame, self._epoch))
+        self._statistics.record_capture(self._frames.overwritten - before, lost)
+
+    def _rest_at_end(self) -> None:
+        """A recording that is over is held at its last frame until it is played or sought again."""
+        if isinstance(self._source, Playback):
+            self._source.pause()
+            self._note_playback()
+        else:
+            self._woken.wait(READ_TIMEOUT_S)
+
+    def _command(self, command: Callable[[], None]) -> None:
+        self._commands.put(command)
+        self._woken.set()
+
+    def _control(self, action: Callable[[Playback], None], breaks_track: bool = False) -> None:
+        def run() -> None:
+            if not isinstance(self._source, Playback):
+                return
+            try:
+                action(self._source)
+            except LumbricalError as error:
+                self._set_state(WorkerState.RUNNING, str(error))
+                return
+            if breaks_track:
+                self._begin_epoch()
+
+        self._command(run)
+
+    def _obey(self) -> None:
+        self._woken.clear()
+        while not self._commands.empty():
+            self._commands.get()()
+
+    def _try_open(self) -> bool:
+        if self._given_up:
+            self._woken.wait(READ_TIMEOUT_S)
+            return False
+        try:
+            source = self._open_source(self._spec)
+            source.open()
+        except LumbricalError as error:
+            self._wait_after(error)
+            return False
+        self._source = source
+        self._retry_s = self._first_retry_s
+        self._is_live = source.is_live
+        self._source_name = source.name
+        self._begin_epoch()
+        self._statistics.reset()
+        self._note_playback()
+        self._set_state(WorkerState.RUNNING)
+        return True
+
+    def _wait_after(self, error: LumbricalError) -> None:
+        self._set_state(WorkerState.WAITING, str(error))
+        if not isinstance(error, SensorUnavailable | SensorDisconnected):
+            self._given_up = True
+            return
+        self._woken.wait(self._retry_s)
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
+        self._last_place = None
+        self._frames.clear()
+
+    def _drop_source(self) -> None:
+        self._close_source()
+        self._retry_s = self._first_retry_s
+        self._given_up = False
+        self._set_state(WorkerState.STARTING)
+
+    def _close_source(self) -> None:
+        source, self._source = self._source, None
+        self._playback = None
+        self._is_live = False
+        self._source_name = ""
+        if source is not None:
+            source.close()
+
+    def _note_playback(self) -> None:
+        source = self._source
+        if not isinstance(source, Playback) or source.frame_count is None:
+            self._playback = None
+            return
+        self._playback = PlaybackStatus(
+            source.position, source.frame_count, source.paused, source.ended, source.speed, source.loop
+        )
+
+
+def _resume(source: Playback) -> None:
+    if source.ended:
+        source.seek(0)
+    source.resume()

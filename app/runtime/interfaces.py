@@ -1,0 +1,66 @@
+"""What the runtime asks of its parts, so that tests and benches can put their own in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import DepthFrame, Side, TrackingResult
+
+
+class FrameSource(Protocol):
+    """The part of engine.sensors.protocol.Sensor that the capture thread uses; see there."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_live(self) -> bool: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    @property
+    def frame_count(self) -> int | None: ...
+
+    def open(self) -> None: ...
+
+    def read(self, timeout_s: float = 0.2) -> DepthFrame | None: ...
+
+    def close(self) -> None: ...
+
+
+class FrameTracker(Protocol):
+    """engine.tracker.Tracker as the tracking thread uses it."""
+
+    side: Side | None
+
+    @property
+    def faces(self) -> NDArray[np.int32]: ...
+
+    def track(self, frame: DepthFrame) -> TrackingResult: ...
+
+    def reset(self) -> None: ...
+
+    def set_smoothing(self, amount: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class CapturedFrame:
+    """A frame and the epoch it belongs to; a new epoch begins with each source, seek or loop: tracks do not cross it."""
+
+    frame: DepthFrame
+    epoch: int
+
+
+@dataclass(frozen=True)
+class LiveResult:
+    """A tracking result on its way to listeners, with when it was done (time.monotonic()) and how long it took."""
+
+    result: TrackingResult
+    epoch: int
+    finished_s: float
+    latency_s: float

@@ -1,0 +1,73 @@
+"""One live session: a source, a tracker, and the workers between them. Usable without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.runtime.capture import CaptureWorker
+from app.runtime.drop_queue import DropQueue
+from app.runtime.interfaces import CapturedFrame, FrameSource, FrameTracker, LiveResult
+from app.runtime.slot import LatestSlot
+from app.runtime.statistics import LiveStatistics
+from app.runtime.tracking import TrackingWorker
+from app.runtime.worker import WorkerState
+from engine.types import Side
+
+_STOP_TIMEOUT_S = 3.0
+
+
+class LiveSession:
+    """Runs capture and tracking until stop(); all methods may be called from any one thread, such as the window's.
+
+    results: the newest result, for a viewer. capture: playback control and the source's state. statistics: rates.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[str], FrameSource],
+        spec: str,
+        make_tracker: Callable[[], FrameTracker],
+        statistics: LiveStatistics | None = None,
+    ) -> None:
+        self.statistics = statistics or LiveStatistics()
+        self.results: LatestSlot[LiveResult] = LatestSlot()
+        frames: LatestSlot[CapturedFrame] = LatestSlot()
+        self.capture = CaptureWorker(open_source, spec, frames, self.statistics)
+        self.tracking = TrackingWorker(make_tracker, frames, self.results, self.statistics)
+
+    def start(self) -> None:
+        """Start the workers; opening the source and loading weights happen on their threads."""
+        self.tracking.start()
+        self.capture.start()
+
+    def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
+        """Stop both workers; False when one did not end in time."""
+        self.capture.request_stop()
+        self.tracking.request_stop()
+        capture_ended = self.capture.stop(timeout_s)
+        return self.tracking.stop(timeout_s) and capture_ended
+
+    def switch_source(self, spec: str) -> None:
+        """Play or stream something else."""
+        self.capture.switch_source(spec)
+
+    def set_smoothing(self, amount: float) -> None:
+        """How strongly poses are smoothed, 0 to 1."""
+        self.tracking.between_frames(lambda tracker: tracker.set_smoothing(amount))
+
+    def set_side(self, side: Side | None) -> None:
+        """Which hand to track; None lets the tracker decide."""
+        self.tracking.between_frames(lambda tracker: setattr(tracker, "side", side))
+
+    def listen(self, capacity: int) -> DropQueue[LiveResult]:
+        """A queue that gets every result from now on, dropping and counting what does not fit."""
+        listener: DropQueue[LiveResult] = DropQueue(capacity)
+        self.tracking.add_listener(listener)
+        return listener
+
+    def trouble(self) -> str:
+        """One line on what keeps the session from working, or nothing."""
+        for worker in (self.tracking, self.capture):
+            if worker.state is WorkerState.FAILED:
+                return worker.message
+        return self.capture.message

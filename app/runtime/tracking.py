@@ -1,0 +1,92 @@
+"""The thread that turns frames into results and hands them on."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.runtime.drop_queue import DropQueue
+from app.runtime.interfaces import CapturedFrame, FrameTracker, LiveResult
+from app.runtime.slot import LatestSlot
+from app.runtime.statistics import LiveStatistics
+from app.runtime.worker import Worker
+
+_FRAME_WAIT_S = 0.1
+
+
+class TrackingWorker(Worker):
+    """Tracks the newest frame of its slot; results go to a latest-wins slot for the viewer and to every listener.
+
+    The tracker belongs to this thread: change it only through between_frames().
+    """
+
+    def __init__(
+        self,
+        make_tracker: Callable[[], FrameTracker],
+        frames: LatestSlot[CapturedFrame],
+        results: LatestSlot[LiveResult],
+        statistics: LiveStatistics,
+    ) -> None:
+        super().__init__("tracking")
+        self._make_tracker = make_tracker
+        self._frames = frames
+        self._results = results
+        self._statistics = statistics
+        self._requests: queue.SimpleQueue[Callable[[FrameTracker], None]] = queue.SimpleQueue()
+        self._listeners: tuple[DropQueue[LiveResult], ...] = ()
+        self._tracker: FrameTracker | None = None
+        self._epoch: int | None = None
+        self._faces: NDArray[np.int32] | None = None
+
+    @property
+    def faces(self) -> NDArray[np.int32] | None:
+        """The hand mesh's triangles (F, 3) of a right hand, once the tracker has been made."""
+        return self._faces
+
+    def between_frames(self, request: Callable[[FrameTracker], None]) -> None:
+        """Run request(tracker) on the tracking thread before the next frame; also before the first."""
+        self._requests.put(request)
+
+    def add_listener(self, listener: DropQueue[LiveResult]) -> None:
+        """Send every result to this queue too, from the next one on."""
+        self._listeners = (*self._listeners, listener)
+
+    def remove_listener(self, listener: DropQueue[LiveResult]) -> None:
+        """Stop sending to this queue."""
+        self._listeners = tuple(one for one in self._listeners if one is not listener)
+
+    def set_up(self) -> None:
+        """Make the tracker on this thread: loading weights must not hold up the window."""
+        self._tracker = self._make_tracker()
+        self._faces = self._tracker.faces
+
+    def step(self) -> None:
+        """Track one frame, or wait a moment for one."""
+        assert self._tracker is not None
+        while not self._requests.empty():
+            self._requests.get()(self._tracker)
+        captured = self._frames.get(_FRAME_WAIT_S)
+        if captured is None:
+            return
+        if captured.epoch != self._epoch:
+            self._tracker.reset()
+            self._epoch = captured.epoch
+        result = self._tracker.track(captured.frame)
+        finished = time.monotonic()
+        latency = finished - captured.frame.host_time_s
+        self._statistics.record_result(latency)
+        live = LiveResult(result, captured.epoch, finished, latency)
+        self._results.put(live)
+        for listener in self._listeners:
+            listener.put(live)
+
+    def wake_waiters(self) -> None:
+        """Nobody may wait for results that will not come."""
+        self._frames.close()
+        self._results.close()
+        for listener in self._listeners:
+            listener.close()

@@ -1,0 +1,121 @@
+"""Starts Qt, runs the window for as long as it is open, and takes its picture if asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+from app.config import AppConfig
+from app.runtime.session import LiveSession
+from app.runtime.sources import SourceChoice
+from app.runtime.tuning import low_latency
+from app.ui.main_window import MainWindow
+from app.ui.settings import Memory
+from app.ui.theme import apply_theme
+from engine.types import LumbricalError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_PICTURE_WAIT_S = 20.0
+_POLL_MS = 100
+
+
+@dataclass(frozen=True)
+class WindowRun:
+    """How long the window stays: exit_after_s None until it is closed; screenshot: a file written just before."""
+
+    exit_after_s: float | None = None
+    screenshot: Path | None = None
+
+
+def get_application() -> QApplication:
+    """The one QApplication, dressed; made on the first call."""
+    existing = QApplication.instance()
+    if isinstance(existing, QApplication):
+        return existing
+    # Where the 3D view needs Xwayland anyway, the window does not have to follow it there: only Qt's own choice counts.
+    application = QApplication(["lumbrical"])
+    application.setApplicationName("Lumbrical")
+    application.setDesktopFileName("lumbrical")
+    apply_theme(application)
+    return application
+
+
+def run_window(
+    session: LiveSession,
+    config: AppConfig,
+    cameras: list[SourceChoice],
+    run: WindowRun,
+    memory: Memory | None = None,
+    on_shown: Callable[[MainWindow], None] | None = None,
+) -> int:
+    """Show the window until it is closed or its time is over; 0, or LumbricalError when the screenshot fails."""
+    application = get_application()
+    window = MainWindow(session, config, memory or Memory(), cameras)
+    _route_errors(window)
+    previous = signal.signal(signal.SIGINT, lambda number, frame: window.close())
+    failures: list[LumbricalError] = []
+    session.start()
+    window.show()
+    if on_shown is not None:
+        on_shown(window)
+    if run.exit_after_s is not None:
+        QTimer.singleShot(round(1000 * run.exit_after_s), window, lambda: _finish(window, run.screenshot, failures))
+    try:
+        with low_latency():
+            application.exec()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        sys.excepthook = sys.__excepthook__
+        window.close()
+        session.stop()
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def save_picture(widget: QWidget, path: Path) -> None:
+    """Write the widget's picture; the file appears whole or not at all. LumbricalError when it cannot be written."""
+    handle = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        if not widget.grab().save(name):
+            os.unlink(name)
+            raise LumbricalError(f"cannot write the screenshot {path}: the name must end in {', '.join(PICTURE_SUFFIXES)}")
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise LumbricalError(f"cannot write the screenshot {path}: {error.strerror or error}") from error
+
+
+def _finish(window: MainWindow, screenshot: Path | None, failures: list[LumbricalError], waited_s: float = 0.0) -> None:
+    if screenshot is not None and not window.view.has_picture and waited_s < _PICTURE_WAIT_S:
+        later = waited_s + _POLL_MS / 1000
+        QTimer.singleShot(_POLL_MS, window, lambda: _finish(window, screenshot, failures, later))
+        return
+    try:
+        if screenshot is not None:
+            save_picture(window, screenshot)
+    except LumbricalError as error:
+        failures.append(error)
+    window.close()
+
+
+def _route_errors(window: MainWindow) -> None:
+    """A slip in a slot is said in the window and on stderr; it ends neither tracking nor the window."""
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, trace)
+        window.banner.say("trouble", f"something went wrong in the window: {kind.__name__}: {error}")
+
+    sys.excepthook = report

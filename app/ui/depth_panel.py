@@ -1,0 +1,130 @@
+"""The sensor's own picture: depth in colours, the crop's outline and the skeleton projected onto it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.ui import theme
+from app.viewer.palette import FINGER_COLORS, WRIST_COLOR, depth_colors
+from engine.types import JOINT_PARENTS, Intrinsics, TrackingResult
+
+_INTERVAL_S = 1 / 30
+#: Colours span this much depth behind the nearest hundredth of the pixels.
+_SPAN_MM = 900.0
+
+
+class DepthPanel(QWidget):
+    """Shows results at no more than 30 Hz, reduced to the pixels the panel has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._result: TrackingResult | None = None
+        self._image: QImage | None = None
+        self._near_mm = 300.0
+        self._last_s = 0.0
+        colors = np.clip(depth_colors() * 255, 0, 255).astype(np.uint32)
+        self._table = (0xFF << 24) | (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
+        self._table = np.concatenate((self._table, np.array([0xFF000000 | int(theme.BACKGROUND[1:], 16)], np.uint32)))
+        self._table = self._table.astype(np.uint32)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.setToolTip("What the sensor sees: near is bright. The frame is the part the tracker looks at.")
+
+    def show_result(self, result: TrackingResult) -> None:
+        """Show this result, unless the last one is too recent for anyone to see the difference."""
+        now = time.monotonic()
+        if now - self._last_s < _INTERVAL_S or not self.isVisible():
+            return
+        self._last_s = now
+        self._result = result
+        wanted = self.width() * self.devicePixelRatioF()
+        stride = max(1, int(result.frame.depth.shape[1] / max(wanted, 1)))
+        self._image = self._colored(result.frame.depth[::stride, ::stride], result.frame.depth_unit_mm)
+        self.update()
+
+    def clear(self) -> None:
+        """Forget the last source's picture."""
+        self._result = self._image = None
+        self.update()
+
+    def _colored(self, depth: NDArray[np.uint16], unit_mm: float) -> QImage:
+        sample = depth[::8, ::8]
+        sample = sample[sample > 0]
+        if sample.size:
+            near = float(np.percentile(sample, 1)) * unit_mm
+            # The scale moves slowly, so that noise does not make the whole picture flicker.
+            self._near_mm += (near - self._near_mm) * (0.1 if abs(near - self._near_mm) < 300 else 1.0)
+        scaled = (depth.astype(np.float32) * np.float32(unit_mm) - np.float32(self._near_mm)) * np.float32(255 / _SPAN_MM)
+        index = np.clip(scaled, 0, 255).astype(np.uint16)
+        index[depth == 0] = 256
+        pixels = self._table[index]
+        height, width = pixels.shape
+        return QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        return round(width * 0.75)
+
+    def sizeHint(self) -> QSize:
+        return QSize(280, 210)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(QColor(theme.LINE), 1))
+        painter.setBrush(QColor(theme.BACKGROUND))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+        if self._image is None or self._result is None:
+            painter.setPen(QColor(theme.QUIET))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "no picture yet")
+            return
+        camera = self._result.frame.intrinsics
+        area = QRectF(self.rect()).adjusted(2, 2, -2, -2)
+        scale = min(area.width() / camera.width, area.height() / camera.height)
+        shown = QRectF(0, 0, camera.width * scale, camera.height * scale)
+        shown.moveCenter(area.center())
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(shown, self._image)
+        painter.setClipRect(shown)
+        painter.translate(shown.topLeft())
+        # Pixel centres are at whole numbers, so the picture's corner is at -0.5.
+        painter.translate(0.5 * scale, 0.5 * scale)
+        self._draw_crop(painter, scale)
+        self._draw_skeleton(painter, scale, camera)
+
+    def _draw_crop(self, painter: QPainter, scale: float) -> None:
+        assert self._result is not None
+        corners = self._result.crop_corners_uv
+        if corners is None:
+            return
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(255, 255, 255, 150), 1.2))
+        painter.drawPolygon(QPolygonF([QPointF(float(u) * scale, float(v) * scale) for u, v in corners]))
+
+    def _draw_skeleton(self, painter: QPainter, scale: float, camera: Intrinsics) -> None:
+        assert self._result is not None
+        geometry = self._result.geometry
+        if geometry is None or not np.all(geometry.joints[:, 2] > 1):
+            return
+        joints = geometry.joints
+        u = (joints[:, 0] / joints[:, 2] * camera.fx + camera.cx) * scale
+        v = (joints[:, 1] / joints[:, 2] * camera.fy + camera.cy) * scale
+        points = [QPointF(float(x), float(y)) for x, y in zip(u, v, strict=True)]
+        colors = [QColor.fromRgbF(*map(float, color)) for color in FINGER_COLORS]
+        for finger in range(5):
+            painter.setPen(QPen(colors[finger], 2.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            joints_of = range(4 * finger + 1, 4 * finger + 5)
+            painter.drawLines([QLineF(points[JOINT_PARENTS[joint]], points[joint]) for joint in joints_of])
+        painter.setPen(Qt.PenStyle.NoPen)
+        for joint, point in enumerate(points):
+            painter.setBrush(colors[(joint - 1) // 4] if joint else QColor.fromRgbF(*map(float, WRIST_COLOR)))
+            painter.drawEllipse(point, 2.6, 2.6)

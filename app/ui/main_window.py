@@ -1,0 +1,289 @@
+"""The main window: lays out the parts and wires them to the live session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+
+from app.config import AppConfig
+from app.runtime.interfaces import LiveResult
+from app.runtime.session import LiveSession
+from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice
+from app.runtime.worker import WorkerState
+from app.ui import theme
+from app.ui.banner import Banner
+from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
+from app.ui.depth_panel import DepthPanel
+from app.ui.help_overlay import HelpOverlay
+from app.ui.playback_bar import PlaybackBar
+from app.ui.settings import Choices, Memory
+from app.ui.source_panel import SourcePanel
+from app.ui.status_bar import StatusBar
+from app.ui.view3d import View3D
+from engine.types import TrackingState
+
+_RESULT_INTERVAL_MS = 15
+_STATUS_INTERVAL_MS = 100
+_NUMBERS_EVERY = 3
+_SILENCE_S = 1.0
+_RECORDINGS = "Recordings (*.mkv *.db3 *.bag);;All files (*)"
+DEMO_NOTE = (
+    "No depth camera was found, so the demo take is playing. "
+    "Plug a RealSense or an Azure Kinect into a USB 3 port, then press Refresh."
+)
+_STATES = {
+    TrackingState.TRACKING: ("tracking", theme.GOOD),
+    TrackingState.SEARCHING: ("searching", theme.WARN),
+    TrackingState.LOST: ("lost", theme.BAD),
+}
+
+
+class MainWindow(QMainWindow):
+    """Shows one LiveSession, which the caller starts and stops."""
+
+    def __init__(self, session: LiveSession, config: AppConfig, memory: Memory, cameras: list[SourceChoice]) -> None:
+        super().__init__()
+        self.setWindowTitle("Lumbrical")
+        self._session, self._memory = session, memory
+        self._last: LiveResult | None = None
+        self._last_at = time.monotonic()
+        self._ticks = 0
+        self._has_camera = bool(cameras)
+        self._faces_sent = False
+        self._search = CameraSearch()
+        self.view = View3D(config.viewer, session.statistics.record_view)
+        self.depth = DepthPanel()
+        self.sources = SourcePanel()
+        self.layers = LayerSwitches()
+        self.controls = TrackingControls()
+        self.playback = PlaybackBar()
+        self.status = StatusBar()
+        self.banner = Banner()
+        self._lay_out()
+        self.help = HelpOverlay(self.centralWidget())
+        self._wire()
+        self._bind_keys()
+        self._fill_sources(cameras)
+        self._recall(memory.load(Choices(smoothing=config.tracking.smoothing)))
+        self._result_timer = self._every(_RESULT_INTERVAL_MS, self._take_result)
+        self._status_timer = self._every(_STATUS_INTERVAL_MS, self._refresh)
+
+    def _lay_out(self) -> None:
+        central = QWidget(objectName="central")
+        left = QVBoxLayout()
+        left.setSpacing(0)
+        left.addWidget(self.banner)
+        left.addWidget(self.view, 1)
+        left.addWidget(self.playback)
+        top = QHBoxLayout()
+        top.setSpacing(0)
+        top.addLayout(left, 1)
+        top.addWidget(self._side_panel())
+        whole = QVBoxLayout(central)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addLayout(top, 1)
+        whole.addWidget(self.status)
+        self.playback.hide()
+        self.setCentralWidget(central)
+        self.setMinimumSize(920, 560)
+        self.resize(1280, 800)
+        if self._memory.geometry is not None:
+            self.restoreGeometry(self._memory.geometry)
+
+    def _side_panel(self) -> QScrollArea:
+        panel = QWidget(objectName="panel")
+        column = QVBoxLayout(panel)
+        column.setContentsMargins(14, 14, 14, 14)
+        column.setSpacing(20)
+        column.addWidget(self.sources)
+        picture = QVBoxLayout()
+        picture.setSpacing(8)
+        picture.addWidget(theme.label("DEPTH", "title"))
+        picture.addWidget(self.depth)
+        column.addLayout(picture)
+        column.addWidget(self.layers)
+        column.addWidget(self.controls)
+        column.addStretch(1)
+        hint = theme.label("Press ? for keys and mouse", "quiet")
+        column.addWidget(hint)
+        # On a low screen the panel scrolls rather than squeeze its parts into one another.
+        area = QScrollArea(widgetResizable=True)
+        area.setWidget(panel)
+        area.setFixedWidth(theme.PANEL_WIDTH)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        return area
+
+    def _wire(self) -> None:
+        capture = self._session.capture
+        self.sources.chosen.connect(self.choose_source)
+        self.sources.refresh_wanted.connect(self._search.start)
+        self.sources.file_wanted.connect(self._open_file)
+        self.sources.folder_wanted.connect(self._open_folder)
+        self.layers.changed.connect(self.view.set_layers)
+        self.controls.smoothing_changed.connect(self._session.set_smoothing)
+        self.controls.side_changed.connect(self._session.set_side)
+        self.playback.play_toggled.connect(lambda on: capture.play() if on else capture.pause())
+        self.playback.step_wanted.connect(capture.step_frames)
+        self.playback.seek_wanted.connect(capture.seek)
+        self.playback.speed_changed.connect(capture.set_speed)
+
+    def _bind_keys(self) -> None:
+        capture = self._session.capture
+        keys: dict[str, Callable[[], object]] = {
+            "Space": lambda: capture.pause() if self.playback.playing else capture.play(),
+            "Left": lambda: capture.step_frames(-1),
+            "Right": lambda: capture.step_frames(1),
+            "Home": lambda: capture.seek(0),
+            "End": self._seek_end,
+            "R": self.view.reset_view,
+            "F": self._toggle_fullscreen,
+            "F11": self._toggle_fullscreen,
+            "O": self._open_folder,
+            "?": self.help.toggle,
+            "F1": self.help.toggle,
+            "Escape": self._escape,
+        }
+        for number, (name, _) in enumerate(LAYERS, 1):
+            keys[str(number)] = lambda name=name: self.layers.toggle(name)
+        for key, action in keys.items():
+            QShortcut(QKeySequence(key), self).activated.connect(action)
+        # Keys belong to the window: a focused button or slider must not swallow the space bar or the arrows.
+        for area in (self.playback, self.layers, self.controls, self.sources):
+            for widget in area.findChildren(QWidget):
+                widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def _every(self, interval_ms: int, action: Callable[[], None]) -> QTimer:
+        timer = QTimer(self, interval=interval_ms)
+        timer.timeout.connect(action)
+        timer.start()
+        return timer
+
+    def _fill_sources(self, cameras: list[SourceChoice]) -> None:
+        self.sources.set_cameras(cameras)
+        self.sources.add_recording(demo_choice())
+        spec = self._session.capture.spec
+        if all(spec != choice.spec for choice in self.sources.choices()):
+            self.sources.add_recording(recording_choice(Path(spec)))
+        self.sources.show_current(spec)
+
+    def _recall(self, choices: Choices) -> None:
+        self.layers.set_layers(choices.layers)
+        self.view.set_layers(choices.layers)
+        self.controls.set_smoothing(choices.smoothing)
+        self.controls.set_side(choices.side)
+
+    def choose_source(self, spec: str) -> None:
+        """Play or stream another source."""
+        self._session.switch_source(spec)
+        self.sources.show_current(spec)
+        self._last = None
+        self._last_at = time.monotonic()
+        self.depth.clear()
+
+    def _open_recording(self, path: str) -> None:
+        if path:
+            self._memory.folder = str(Path(path).parent)
+            choice = recording_choice(Path(path))
+            self.sources.add_recording(choice)
+            self.choose_source(choice.spec)
+
+    def _open_file(self) -> None:
+        self._open_recording(QFileDialog.getOpenFileName(self, "Open a recording", self._memory.folder, _RECORDINGS)[0])
+
+    def _open_folder(self) -> None:
+        self._open_recording(QFileDialog.getExistingDirectory(self, "Open a sequence folder", self._memory.folder))
+
+    def _take_result(self) -> None:
+        if not self._faces_sent and self._session.tracking.faces is not None:
+            self.view.set_faces(self._session.tracking.faces)
+            self._faces_sent = True
+        live = self._session.results.get()
+        if live is None:
+            return
+        self._last, self._last_at = live, time.monotonic()
+        self.view.show_result(live.result)
+        self.depth.show_result(live.result)
+
+    def _refresh(self) -> None:
+        self._ticks += 1
+        playback = self._session.capture.playback
+        self.playback.setVisible(playback is not None)
+        if playback is not None:
+            self.playback.show_status(playback)
+        self._show_state()
+        self._show_words()
+        if self._ticks % _NUMBERS_EVERY == 0:
+            self.status.show_numbers(self._session.statistics.snapshot())
+        found = self._search.result()
+        if isinstance(found, list):
+            self._has_camera = bool(found)
+            self.sources.set_cameras(found)
+            self.sources.show_current(self._session.capture.spec)
+        elif found is not None:
+            self.banner.say("trouble", found)
+
+    def _show_state(self) -> None:
+        capture, tracking = self._session.capture, self._session.tracking
+        playback = capture.playback
+        name = capture.source_name or capture.spec
+        silent = time.monotonic() - self._last_at > _SILENCE_S
+        if WorkerState.FAILED in (capture.state, tracking.state):
+            state = "failed", theme.BAD
+        elif capture.state is WorkerState.WAITING:
+            state = "no picture", theme.BAD
+        elif self._last is None:
+            state = ("no frames" if silent and tracking.state is WorkerState.RUNNING else "starting …"), theme.QUIET
+        elif playback is not None and playback.paused:
+            state = ("at the end" if playback.ended else "paused"), theme.ACCENT
+        elif silent:
+            state = "no frames", theme.WARN
+        else:
+            state = _STATES[self._last.result.state]
+        self.status.show_state(*state, name)
+
+    def _show_words(self) -> None:
+        trouble = self._session.trouble()
+        warnings = self._session.capture.warnings
+        if trouble:
+            self.banner.say("trouble", trouble)
+        elif is_demo(self._session.capture.spec) and not self._has_camera:
+            self.banner.say("note", DEMO_NOTE)
+        else:
+            self.banner.say("note", warnings[0] if warnings else "")
+
+    def _seek_end(self) -> None:
+        playback = self._session.capture.playback
+        if playback is not None:
+            self._session.capture.seek(playback.frame_count - 1)
+
+    def _toggle_fullscreen(self) -> None:
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
+    def _escape(self) -> None:
+        if self.help.isVisible():
+            self.help.hide()
+        elif self.isFullScreen():
+            self.showNormal()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.help.setGeometry(self.centralWidget().rect())
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Remember the choices and end the drawing process."""
+        self._memory.save(Choices(self.layers.layers, self.controls.smoothing, self.controls.side))
+        self._memory.geometry = self.saveGeometry()
+        self._result_timer.stop()
+        self._status_timer.stop()
+        self.view.stop()
+        super().closeEvent(event)

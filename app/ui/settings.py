@@ -1,0 +1,79 @@
+"""What the window remembers from one start to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QSettings
+
+from app.viewer.scene import Layers
+from engine.types import Side
+
+_LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The user's choices in the window; side None means that the tracker decides."""
+
+    layers: Layers = Layers()
+    smoothing: float = 0.5
+    side: Side | None = None
+
+
+class Memory:
+    """Reads and writes choices and the window's place; what is damaged reads as the default."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        if file is None:
+            self._store = QSettings("Lumbrical", "Lumbrical")
+        else:
+            self._store = QSettings(str(file), QSettings.Format.IniFormat)
+
+    def load(self, defaults: Choices) -> Choices:
+        """The choices of last time."""
+        layers = replace(
+            defaults.layers,
+            **{name: self._flag(f"layers/{name}", getattr(defaults.layers, name)) for name in _LAYER_NAMES},
+        )
+        side_name = str(self._store.value("side", ""))
+        side = next((side for side in Side if side.value == side_name), None)
+        return Choices(layers, self._number("smoothing", defaults.smoothing), side)
+
+    def save(self, choices: Choices) -> None:
+        """Remember choices."""
+        for name in _LAYER_NAMES:
+            self._store.setValue(f"layers/{name}", str(getattr(choices.layers, name)).lower())
+        self._store.setValue("smoothing", f"{choices.smoothing:.3f}")
+        self._store.setValue("side", choices.side.value if choices.side else "auto")
+
+    @property
+    def geometry(self) -> QByteArray | None:
+        """The window's place and size, as Qt saved it."""
+        value = self._store.value("geometry")
+        return value if isinstance(value, QByteArray) else None
+
+    @geometry.setter
+    def geometry(self, value: QByteArray) -> None:
+        self._store.setValue("geometry", value)
+
+    @property
+    def folder(self) -> str:
+        """Where a recording was last opened from."""
+        return str(self._store.value("folder", ""))
+
+    @folder.setter
+    def folder(self, value: str) -> None:
+        self._store.setValue("folder", value)
+
+    def _flag(self, key: str, default: bool) -> bool:
+        text = str(self._store.value(key, ""))
+        return {"true": True, "false": False}.get(text, default)
+
+    def _number(self, key: str, default: float) -> float:
+        try:
+            value = float(str(self._store.value(key, default)))
+        except ValueError:
+            return default
+        return value if 0 <= value <= 1 else default

@@ -1,0 +1,117 @@
+"""Always in sight: the state in words, rates, latency, drops, the source."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+from app.runtime.statistics import StatisticsSnapshot
+from app.ui import theme
+
+_FIELDS = (
+    ("tracked", "Results a second", "000 /s"),
+    ("view", "Pictures of the 3D view a second", "000 fps"),
+    ("latency", "From a frame's arrival to its result: median, 95th percentile", "000.0 · 000.0 ms"),
+    ("dropped", "Frames overtaken before they were tracked, or lost by the camera", "000000"),
+)
+
+
+class Dot(QWidget):
+    """A small coloured light."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._color = QColor(theme.QUIET)
+        self.setFixedSize(QSize(10, 10))
+
+    def set_color(self, color: str) -> None:
+        """Change its colour."""
+        if self._color != QColor(color):
+            self._color = QColor(color)
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._color)
+        painter.drawEllipse(self.rect().adjusted(0, 0, -1, -1))
+
+
+class ElidedLabel(QLabel):
+    """A label that ends in … where it does not fit, and shows all of it as a tool tip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._full = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def set_full_text(self, text: str) -> None:
+        """Show as much of the text as fits."""
+        self._full = text
+        self.setToolTip(text)
+        self._elide()
+
+    def resizeEvent(self, event: object) -> None:
+        self._elide()
+
+    def _elide(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width()))
+
+
+class StatusBar(QWidget):
+    """One line of state and numbers; every number has a fixed width, so that nothing jumps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("bar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._dot = Dot()
+        self._state = theme.label("starting", "value")
+        self._state.setMinimumWidth(self._state.fontMetrics().horizontalAdvance("connecting …") + 8)
+        self._source = ElidedLabel()
+        self._source.setProperty("role", "quiet")
+        self._values: dict[str, QLabel] = {}
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(14, 7, 14, 7)
+        layout.setSpacing(8)
+        layout.addWidget(self._dot)
+        layout.addWidget(self._state)
+        layout.addSpacing(8)
+        layout.addWidget(self._source, 1)
+        for name, tip, widest in _FIELDS:
+            layout.addSpacing(10)
+            caption = theme.label(name, "quiet")
+            value = theme.label("–")
+            value.setMinimumWidth(value.fontMetrics().horizontalAdvance(widest) + 2)
+            for widget in (caption, value):
+                widget.setToolTip(tip)
+                layout.addWidget(widget)
+            self._values[name] = value
+
+    @property
+    def state_text(self) -> str:
+        """The state in words."""
+        return self._state.text()
+
+    def show_state(self, text: str, color: str, source: str) -> None:
+        """Show the state, its colour and the source's name."""
+        self._state.setText(text)
+        self._dot.set_color(color)
+        self._source.set_full_text(source)
+
+    def show_numbers(self, numbers: StatisticsSnapshot) -> None:
+        """Show rates, latency and drops."""
+        texts = {
+            "tracked": f"{numbers.results_per_s:.0f} /s",
+            "view": f"{numbers.viewer_fps:.0f} fps",
+            "latency": "–"
+            if math.isnan(numbers.latency_p50_ms)
+            else f"{numbers.latency_p50_ms:.1f} · {numbers.latency_p95_ms:.1f} ms",
+            "dropped": f"{numbers.dropped + numbers.lost_by_sensor}",
+        }
+        for name, text in texts.items():
+            self._values[name].setText(text)

@@ -1,0 +1,217 @@
+"""The 3D view in the window: shows the drawing process's pictures and turns the mouse into camera moves."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, QRectF, QSize, QSocketNotifier, Qt, QTimer
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
+from PySide6.QtWidgets import QWidget
+
+from app.config import ViewerConfig
+from app.ui import theme
+from app.viewer.camera import OrbitCamera
+from app.viewer.render_process import RenderProcess, software_rendering
+from app.viewer.scene import Layers, SceneInput, reduced_depth
+from engine.types import TrackingResult
+
+_RESIZE_DELAY_MS = 120
+_RESTARTS = 2
+
+
+class View3D(QWidget):
+    """Draws the newest result at a bounded rate; a picture is asked for only when something has changed."""
+
+    def __init__(self, config: ViewerConfig, on_drawn: Callable[[], None]) -> None:
+        super().__init__()
+        self._config, self._on_drawn = config, on_drawn
+        self._faces: NDArray[np.int32] | None = None
+        self._software = software_rendering()
+        self._camera = OrbitCamera()
+        self._scene = SceneInput(self._camera.pose(), Layers())
+        self._picture: QImage | None = None
+        self._changed = True
+        self._drag_from: QPointF | None = None
+        self._last_result_s = time.monotonic()
+        self._restarts_left = _RESTARTS
+        self.trouble = ""
+        self.setMinimumSize(320, 240)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setToolTipDuration(0)
+        self._start_process()
+        fps = config.max_fps_software if self._software else config.max_fps
+        self._timer = QTimer(self, timerType=Qt.TimerType.PreciseTimer, interval=max(1, round(1000 / fps)))
+        self._timer.timeout.connect(self._ask)
+        self._timer.start()
+        self._resize_timer = QTimer(self, singleShot=True, interval=_RESIZE_DELAY_MS)
+        self._resize_timer.timeout.connect(self._resize_pictures)
+        self._needs_resize = True
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether anything has been drawn yet."""
+        return self._picture is not None
+
+    @property
+    def camera(self) -> OrbitCamera:
+        """The free camera; call touch() after moving it."""
+        return self._camera
+
+    def touch(self) -> None:
+        """Ask for a new picture: the camera or the layers have changed."""
+        self._changed = True
+
+    def set_faces(self, faces: NDArray[np.int32]) -> None:
+        """The hand mesh's triangles (F, 3), of a right hand."""
+        self._faces = faces
+        self._process.set_faces(faces)
+        self.touch()
+
+    def set_layers(self, layers: Layers) -> None:
+        """Switch layers on and off."""
+        self._scene = replace(self._scene, layers=layers)
+        self.touch()
+
+    def show_result(self, result: TrackingResult) -> None:
+        """Show this result from the next picture on."""
+        limit = self._config.cloud_points_software if self._software else self._config.cloud_points
+        depth, intrinsics = reduced_depth(result.frame, limit)
+        geometry = result.geometry
+        now = time.monotonic()
+        if geometry is not None:
+            self._camera.follow(0.4 * geometry.joints[0] + 0.6 * geometry.joints[9], now - self._last_result_s)
+        self._last_result_s = now
+        self._scene = replace(
+            self._scene,
+            depth=depth,
+            depth_unit_mm=result.frame.depth_unit_mm,
+            intrinsics=intrinsics,
+            geometry=geometry,
+            side=result.side,
+        )
+        self.touch()
+
+    def reset_view(self) -> None:
+        """Back to the starting view."""
+        self._camera.reset()
+        self.touch()
+
+    def stop(self) -> None:
+        """End the drawing process."""
+        self._timer.stop()
+        self._resize_timer.stop()
+        self._notifier.setEnabled(False)
+        self._process.stop()
+
+    def _start_process(self) -> None:
+        self._process = RenderProcess()
+        if self._faces is not None:
+            self._process.set_faces(self._faces)
+        self._notifier = QSocketNotifier(self._process.fileno(), QSocketNotifier.Type.Read, self)
+        self._notifier.activated.connect(self._receive)
+        self._needs_resize = True
+
+    def _picture_size(self) -> QSize:
+        ratio = self.devicePixelRatioF()
+        width, height = self.width() * ratio, self.height() * ratio
+        limit = self._config.max_pixels_software if self._software else math.inf
+        shrink = min(1.0, math.sqrt(limit / max(1.0, width * height)), 4000 / width, 4000 / height)
+        return QSize(max(2, round(width * shrink)), max(2, round(height * shrink)))
+
+    def _resize_pictures(self) -> None:
+        size = self._picture_size()
+        self._needs_resize = not self._process.resize(size.width(), size.height())
+        self.touch()
+
+    def _ask(self) -> None:
+        if self._process.failure is not None:
+            self._recover()
+        if self._needs_resize and not self._resize_timer.isActive():
+            self._resize_pictures()
+        if self._changed and self.isVisible():
+            self._changed = not self._process.submit(replace(self._scene, camera=self._camera.pose()))
+
+    def _receive(self) -> None:
+        pixels = self._process.poll()
+        if pixels is None:
+            if self._process.failure is not None:
+                self._notifier.setEnabled(False)
+            return
+        height, width = pixels.shape[:2]
+        # A QImage does not own the memory it is made of.
+        self._picture = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
+        self.trouble = ""
+        self._on_drawn()
+        self.update()
+
+    def _recover(self) -> None:
+        failure = self._process.failure
+        if failure is None or self.trouble:
+            return
+        self.trouble = failure.line
+        self.update()
+        if self._restarts_left > 0:
+            self._restarts_left -= 1
+            QTimer.singleShot(1000, self, self._restart)
+
+    def _restart(self) -> None:
+        self._notifier.setEnabled(False)
+        self._process.stop()
+        self.trouble = ""
+        self._start_process()
+        self.touch()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        if self._picture is None:
+            painter.fillRect(self.rect(), QColor(theme.BACKGROUND))
+            painter.setPen(QColor(theme.QUIET))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.trouble or "opening the 3D view …")
+            return
+        shown = QRectF(self.rect())
+        scale = max(shown.width() / self._picture.width(), shown.height() / self._picture.height())
+        if abs(scale * self.devicePixelRatioF() - 1) > 1e-3:
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        # While the window is being resized the old picture fills it, cropped, never distorted.
+        width, height = shown.width() / scale, shown.height() / scale
+        source = QRectF((self._picture.width() - width) / 2, (self._picture.height() - height) / 2, width, height)
+        painter.drawImage(shown, self._picture, source)
+        if self.trouble:
+            painter.setPen(QColor(theme.BAD))
+            painter.drawText(self.rect().adjusted(16, 12, -16, -12), Qt.AlignmentFlag.AlignBottom, self.trouble)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._needs_resize = True
+        self._resize_timer.start()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._drag_from = event.position()
+        self.setCursor(Qt.CursorShape.ClosedHandCursor)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._drag_from = None
+        self.unsetCursor()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._drag_from is None:
+            return
+        moved = (event.position() - self._drag_from) / max(1, self.height())
+        self._drag_from = event.position()
+        panning = event.buttons() & (Qt.MouseButton.RightButton | Qt.MouseButton.MiddleButton)
+        if panning or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            self._camera.pan(moved.x(), moved.y())
+        else:
+            self._camera.orbit(moved.x(), moved.y())
+        self.touch()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self.reset_view()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        self._camera.zoom(event.angleDelta().y() / 120)
+        self.touch()

@@ -1,0 +1,109 @@
+"""What the RealSense camera and its recordings share: the SDK, its frames, its lens models, its words for failure."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.sensors.protocol import MAX_IMAGE_SIDE, SensorError, SensorUnavailable
+from engine.sensors.undistort import Undistorter, inverse_of, rational
+from engine.types import DepthFrame, Intrinsics
+
+_USB_DEVICES = Path("/sys/bus/usb/devices")
+#: Cameras whose support the SDK dropped after 2.54: F200-line SR300 and SR305.
+_SR300_PRODUCTS = frozenset({"0aa5", "0b48"})
+_INTEL = "8086"
+
+
+def load_sdk() -> Any:
+    """The pyrealsense2 module. Raises SensorUnavailable with one line that says what to install."""
+    try:
+        import pyrealsense2
+    except ImportError as error:
+        if "libusb" in str(error):
+            raise SensorUnavailable("RealSense needs libusb: sudo apt install libusb-1.0-0") from error
+        raise SensorUnavailable("RealSense needs its SDK: pip install 'pyrealsense2>=2.58.1'") from error
+    if not hasattr(pyrealsense2, "context"):
+        raise SensorUnavailable("the RealSense SDK is broken: pip install --force-reinstall 'pyrealsense2>=2.58.1'")
+    return pyrealsense2
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a driver's message, cut to a readable length."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
+def usb_products(vendor: str, root: Path = _USB_DEVICES) -> set[str]:
+    """Product ids (four hex digits) of the USB devices of a vendor, where the system lists them (Linux)."""
+    products = set()
+    for path in root.glob("*/idVendor"):
+        try:
+            if path.read_text().strip().lower() == vendor:
+                products.add((path.parent / "idProduct").read_text().strip().lower())
+        except OSError:
+            # It was unplugged between the listing and the reading.
+            continue
+    return products
+
+
+def none_attached_reason(root: Path = _USB_DEVICES) -> str:
+    """Why the SDK sees no camera, told apart by what is plugged in."""
+    products = usb_products(_INTEL, root)
+    if products & _SR300_PRODUCTS:
+        return (
+            "an SR300 or SR305 is attached, which the RealSense SDK stopped supporting after 2.54: use a D400 camera,"
+            " or a recording made with SDK 2.50"
+        )
+    # The D400 cameras' product ids are spread over these ranges.
+    if any(product.startswith(("0ad", "0af", "0b")) for product in products):
+        return "a RealSense is attached but may not be opened: install the RealSense udev rules and plug it in again"
+    return "no RealSense is attached: plug one into a USB 3 port"
+
+
+def camera_model(sdk: Any, source: Any) -> tuple[Intrinsics, Undistorter | None]:
+    """Pinhole intrinsics of an SDK intrinsics object, and what straightens its images (None when nothing moves).
+
+    Raises SensorError for a size that cannot be or a lens model that is not known.
+    """
+    if not (0 < source.width <= MAX_IMAGE_SIDE and 0 < source.height <= MAX_IMAGE_SIDE):
+        raise SensorError(f"the camera reports {source.width} x {source.height} images, which cannot be")
+    intrinsics = Intrinsics(source.width, source.height, source.fx, source.fy, source.ppx, source.ppy)
+    k1, k2, p1, p2, k3 = (float(value) for value in source.coeffs)
+    if source.model == sdk.distortion.none or not any((k1, k2, p1, p2, k3)):
+        return intrinsics, None
+    # The SDK's coefficients p1, p2 belong to x y and y x terms in this order.
+    brown_conrady = rational((k1, k2, k3, 0, 0, 0), p1, p2, cross=2)
+    if source.model == sdk.distortion.brown_conrady:
+        undistorter = Undistorter(intrinsics, brown_conrady)
+    elif source.model == sdk.distortion.inverse_brown_conrady:
+        undistorter = Undistorter(intrinsics, inverse_of(brown_conrady))
+    else:
+        raise SensorError(f"the camera's lens model {source.model} is not known: record with a D400 camera")
+    return intrinsics, None if undistorter.is_identity else undistorter
+
+
+def to_frame(
+    depth: Any, color: Any, intrinsics: Intrinsics, undistorter: Undistorter | None, number: int
+) -> DepthFrame:
+    """A DepthFrame that owns its pixels: the SDK recycles a small pool of buffers, so nothing may point into it."""
+    view = np.asanyarray(depth.get_data())
+    if view.dtype != np.uint16 or view.shape != (intrinsics.height, intrinsics.width):
+        raise SensorError(
+            f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16: open it again"
+        )
+    pixels = undistorter(view) if undistorter else np.array(view, np.uint16)
+    colors = None
+    if color:
+        seen = np.asanyarray(color.get_data())
+        # Registered colour has the depth image's size; without registration it cannot be used.
+        if seen.shape == (intrinsics.height, intrinsics.width, 3):
+            colors = np.array(seen, np.uint8)
+    # The unit is a float32 in the SDK: 0.001 arrives as 0.00100000004749745.
+    unit_mm = float(f"{depth.get_units() * 1000:.6g}")
+    return DepthFrame(
+        pixels, unit_mm, intrinsics, number, depth.get_timestamp() / 1000, time.monotonic(), color=colors
+    )
