@@ -30,7 +30,6 @@ from engine.types import BETA_SIZE, BONE_COUNT, THETA_SIZE, THICKNESS_SIZE  # no
 from tools.remeshing import remesh  # noqa: E402
 
 TEMPLATE = ROOT / "assets" / "hand" / "template.npz"
-EDGE_SCALE = 1.0
 REMESH_ROUNDS = 8
 GRID_MM = 1.25
 _BLOCK = 200_000
@@ -90,7 +89,7 @@ def wanted_edge(points: Array, hand: RestHand) -> Array:
         fine = 3.9 - 0.7 * (1.0 - smooth_step(bend, 3.0, 9.0)) - 0.9 * smooth_step(s, tip - 18.0, tip - 4.0)
         on_finger = on_finger * smooth_step(s, -4.0, 0.5 * second)
         size = np.minimum(size, size + on_finger * (fine - size))
-    return size * EDGE_SCALE
+    return size
 
 
 def gradient(points: Array, hand: RestHand) -> Array:

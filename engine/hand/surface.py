@@ -151,9 +151,7 @@ def finger_body(points: Array, hand: RestHand, finger: int) -> Array:
     cap_start = tip - form.cap
     stations = np.array([0.0, second / 2, second, (second + third) / 2, third, (third + cap_start) / 2, cap_start])
     breadth = _smooth_profile(stations, form.breadth, s)
-    depth = np.where(
-        w > 0, _smooth_profile(stations, form.pulp, s), _smooth_profile(stations, form.back, s)
-    )
+    depth = np.where(w > 0, _smooth_profile(stations, form.pulp, s), _smooth_profile(stations, form.back, s))
     outside = np.maximum(s - cap_start, 0.0) + np.minimum(s, 0.0)
     return _ellipsoid_distance(u, outside, w, breadth, np.where(s > 0, form.cap, _CAP_BACK_MM), depth)
 
