@@ -73,7 +73,7 @@ def _finger_form(finger: int) -> _FingerForm:
     back2, back3, pulp2, pulp3 = 0.94 * depth2, 0.90 * depth3, 1.06 * depth2, 1.10 * depth3
     thumb = finger == 0
     return _FingerForm(
-        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.95, 0.885), 0.46, (0.99, 0.84)),
+        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.95, 0.92), 0.46, (0.99, 0.84)),
         back=_stations(back2, back3, (0.9, 0.9) if thumb else (1.05, 0.93), 0.455, (0.86, 0.69)),
         pulp=_stations(pulp2, pulp3, (0.9, 1.0) if thumb else (1.05, 1.04), 0.52, (1.06, 0.89)),
         cap=0.93 * breadth3,
