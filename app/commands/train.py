@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, or go on training; prints a line of losses every few seconds."""
     import torch
 
+    from engine.methods.gaussian.weights import save_weights
     from engine.training.config import load_config
     from engine.training.trainer import Trainer
 
@@ -50,5 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{line['images']:>9} images {rate:5.0f}/s {left:5.0f} min left  {losses}", file=sys.stderr, flush=True)
 
     done = trainer.run(args.minutes, report)
-    print(f"{'finished' if done else 'stopped'} after {trainer.images} images: {trainer.checkpoint_path}")
+    weights = trainer.out / "encoder.safetensors"
+    save_weights(weights, trainer.average, config.name, trainer.images)
+    print(f"{'finished' if done else 'stopped'} after {trainer.images} images: {weights}")
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ _ABDUCTION = np.arange(20) % 4 == 1
 class FitConfig:
     """How strongly the start holds: standard deviations of angles (radians) and of beta around it."""
 
-    steps: int = 3
+    steps: int = 2
     angle_sd: float = 0.35
     beta_sd: float = 0.5
     limit_sd: float = 0.05
@@ -48,49 +49,61 @@ class FittedPose:
     beta: Array
 
 
-def joint_jacobian(pose: SkeletonPose, rotation: FloatArray, skeleton: Skeleton) -> Array:
-    """(63, 46) derivatives of the joints, mm: translation (3), turn about the camera's axes at the wrist (3),
-    articulation (20), beta (20). pose: a batch of one, posed with `rotation` (3, 3)."""
-    joints, frames, origins = (t[0].double().numpy() for t in (pose.joints, pose.rotations, pose.origins))
-    jacobian = np.zeros((JOINT_COUNT, 3, 6 + 20 + BETA_SIZE))
-    jacobian[:, :, :3] = np.eye(3)
-    arms = joints - joints[0]
-    jacobian[:, :, 3:6] = np.cross(np.eye(3)[None], arms[:, None]).transpose(0, 2, 1)
-    before = np.repeat(rotation @ skeleton.finger_frames.double().numpy(), 4, axis=0)
-    axes = np.where(_ABDUCTION[:, None], before[:, :, 2], frames[_ANGLE_BONE, :, 0])
-    levers = joints[None] - origins[_ANGLE_BONE][:, None]
-    turns = np.cross(axes[:, None], levers) * _CARRIED[_ANGLE_BONE][..., None]
-    jacobian[:, :, 6:26] = turns.transpose(1, 2, 0)
-    stretch = frames[:, None, :, 1] * _CARRIED[..., None]
-    jacobian[:, :, 26:] = stretch.transpose(1, 2, 0) @ skeleton.bone_length_basis.double().numpy()
-    return jacobian.reshape(3 * JOINT_COUNT, -1)
+class PoseFitter:
+    """Fits the skeleton to points, one hand at a time."""
+
+    def __init__(self, skeleton: Skeleton, config: FitConfig = FitConfig()) -> None:
+        self.config = config
+        self._skeleton = skeleton
+        self._basis = skeleton.bone_length_basis.double().numpy()
+        self._finger_frames = skeleton.finger_frames.double().numpy()
+
+    @torch.inference_mode()
+    def fit(self, start: FittedPose, points: FloatArray, sigma: FloatArray) -> FittedPose:
+        """Move from `start` towards points (21, 3) mm with standard deviations sigma (21,) mm."""
+        weights = np.repeat(1.0 / np.asarray(sigma, np.float64), 3)
+        current = start
+        for _ in range(self.config.steps):
+            pose = self.pose(current)
+            residual = (pose.joints[0].numpy() - points).reshape(-1) * weights
+            jacobian = self.jacobian(pose, current.rotation) * weights[:, None]
+            hessian, gradient = jacobian.T @ jacobian, jacobian.T @ residual
+            _add_priors(hessian, gradient, current, start, self.config)
+            hessian[np.diag_indices(len(hessian))] *= 1 + self.config.damping
+            current = _moved(current, -np.linalg.solve(hessian, gradient))
+        return current
+
+    def pose(self, fit: FittedPose) -> SkeletonPose:
+        """The skeleton so posed, a batch of one, in the skeleton's own precision."""
+        arrays = (fit.translation, fit.rotation, fit.articulation, fit.beta)
+        dtype = self._skeleton.bone_length_mean.dtype
+        translation, rotation, articulation, beta = (torch.from_numpy(a).to(dtype).unsqueeze(0) for a in arrays)
+        return self._skeleton.pose(translation, rotation, articulation, self._skeleton.bone_lengths(beta))
+
+    def jacobian(self, pose: SkeletonPose, rotation: Array) -> Array:
+        """(63, 46) derivatives of the joints, mm: translation (3), turn about the camera's axes at the wrist (3),
+        articulation (20), beta (20). pose: a batch of one, posed with `rotation` (3, 3)."""
+        joints, frames, origins = (t[0].double().numpy() for t in (pose.joints, pose.rotations, pose.origins))
+        jacobian = np.zeros((JOINT_COUNT, 3, 6 + 20 + BETA_SIZE))
+        jacobian[:, :, :3] = np.eye(3)
+        x, y, z = (joints - joints[0]).T
+        jacobian[:, 1, 3], jacobian[:, 2, 3] = -z, y
+        jacobian[:, 0, 4], jacobian[:, 2, 4] = z, -x
+        jacobian[:, 0, 5], jacobian[:, 1, 5] = -y, x
+        before = np.repeat(rotation @ self._finger_frames, 4, axis=0)
+        axes = np.where(_ABDUCTION[:, None], before[:, :, 2], frames[_ANGLE_BONE, :, 0])
+        levers = joints[None] - origins[_ANGLE_BONE][:, None]
+        turns = _cross(axes[:, None], levers) * _CARRIED[_ANGLE_BONE][..., None]
+        jacobian[:, :, 6:26] = turns.transpose(1, 2, 0)
+        stretch = (frames[:, None, :, 1] * _CARRIED[..., None]).transpose(1, 2, 0).reshape(-1, BONE_COUNT)
+        jacobian[:, :, 26:] = (stretch @ self._basis).reshape(JOINT_COUNT, 3, BETA_SIZE)
+        return jacobian.reshape(3 * JOINT_COUNT, -1)
 
 
-@torch.inference_mode()
-def fit_points(
-    start: FittedPose, points: FloatArray, sigma: FloatArray, skeleton: Skeleton, config: FitConfig = FitConfig()
-) -> FittedPose:
-    """Move from `start` towards points (21, 3) mm with standard deviations sigma (21,) mm."""
-    weights = np.repeat(1.0 / np.asarray(sigma, np.float64), 3)
-    current = start
-    for _ in range(config.steps):
-        pose = _pose(current, skeleton)
-        residual = (pose.joints[0].double().numpy() - points).reshape(-1) * weights
-        jacobian = joint_jacobian(pose, current.rotation, skeleton) * weights[:, None]
-        hessian, gradient = jacobian.T @ jacobian, jacobian.T @ residual
-        _add_priors(hessian, gradient, current, start, config)
-        hessian[np.diag_indices(len(hessian))] *= 1 + config.damping
-        current = _moved(current, -np.linalg.solve(hessian, gradient))
-    return current
-
-
-def _pose(fit: FittedPose, skeleton: Skeleton) -> SkeletonPose:
-    batch = (
-        torch.from_numpy(np.asarray(a, np.float32)).unsqueeze(0)
-        for a in (fit.translation, fit.rotation, fit.articulation, fit.beta)
-    )
-    translation, rotation, articulation, beta = batch
-    return skeleton.pose(translation, rotation, articulation, skeleton.bone_lengths(beta))
+def _cross(a: Array, b: Array) -> Array:
+    """Cross product over the last axis; numpy's own costs several times more on small arrays."""
+    (ax, ay, az), (bx, by, bz) = (np.moveaxis(v, -1, 0) for v in (a, b))
+    return np.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), -1)
 
 
 def _add_priors(hessian: Array, gradient: Array, current: FittedPose, start: FittedPose, config: FitConfig) -> None:
@@ -108,11 +121,7 @@ def _add_priors(hessian: Array, gradient: Array, current: FittedPose, start: Fit
 
 
 def _moved(fit: FittedPose, step: Array) -> FittedPose:
-    turn = torch.linalg.matrix_exp(torch.from_numpy(_skew(step[3:6]))).numpy()
+    turn = cv2.Rodrigues(step[3:6])[0]
     return FittedPose(
         fit.translation + step[:3], turn @ fit.rotation, fit.articulation + step[6:26], fit.beta + step[26:]
     )
-
-
-def _skew(v: Array) -> Array:
-    return np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])

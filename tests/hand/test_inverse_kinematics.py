@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from engine.geometry.rotations import euler_to_matrix
-from engine.hand.inverse_kinematics import FitConfig, FittedPose, fit_points, joint_jacobian
+from engine.hand.inverse_kinematics import FitConfig, FittedPose, PoseFitter
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.hand.skeleton import Skeleton
 
@@ -16,10 +16,8 @@ def a_hand(seed: int) -> FittedPose:
     )
 
 
-def joints(fit: FittedPose, skeleton: Skeleton) -> np.ndarray:
-    batch = [torch.from_numpy(a)[None] for a in (fit.translation, fit.rotation, fit.articulation)]
-    pose = skeleton.pose(*batch, skeleton.bone_lengths(torch.from_numpy(fit.beta)[None]))
-    return pose.joints[0].numpy()
+def joints(fit: FittedPose) -> np.ndarray:
+    return PoseFitter(Skeleton(torch.float64)).pose(fit).joints[0].numpy()
 
 
 def test_jacobian_equals_autograd() -> None:
@@ -42,13 +40,12 @@ def test_jacobian_equals_autograd() -> None:
         return pose.joints.reshape(-1)
 
     expected = torch.autograd.functional.jacobian(of, torch.zeros(46, dtype=torch.float64))
-    batch = [torch.from_numpy(a)[None] for a in (fit.translation, fit.rotation, fit.articulation)]
-    pose = skeleton.pose(*batch, skeleton.bone_lengths(torch.from_numpy(fit.beta)[None]))
-    assert np.allclose(joint_jacobian(pose, fit.rotation, skeleton), expected.numpy(), atol=1e-8)
+    fitter = PoseFitter(skeleton)
+    assert np.allclose(fitter.jacobian(fitter.pose(fit), fit.rotation), expected.numpy(), atol=1e-8)
 
 
 def test_a_disturbed_hand_finds_back_to_its_points() -> None:
-    skeleton = Skeleton()
+    fitter = PoseFitter(Skeleton(), FitConfig(steps=3))
     before, after = [], []
     for seed in range(10):
         truth = a_hand(seed)
@@ -60,36 +57,35 @@ def test_a_disturbed_hand_finds_back_to_its_points() -> None:
             truth.articulation + random.normal(0, 0.15, 20),
             truth.beta + random.normal(0, 0.5, 20),
         )
-        target = joints(truth, Skeleton(torch.float64))
-        fitted = fit_points(start, target, np.full(21, 4.0), skeleton)
+        target = joints(truth)
+        fitted = fitter.fit(start, target, np.full(21, 4.0))
         for errors, fit in ((before, start), (after, fitted)):
-            errors.append(np.linalg.norm(joints(fit, Skeleton(torch.float64)) - target, axis=1).mean())
+            errors.append(np.linalg.norm(joints(fit) - target, axis=1).mean())
         assert np.allclose(fitted.rotation @ fitted.rotation.T, np.eye(3), atol=1e-6)
     assert np.mean(before) > 10
     assert np.mean(after) < 2
 
 
 def test_unsure_points_pull_less() -> None:
-    skeleton, truth = Skeleton(), a_hand(3)
-    target = joints(truth, Skeleton(torch.float64))
+    fitter, truth = PoseFitter(Skeleton()), a_hand(3)
+    target = joints(truth)
     off = target.copy()
     off[8] += (0, 0, 60)
     sure, unsure = np.full(21, 3.0), np.full(21, 3.0)
     unsure[8] = 60.0
     errors = [
-        np.linalg.norm(joints(fit_points(truth, off, s, skeleton), Skeleton(torch.float64))[8] - target[8])
+        np.linalg.norm(joints(fitter.fit(truth, off, s))[8] - target[8])
         for s in (sure, unsure)
     ]
     assert errors[1] < 0.3 * errors[0]
 
 
 def test_limits_hold_against_impossible_points() -> None:
-    skeleton = Skeleton()
     low, high = ARTICULATION_LIMITS.T
     truth = a_hand(4)
     bent = truth.articulation.copy()
     bent[10] = high[10] + 1.0
-    target = joints(FittedPose(truth.translation, truth.rotation, bent, truth.beta), Skeleton(torch.float64))
-    fitted = fit_points(truth, target, np.full(21, 5.0), skeleton, FitConfig(steps=6))
+    target = joints(FittedPose(truth.translation, truth.rotation, bent, truth.beta))
+    fitted = PoseFitter(Skeleton(), FitConfig(steps=6)).fit(truth, target, np.full(21, 5.0))
     assert (fitted.articulation < high + 0.2).all()
     assert (fitted.articulation > low - 0.2).all()
