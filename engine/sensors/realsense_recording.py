@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sensors.protocol import DEFAULT_FPS, BadRecording, SensorBase
-from engine.sensors.realsense_sdk import camera_model, first_line, lens_model, load_sdk, to_unit_mm
-from engine.sensors.registration import ColorCamera
+from engine.sensors.realsense_sdk import camera_model, color_camera, first_line, load_sdk, to_unit_mm
+from engine.sensors.registration import Registration
 from engine.sensors.undistort import Undistorter
 from engine.types import DepthFrame
 
@@ -208,7 +208,7 @@ class RealSenseRecording(SensorBase):
         self._converted: Path | None = None
         self._depth: _Stream | None = None
         self._color: _Stream | None = None
-        self._color_camera: ColorCamera | None = None
+        self._registration: Registration | None = None
         self._undistorter: Undistorter | None = None
 
     @property
@@ -243,16 +243,14 @@ class RealSenseRecording(SensorBase):
             self._warnings.append(f"{self.name} holds {self._color.profile.format()} colour, not rgb8: showing depth alone")
             self._drop_color()
             return
-        intrinsics, distort = lens_model(sdk, self._color.profile.get_intrinsics())
         try:
-            place = self._depth.profile.get_extrinsics_to(self._depth.beside(sdk.stream.color))
+            # Places are known only within one device: the colour profile is that of the depth's own.
+            camera = color_camera(sdk, self._depth.profile, self._depth.beside(sdk.stream.color))
         except RuntimeError:
             self._warnings.append(f"{self.name} does not say where its colour camera is: showing depth alone")
             self._drop_color()
             return
-        # The SDK keeps rotations by columns, and lengths in metres.
-        rotation = np.array(place.rotation, np.float64).reshape(3, 3).T
-        self._color_camera = ColorCamera(intrinsics, rotation, np.array(place.translation) * 1000.0, distort)
+        self._registration = Registration(camera, self.intrinsics)
 
     def _drop_color(self) -> None:
         if self._color is not None:
@@ -286,8 +284,8 @@ class RealSenseRecording(SensorBase):
             raise self._bad(error) from error
 
     def _with_color(self, frame: DepthFrame, entry: Entry) -> DepthFrame:
-        stream, camera = self._color, self._color_camera
-        if stream is None or camera is None:
+        stream, register = self._color, self._registration
+        if stream is None or register is None:
             return frame
         after = bisect([candidate.offset_ns for candidate in stream.index], entry.offset_ns)
         near = [i for i in (after - 1, after) if 0 <= i < len(stream.index)]
@@ -297,7 +295,7 @@ class RealSenseRecording(SensorBase):
         source = stream.read(_COLOR_TIMEOUT_S)
         if source is None:
             return frame
-        return replace(frame, color=camera.register(source.pixels, frame.depth_mm(), frame.intrinsics))
+        return replace(frame, color=register(source.pixels, frame.depth_mm()))
 
     def _seek(self, index: int) -> None:
         if self._depth is not None:
@@ -310,7 +308,7 @@ class RealSenseRecording(SensorBase):
         for stream in (self._depth, self._color):
             if stream is not None:
                 stream.stop()
-        self._depth = self._color = self._color_camera = None
+        self._depth = self._color = self._registration = None
         if self._converted is not None:
             shutil.rmtree(self._converted, ignore_errors=True)
             self._converted = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.sensors.protocol import MAX_IMAGE_SIDE, SensorError, SensorUnavailable
+from engine.sensors.registration import ColorCamera
 from engine.sensors.undistort import Distort, Undistorter, inverse_of, rational
 from engine.types import DepthFrame, Intrinsics
 
@@ -95,9 +96,16 @@ def to_unit_mm(unit_m: float) -> float:
     return float(f"{unit_m * 1000:.6g}")
 
 
-def to_frame(
-    depth: Any, color: Any, intrinsics: Intrinsics, undistorter: Undistorter | None, number: int
-) -> DepthFrame:
+def color_camera(sdk: Any, depth_profile: Any, color_profile: Any) -> ColorCamera:
+    """Where the colour camera is and how it sees. Raises RuntimeError where the SDK does not know its place."""
+    intrinsics, distort = lens_model(sdk, color_profile.as_video_stream_profile().get_intrinsics())
+    place = depth_profile.get_extrinsics_to(color_profile)
+    # The SDK keeps rotations by columns, and lengths in metres.
+    rotation = np.array(place.rotation, np.float64).reshape(3, 3).T
+    return ColorCamera(intrinsics, rotation, np.array(place.translation) * 1000.0, distort)
+
+
+def to_frame(depth: Any, intrinsics: Intrinsics, undistorter: Undistorter | None, number: int) -> DepthFrame:
     """A DepthFrame that owns its pixels: the SDK recycles a small pool of buffers, so nothing may point into it."""
     view = np.asanyarray(depth.get_data())
     if view.dtype != np.uint16 or view.shape != (intrinsics.height, intrinsics.width):
@@ -105,13 +113,5 @@ def to_frame(
             f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16: open it again"
         )
     pixels = undistorter(view) if undistorter else np.array(view, np.uint16)
-    colors = None
-    if color:
-        seen = np.asanyarray(color.get_data())
-        # Registered colour has the depth image's size; without registration it cannot be used.
-        if seen.shape == (intrinsics.height, intrinsics.width, 3):
-            colors = np.array(seen, np.uint8)
     unit_mm = to_unit_mm(depth.get_units())
-    return DepthFrame(
-        pixels, unit_mm, intrinsics, number, depth.get_timestamp() / 1000, time.monotonic(), color=colors
-    )
+    return DepthFrame(pixels, unit_mm, intrinsics, number, depth.get_timestamp() / 1000, time.monotonic())
