@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.sensors.protocol import MAX_IMAGE_SIDE, SensorError, SensorUnavailable
 from engine.sensors.registration import ColorCamera
-from engine.sensors.undistort import Distort, Undistorter, inverse_of, rational
+from engine.sensors.undistort import Distort, Undistorter, modified_brown_conrady, rational
 from engine.types import DepthFrame, Intrinsics
 
 _USB_DEVICES = Path("/sys/bus/usb/devices")
@@ -76,11 +76,10 @@ def lens_model(sdk: Any, source: Any) -> tuple[Intrinsics, Distort | None]:
     k1, k2, p1, p2, k3 = (float(value) for value in source.coeffs)
     if source.model == sdk.distortion.none or not any((k1, k2, p1, p2, k3)):
         return intrinsics, None
-    brown_conrady = rational((k1, k2, k3, 0, 0, 0), p1, p2, cross=2)
     if source.model == sdk.distortion.brown_conrady:
-        return intrinsics, brown_conrady
-    if source.model == sdk.distortion.inverse_brown_conrady:
-        return intrinsics, inverse_of(brown_conrady)
+        return intrinsics, rational((k1, k2, k3, 0, 0, 0), p1, p2, cross=2)
+    if source.model in (sdk.distortion.inverse_brown_conrady, sdk.distortion.modified_brown_conrady):
+        return intrinsics, modified_brown_conrady(k1, k2, k3, p1, p2)
     raise SensorError(f"the camera's lens model {source.model} is not known: record with a D400 camera")
 
 
