@@ -85,10 +85,13 @@ class KinectRecording(SensorBase):
         shape = DEPTH_MODES[mode]
         if (self._depth.width, self._depth.height) != (shape.width, shape.height):
             raise BadRecording(
-                f"{self._path}: depth of {self._depth.width} x {self._depth.height} does not fit mode {mode}: record again"
+                f"{self._path}: depth of {self._depth.width} x {self._depth.height} does not fit mode {mode}:"
+                " record again"
             )
         if self._depth.codec_context.name != "rawvideo" or self._depth.codec_context.pix_fmt != "gray16be":
-            raise BadRecording(f"{self._path}: depth is {self._depth.codec_context.name}, not raw 16 bits: record again")
+            raise BadRecording(
+                f"{self._path}: depth is {self._depth.codec_context.name}, not raw 16 bits: record again"
+            )
         self._undistorter = Undistorter(self._intrinsics, self._calibration.distort)
         if self._calibration.color is not None:
             self._registration = Registration(self._calibration.color, self._intrinsics)

@@ -67,7 +67,7 @@ def read_index(path: Path, stream: str = "Depth") -> list[Entry]:
     for offset_ns, data in rows:
         number, time_ms = (pattern.search(data if isinstance(data, bytes) else b"") for pattern in (_NUMBER, _TIME))
         if number is None or time_ms is None or not isinstance(offset_ns, int):
-            raise BadRecording(f"{path} has frames without numbers or times: record it again with SDK 2.58 or later")
+            raise BadRecording(f"{path} has frames without number or time: record it with SDK 2.58 or later")
         entries.append(Entry(offset_ns, int(number[1]), float(time_ms[1])))
     return entries
 
@@ -240,7 +240,9 @@ class RealSenseRecording(SensorBase):
             return
         self._color = _Stream(sdk, file, sdk.stream.color, index)
         if self._color.profile.format() != sdk.format.rgb8:
-            self._warnings.append(f"{self.name} holds {self._color.profile.format()} colour, not rgb8: showing depth alone")
+            self._warnings.append(
+                f"{self.name} holds {self._color.profile.format()} colour, not rgb8: showing depth alone"
+            )
             self._drop_color()
             return
         try:
@@ -276,9 +278,7 @@ class RealSenseRecording(SensorBase):
             if source is None:
                 return None
             pixels = self._undistorter(source.pixels) if self._undistorter else source.pixels
-            frame = DepthFrame(
-                pixels, source.unit_mm, self.intrinsics, number, source.time_ms / 1000, time.monotonic()
-            )
+            frame = DepthFrame(pixels, source.unit_mm, self.intrinsics, number, source.time_ms / 1000, time.monotonic())
             return self._with_color(frame, stream.index[number])
         except RuntimeError as error:
             raise self._bad(error) from error

@@ -109,7 +109,8 @@ def to_frame(depth: Any, intrinsics: Intrinsics, undistorter: Undistorter | None
     view = np.asanyarray(depth.get_data())
     if view.dtype != np.uint16 or view.shape != (intrinsics.height, intrinsics.width):
         raise SensorError(
-            f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16: open it again"
+            f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16:"
+            " open it again"
         )
     pixels = undistorter(view) if undistorter else np.array(view, np.uint16)
     unit_mm = to_unit_mm(depth.get_units())

@@ -31,7 +31,7 @@ def test_a_driver_that_hangs_or_crashes_costs_only_its_line() -> None:
     start = time.monotonic()
     sources = list_sources(1.0, lambda kind: (sys.executable, "-c", commands[kind]))
     assert time.monotonic() - start < 3
-    reasons = {source.kind: source.warning for source in sources}
+    reasons = {source.kind: source.warning or "" for source in sources}
     assert "does not answer" in reasons["realsense"] and "crashed" in reasons["kinect"]
     assert sources[-1].kind == "synthetic" and sources[-1].available
 
@@ -51,7 +51,7 @@ def test_an_attached_camera_comes_first_with_serial_and_warning(monkeypatch: pyt
 def test_names_and_paths_open_the_right_sensor(tmp_path: Path) -> None:
     for name in ("a.db3", "b.BAG", "c.mkv"):
         (tmp_path / name).touch()
-    expected = {
+    expected: dict[str | Path, type] = {
         "realsense": RealSenseCamera, "realsense:123": RealSenseCamera, "kinect": KinectCamera,
         "kinect:1": KinectCamera, "synthetic": SyntheticSensor, tmp_path: SequenceFolder, str(tmp_path): SequenceFolder,
         tmp_path / "a.db3": RealSenseRecording, tmp_path / "b.BAG": RealSenseRecording,

@@ -11,6 +11,7 @@ from engine.geometry.camera import depth_to_points, project, unproject
 from engine.sensors.protocol import EndOfStream, SensorError
 from engine.sensors.synthetic import SyntheticSensor, moving_sphere
 from engine.types import Intrinsics
+from tests.sensors.taking import take
 
 SMALL = Intrinsics(64, 48, 48.0, 50.0, 30.0, 22.0)
 
@@ -40,9 +41,9 @@ def test_frames_are_the_same_every_time_and_end() -> None:
     runs = []
     for _ in range(2):
         with sensor:
-            runs.append([sensor.read() for _ in range(10)])
+            runs.append([take(sensor) for _ in range(10)])
             with pytest.raises(EndOfStream):
-                sensor.read()
+                take(sensor)
     for a, b in zip(*runs, strict=True):
         assert np.array_equal(a.depth, b.depth) and a.device_time_s == b.device_time_s == pytest.approx(a.number / 20)
     assert not np.array_equal(runs[0][0].depth, runs[0][9].depth)
@@ -52,7 +53,7 @@ def test_depth_is_quantised_and_what_cannot_be_stored_is_unmeasured() -> None:
     image = np.full((48, 64), 500.04)
     image[0, :5] = [np.nan, np.inf, -3, 0, 1e9]
     with SyntheticSensor(lambda t: image, SMALL, depth_unit_mm=0.125) as sensor:
-        depth = sensor.read().depth
+        depth = take(sensor).depth
     assert not depth[0, :5].any() and depth[1, 1] == 4000
 
 
@@ -60,13 +61,13 @@ def test_a_live_camera_keeps_time_and_loses_what_nobody_reads() -> None:
     with SyntheticSensor(intrinsics=SMALL, fps=50, live=True) as sensor:
         assert sensor.frame_count is None
         start = time.monotonic()
-        numbers = [sensor.read(1.0).number for _ in range(6)]
+        numbers = [take(sensor, 1.0).number for _ in range(6)]
         assert numbers == sorted(set(numbers))
         assert time.monotonic() - start == pytest.approx(numbers[-1] / 50, abs=0.05)
         time.sleep(0.2)
-        assert sensor.read(1.0).number >= numbers[-1] + 9
+        assert take(sensor, 1.0).number >= numbers[-1] + 9
     with SyntheticSensor(intrinsics=SMALL, fps=2, live=True) as sensor:
-        sensor.read()
+        take(sensor)
         start = time.monotonic()
         assert sensor.read(0.05) is None
         assert 0.04 < time.monotonic() - start < 0.2
@@ -77,4 +78,4 @@ def test_wrong_use_is_told() -> None:
         with pytest.raises(SensorError):
             SyntheticSensor(**options)
     with SyntheticSensor(lambda t: np.zeros((5, 5)), SMALL) as sensor, pytest.raises(SensorError, match="intrinsics"):
-        sensor.read()
+        take(sensor)
