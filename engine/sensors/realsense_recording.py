@@ -86,7 +86,7 @@ class _Stream:
     """One stream of a recording. Errors of the SDK come out as RuntimeError.
 
     The SDK reads ahead in a thread of its own and hands every frame to _receive, which holds it back while enough
-    frames lie ready. A reading thread that is held back would make seek and stop wait 10 s, so both open the gate first.
+    frames lie ready. Held back, that thread makes seek and stop wait 10 s, so both open the gate first.
     """
 
     def __init__(self, sdk: Any, file: Path, kind: Any, index: list[Entry]) -> None:
