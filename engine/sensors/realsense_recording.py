@@ -6,6 +6,7 @@ matching leaves incomplete, and one that is not at the end of its file takes 10 
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
 import sqlite3
@@ -113,6 +114,8 @@ class _Stream:
         self._gate_open = False
         self._sensor.open(self.profile)
         self._sensor.start(self._callback)
+        # An interpreter that ends while the SDK's thread waits in _receive aborts.
+        atexit.register(self.stop)
 
     def beside(self, kind: Any) -> Any:
         """The profile of another stream of the same device."""
@@ -137,6 +140,7 @@ class _Stream:
             self._changed.notify_all()
 
     def stop(self) -> None:
+        atexit.unregister(self.stop)
         self._open_gate()
         # Not paused first, the SDK's reading thread can outlive its device, and the process dies of it.
         for release in (self._playback.pause, self._sensor.stop, self._sensor.close):

@@ -6,6 +6,8 @@ import builtins
 import gc
 import random
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,16 @@ def test_opening_and_closing_in_the_middle_is_quick(recording: Path) -> None:
             take(sensor, 2.0)
             start = time.monotonic()
         assert time.monotonic() - start < 2
+
+
+def test_a_program_may_end_without_closing(recording: Path) -> None:
+    code = (
+        "import sys; from engine.sensors.realsense_recording import RealSenseRecording as R;"
+        "sensor = R(sys.argv[1]); sensor.open(); sensor.read(2.0)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    for _ in range(4):
+        assert subprocess.run([sys.executable, "-c", code, str(recording)], cwd=root, timeout=60).returncode == 0
 
 
 def test_bad_recordings_are_refused_in_one_line(tmp_path: Path, recording: Path) -> None:
