@@ -43,6 +43,30 @@ def open_source(spec: str) -> FrameSource:
     return Playback(SequenceFolder(Path(spec)), loop=True)
 
 
+def open_recording(spec: str) -> FrameSource:
+    """A recording to be read as fast as possible, once, not opened yet. LumbricalError when spec names a camera."""
+    source = open_source(spec)
+    if source.is_live or not isinstance(source, Playback):
+        raise LumbricalError(f"{spec} is a camera; name a recording")
+    source.real_time, source.loop = False, False
+    return source
+
+
+def check_source(spec: str) -> None:
+    """Raise LumbricalError now, in words, if spec names a recording that cannot be played or no source at all."""
+    source = open_source(spec)
+    if not source.is_live:
+        source.open()
+        source.close()
+
+
+def choose_source(wanted: str | None, cameras: list[SourceChoice]) -> str:
+    """What is asked for, else the first camera, else the demo take."""
+    if wanted is not None:
+        return wanted
+    return cameras[0].spec if cameras else str(DEMO_SOURCE)
+
+
 def list_cameras() -> list[SourceChoice]:
     """The cameras attached now. Asks every driver, which can take a second."""
     return []

@@ -42,7 +42,6 @@ def get_application() -> QApplication:
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
         return existing
-    # Where the 3D view needs Xwayland anyway, the window does not have to follow it there: only Qt's own choice counts.
     application = QApplication(["lumbrical"])
     application.setApplicationName("Lumbrical")
     application.setDesktopFileName("lumbrical")

@@ -91,7 +91,7 @@ class MainWindow(QMainWindow):
         whole.addWidget(self.status)
         self.playback.hide()
         self.setCentralWidget(central)
-        self.setMinimumSize(920, 560)
+        self.setMinimumSize(860, 480)
         self.resize(1280, 800)
         if self._memory.geometry is not None:
             self.restoreGeometry(self._memory.geometry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,13 @@ class Memory:
             self._store = QSettings("Lumbrical", "Lumbrical")
         else:
             self._store = QSettings(str(file), QSettings.Format.IniFormat)
+
+    @classmethod
+    def forgetful(cls) -> Memory:
+        """One that starts empty and leaves nothing behind, for benches and tests."""
+        memory = cls(Path(os.devnull))
+        memory._store.clear()
+        return memory
 
     def load(self, defaults: Choices) -> Choices:
         """The choices of last time."""

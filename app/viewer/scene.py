@@ -180,7 +180,7 @@ class SceneBuilder:
             look = _GaussianLook(colors, shapes.repeat_triangles(self._bead[1], bead_count, count))
             self._gaussian_look = look
         # Over the mesh they are beads that leave it visible; on their own they show how far each one reaches.
-        reach = 0.42 if scene.layers.mesh else 1.0
+        reach = 0.7 if scene.layers.mesh else 1.0
         points, normals = shapes.spheres(self._bead, hand.gaussian_means, hand.gaussian_sigmas * np.float32(reach))
         return _lit("gaussians", points, normals, look.triangles, look.colors, scene.camera, rim=0.55)
 
