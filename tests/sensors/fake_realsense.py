@@ -50,6 +50,7 @@ class SoftwareCamera:
             )
             same_place = rs.extrinsics()
             same_place.rotation, same_place.translation = [1, 0, 0, 0, 1, 0, 0, 0, 1], [0, 0, 0]
+            self.device.create_matcher(rs.matchers.di_c)
             self.profiles[0].register_extrinsics_to(self.color_profile, same_place)
 
     def _stream(self, kind: Any, fmt: Any, bpp: int, fps: int, uid: int) -> Any:
