@@ -1,6 +1,6 @@
-"""Builds assets/hand/template.npz, the hand's mesh with its skinning weights, from the volumes of engine/hand/surface.py.
+"""Builds assets/hand/template.npz: the hand's mesh and skinning weights, from the volumes in engine/hand/surface.py.
 
-Run from anywhere: `python tools/build_hand_mesh.py [--out FILE]`. Needs scikit-image and open3d, which the app does not.
+Run from anywhere: `python tools/build_hand_mesh.py [--out FILE]`. Needs scikit-image, which the app does not.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from engine.hand.surface import (  # noqa: E402
     hand_body,
     local_coordinates,
 )
-from tools.remeshing import remesh  # noqa: E402
 from engine.types import BETA_SIZE, BONE_COUNT, THETA_SIZE, THICKNESS_SIZE  # noqa: E402
+from tools.remeshing import remesh  # noqa: E402
 
 TEMPLATE = ROOT / "assets" / "hand" / "template.npz"
 EDGE_SCALE = 1.0
@@ -162,63 +162,63 @@ def distance_to_segment(points: Array, start: Array, end: Array) -> Array:
 
 
 def palm_shares(vertices: Array, hand: RestHand) -> Array:
-    """How the wrist-to-knuckle bones of the four fingers share the palm, (N, 4); even below the wrist joint."""
-    near = np.stack([distance_to_segment(vertices, hand.joints[0], hand.finger_origin(f)) for f in range(1, 5)], -1)
+    """How the five bones at the wrist share the palm, (N, 5), thumb first; below the wrist joint the four others."""
+    near = np.stack([distance_to_segment(vertices, hand.joints[0], hand.finger_origin(f)) for f in range(5)], -1)
     share = 1.0 / (near * near + 16.0) ** 2
+    share[:, 0] *= 1.0 - smooth_step(vertices[:, 1], -30.0, -10.0)
     share /= share.sum(1, keepdims=True)
     even = smooth_step(vertices[:, 1], -25.0, 0.0)[:, None]
-    return even * 0.25 + (1.0 - even) * share
+    return even * np.array([0.0, 0.25, 0.25, 0.25, 0.25]) + (1.0 - even) * share
 
 
-def chain_weights(vertices: Array, hand: RestHand, finger: int) -> tuple[Array, Array]:
-    """Weights (N, 3) of a finger's three straight bones among themselves, and s, the way along the finger (N,)."""
-    _, s, w = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
+def chain_weights(vertices: Array, hand: RestHand, finger: int) -> Array:
+    """Weights (N, 3) of a finger's three straight bones among themselves; rows sum to 1."""
+    _, s, _ = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
     _, second, third, _ = hand.finger_stations(finger)
     first_bend = smooth_step(s, second - 5.5, second + 5.5)
     last_bend = smooth_step(s, third - 4.5, third + 4.5)
-    return np.stack([1.0 - first_bend, first_bend * (1.0 - last_bend), first_bend * last_bend], -1), s
+    return np.stack([1.0 - first_bend, first_bend * (1.0 - last_bend), first_bend * last_bend], -1)
+
+
+def thumb_share(vertices: Array, hand: RestHand) -> Array:
+    """How much a point moves with the thumb rather than the palm, (N,)."""
+    origin, frame = hand.finger_origin(0), hand.finger_frame(0)
+    _, s, _ = local_coordinates(vertices, origin, frame)
+    _, second, _, tip = hand.finger_stations(0)
+    to_thumb = distance_to_segment(vertices, origin, origin + frame[:, 1] * tip)
+    to_palm = np.min([distance_to_segment(vertices, hand.joints[0], hand.joints[4 * f + 2]) for f in range(1, 5)], 0)
+    nearer = smooth_step((to_palm - to_thumb) / (to_palm + to_thumb), -0.45, 0.5)
+    above_wrist = 1.0 - smooth_step(vertices[:, 1], -14.0, 2.0)
+    return nearer * smooth_step(s, -10.0, 0.8 * second) * above_wrist
 
 
 def skinning_weights(vertices: Array, faces: Faces, hand: RestHand) -> tuple[Array, Array]:
     """Bone weights (N, 20) and thickness weights (N, 6) of linear blend skinning; rows sum to 1."""
     bones, thickness = np.zeros((len(vertices), BONE_COUNT)), np.zeros((len(vertices), THICKNESS_SIZE))
-    palm, shares = palm_shares(vertices, hand), finger_shares(vertices, faces, hand)
-    thumb = thumb_share(vertices, hand, shares)
-    palm_left = 1.0 - thumb
-    held_by_palm = 1.0 - _WEB_HOLD * 4.0 * (shares * (1.0 - shares)).sum(1) / 2.0
-    chain, s = chain_weights(vertices, hand, 0)
-    bones[:, 1:4] += thumb[:, None] * chain
+    shares, thumb = finger_shares(vertices, faces, hand), thumb_share(vertices, hand)
+    # Two equal shares give 1, a single one 0.
+    between_fingers = 2.0 * (shares * (1.0 - shares)).sum(1)
+    bones[:, 1:4] = thumb[:, None] * chain_weights(vertices, hand, 0)
     thickness[:, 1] = thumb
+    palm = 1.0 - thumb
     for finger in range(1, 5):
-        chain, s = chain_weights(vertices, hand, finger)
-        _, _, w = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
+        _, s, w = local_coordinates(vertices, hand.finger_origin(finger), hand.finger_frame(finger))
         pulp = smooth_step(w, -6.0, 8.0)
-        moves = held_by_palm * smooth_step(s, -6.0 - 3.0 * pulp, 9.0 + 9.0 * pulp)
-        mine = shares[:, finger - 1] * (1.0 - thumb) * moves
-        bones[:, 4 * finger + 1 : 4 * finger + 4] += mine[:, None] * chain
-        web = WEB_REACH * hand.finger_stations(finger)[1]
-        thickness[:, 1 + finger] = shares[:, finger - 1] * (1.0 - thumb) * smooth_step(s, 2.0, 2.0 + web)
-        palm_left = palm_left - mine
-    bones[:, 4::4] += np.maximum(palm_left, 0.0)[:, None] * palm
-    thickness[:, 0] = 1.0 - thickness[:, 1:].sum(1)
+        share = shares[:, finger - 1] * (1.0 - thumb)
+        moves = share * smooth_step(s, -6.0 - 3.0 * pulp, 9.0 + 9.0 * pulp) * (1.0 - _WEB_HOLD * between_fingers)
+        bones[:, 4 * finger + 1 : 4 * finger + 4] = moves[:, None] * chain_weights(vertices, hand, finger)
+        thickness[:, 1 + finger] = share * smooth_step(s, 2.0, 2.0 + WEB_REACH * hand.finger_stations(finger)[1])
+        palm = palm - moves
+    bones[:, 0::4] = np.maximum(palm, 0.0)[:, None] * palm_shares(vertices, hand)
+    thickness[:, 0] = np.maximum(1.0 - thickness[:, 1:].sum(1), 0.0)
     return strongest(bones, 4), thickness
-
-
-def thumb_share(vertices: Array, hand: RestHand, shares: Array) -> Array:
-    """How much a point moves with the thumb rather than the palm, (N,)."""
-    _, s, _ = local_coordinates(vertices, hand.finger_origin(0), hand.finger_frame(0))
-    _, second, _, tip = hand.finger_stations(0)
-    origin, axis = hand.finger_origin(0), hand.finger_frame(0)[:, 1]
-    to_thumb = distance_to_segment(vertices, origin, origin + axis * tip)
-    to_palm = np.min([distance_to_segment(vertices, hand.joints[0], hand.joints[4 * f + 2]) for f in range(1, 5)], 0)
-    nearer = smooth_step((to_palm - to_thumb) / (to_palm + to_thumb), -0.45, 0.5)
-    return nearer * smooth_step(s, -10.0, 0.8 * second)
 
 
 def strongest(weights: Array, count: int) -> Array:
     """Each row's `count` largest weights, the rest zero, summing to 1 again."""
-    floor = -np.partition(-weights, count, axis=1)[:, count : count + 1]
-    kept = np.maximum(weights - floor, 0.0)
+    order = np.argsort(-weights, axis=1, kind="stable")
+    kept = weights.copy()
+    np.put_along_axis(kept, order[:, count:], 0.0, axis=1)
     return kept / kept.sum(1, keepdims=True)
 
 

@@ -91,6 +91,10 @@ class Remesher:
             if len(shared) == 2:
                 self._flip(a, b, shared[0], shared[1])
 
+    def _middle(self, a: int, b: int) -> Point:
+        p, q = self.points[a], self.points[b]
+        return (p[0] + q[0]) / 2, (p[1] + q[1]) / 2, (p[2] + q[2]) / 2
+
     def _neighbours(self, vertex: int) -> set[int]:
         return {corner for t in self.around[vertex] for corner in self.triangles[t]} - {vertex}
 
@@ -109,7 +113,7 @@ class Remesher:
         shared = self.around[a] & self.around[b]
         if len(of_a & of_b) != 2 or len(shared) != 2 or len(of_a | of_b) - 2 < 4:
             return
-        middle = tuple((p + q) / 2 for p, q in zip(self.points[a], self.points[b], strict=True))
+        middle = self._middle(a, b)
         size = (self.sizes[a] + self.sizes[b]) / 2
         if any(math.dist(middle, self.points[n]) > LONGEST * size for n in (of_a | of_b) - {a, b}):
             return
@@ -119,7 +123,7 @@ class Remesher:
             new = [middle if corner in (a, b) else self.points[corner] for corner in self.triangles[number]]
             if not _agree(_cross(*old), _cross(*new)):
                 return
-        self.points[a], self.sizes[a] = middle, size  # type: ignore[assignment]
+        self.points[a], self.sizes[a] = middle, size
         moved = [self.triangles[number] for number in sorted(self.around[b] - shared)]
         for number in sorted(self.around[b]):
             self._remove(number)
@@ -127,9 +131,8 @@ class Remesher:
             self._add((a if x == b else x, a if y == b else y, a if z == b else z))
 
     def _split(self, a: int, b: int) -> None:
-        p, q = self.points[a], self.points[b]
         new = len(self.points)
-        self.points.append(((p[0] + q[0]) / 2, (p[1] + q[1]) / 2, (p[2] + q[2]) / 2))
+        self.points.append(self._middle(a, b))
         self.sizes.append((self.sizes[a] + self.sizes[b]) / 2)
         self.around.append(set())
         for number in sorted(self.around[a] & self.around[b]):

@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=None, help="stop after this long; run again to go on")
     parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--render-workers", type=int, default=0, help="processes that render beside the training (default: 0, none)"
+    )
     parser.add_argument("--restart", action="store_true", help="start anew instead of resuming the checkpoint in --out")
 
 
@@ -32,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise LumbricalError("--device cuda: torch finds no CUDA device here; leave it out to train on the CPU")
     if args.threads:
         torch.set_num_threads(args.threads)
-    trainer = Trainer(config, args.out or Path("runs") / config.name, device)
+    trainer = Trainer(config, args.out or Path("runs") / config.name, device, args.render_workers)
     resumed = False if args.restart else trainer.resume()
     print(f"training {config.name} on {device}, files in {trainer.out}", file=sys.stderr)
     if resumed:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.hand.skeleton import Skeleton, SkeletonPose
-from engine.hand.template import HandTemplate, load_template
+from engine.hand.template import HandTemplate
 
 
 class SkinnedPoints(torch.nn.Module):
@@ -68,8 +68,13 @@ def rest_pose(skeleton: Skeleton) -> SkeletonPose:
 
 def skin_of(template: HandTemplate, skeleton: Skeleton) -> SkinnedPoints:
     """The template's own vertices, skinned."""
-    arrays = (template.vertices, template.normals, template.bone_weights, template.thickness_weights)
-    return SkinnedPoints(*(torch.as_tensor(a, dtype=torch.float32) for a in arrays), skeleton)
+    return SkinnedPoints(
+        torch.as_tensor(template.vertices, dtype=torch.float32),
+        torch.as_tensor(template.normals, dtype=torch.float32),
+        torch.as_tensor(template.bone_weights, dtype=torch.float32),
+        torch.as_tensor(template.thickness_weights, dtype=torch.float32),
+        skeleton,
+    )
 
 
 def sample_surface(template: HandTemplate, count: int, skeleton: Skeleton, seed: int = 0) -> SkinnedPoints:
@@ -79,7 +84,9 @@ def sample_surface(template: HandTemplate, count: int, skeleton: Skeleton, seed:
     corners = torch.as_tensor(template.vertices)[faces].double()
     areas = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=-1)
     # Stratified along the cumulated area: every triangle gets its share of points, to within one.
-    places = (torch.arange(count, dtype=torch.float64) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+    places = (
+        torch.arange(count, dtype=torch.float64) + torch.rand(count, generator=generator, dtype=torch.float64)
+    ) / count
     chosen = faces[torch.searchsorted(areas.cumsum(0), places * areas.sum()).clamp(max=len(faces) - 1)]
     r = torch.rand(count, 2, generator=generator).sort(dim=1).values
     weights = torch.stack((r[:, 0], r[:, 1] - r[:, 0], 1 - r[:, 1]), 1)

@@ -103,7 +103,7 @@ class Skeleton(torch.nn.Module):
         return self.pose(theta[:, :3], euler_to_matrix(theta[:, 3:6]), theta[:, 6:], self.bone_lengths(beta))
 
     def pose(self, translation: Tensor, rotation: Tensor, articulation: Tensor, lengths: Tensor) -> SkeletonPose:
-        """The same from the wrist's place (B, 3) mm and rotation (B, 3, 3), 20 angles (B, 20) and bone lengths (B, 20)."""
+        """The same from wrist place (B, 3) mm and rotation (B, 3, 3), angles (B, 20), bone lengths (B, 20) mm."""
         batch = len(translation)
         angles = articulation.reshape(batch, 5, 4)
         bones = lengths.reshape(batch, 5, 4)

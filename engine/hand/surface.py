@@ -21,7 +21,7 @@ Vector = Sequence[float] | Array
 #: How far the wrist stub reaches towards the forearm, mm from the wrist joint.
 STUB_LENGTH_MM = 30.0
 #: Where the web between two fingers ends, as a part of the proximal phalanx.
-WEB_REACH = 0.43
+WEB_REACH = 0.42
 
 _CAP_BACK_MM = 8.0
 _EPSILON = 1e-9
@@ -73,7 +73,7 @@ def _finger_form(finger: int) -> _FingerForm:
     back2, back3, pulp2, pulp3 = 0.94 * depth2, 0.90 * depth3, 1.06 * depth2, 1.10 * depth3
     thumb = finger == 0
     return _FingerForm(
-        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.98, 0.92), 0.46, (0.99, 0.84)),
+        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.95, 0.885), 0.46, (0.99, 0.84)),
         back=_stations(back2, back3, (0.9, 0.9) if thumb else (1.05, 0.93), 0.455, (0.86, 0.69)),
         pulp=_stations(pulp2, pulp3, (0.9, 1.0) if thumb else (1.05, 1.04), 0.52, (1.06, 0.89)),
         cap=0.93 * breadth3,
@@ -129,7 +129,7 @@ def local_coordinates(points: Array, origin: Array, frame: Array) -> tuple[Array
     return u, v, w
 
 
-def _smooth_profile(stations: Array, values: Sequence[float], at: Array) -> Array:
+def _smooth_profile(stations: Array, values: Vector, at: Array) -> Array:
     """A cubic through values at stations whose slopes are the mean ones of both sides; constant beyond the ends."""
     v = np.asarray(values, np.float64)
     steps = np.diff(v) / np.diff(stations)
@@ -177,7 +177,7 @@ def wrist_body(points: Array) -> Array:
 def palm_body(points: Array, hand: RestHand) -> Array:
     """Distance of points (N, 3) to the palm of the four fingers without thumb, webs and fingers, (N,) mm."""
     bases = ((12.0, -14.0, -4.0), (4.5, -14.0, -2.5), (-5.0, -14.0, -3.5), (-13.0, -14.0, -6.0))
-    heads = ((13.0, 2.0, 3.6), (13.0, 0.0, 3.6), (12.6, -0.5, 3.2), (11.6, -2.0, 2.2))
+    heads = ((13.0, 1.2, 3.6), (13.0, 0.0, 3.6), (12.6, -0.5, 3.2), (11.6, -2.0, 2.2))
     distance = np.full(len(points), np.inf)
     for finger, base, (radius, across, sink) in zip(range(1, 5), bases, heads, strict=True):
         knuckle = _along(hand, finger, 0.0, across, sink)
@@ -186,10 +186,12 @@ def palm_body(points: Array, hand: RestHand) -> Array:
     little, thumb = hand.finger_origin(4), hand.finger_origin(0)
     pad = tapered_capsule(points, _along(hand, 1, 0.08, -2.0, 5.0), _along(hand, 4, 0.05, 1.0, 4.0), 9.0, 8.0)
     distance = smooth_union(distance, pad, 8.0)
-    heel = tapered_capsule(points, (-17.0, -13.0, -9.5), little + np.array([2.0, 18.0, -3.0]), 13.0, 11.8)
+    heel = tapered_capsule(points, (-17.0, -13.0, -9.5), little + np.array([0.0, 15.0, -3.0]), 13.0, 11.8)
     distance = smooth_union(distance, heel, 12.0)
     thenar = tapered_capsule(points, thumb + np.array([-7.0, -1.0, -4.0]), _along(hand, 0, 0.72, -3.0, 3.0), 15.0, 11.5)
     distance = smooth_union(distance, thenar, 12.0)
+    root = tapered_capsule(points, thumb + np.array([-2.0, 14.0, 3.0]), _along(hand, 0, 0.55, 0.0, 0.0), 11.0, 11.0)
+    distance = smooth_union(distance, root, 10.0)
     middle = hand.finger_origin(2)
     hollow = ellipsoid(points, (middle[0] - 3.0, 0.58 * middle[1], -29.5), (15.0, 26.0, 13.5), np.eye(3))
     distance = smooth_difference(distance, hollow, 9.0)
@@ -217,17 +219,17 @@ def web_body(points: Array, hand: RestHand) -> Array:
         web = tapered_capsule(points, (x0, y0 + back, z0), (x1, y1 + back, z1), radius, radius)
         distance = web if finger == 1 else smooth_union(distance, web, 3.0)
     index, wrist = hand.finger_origin(1), hand.joints[0]
-    fold = tapered_capsule(points, _along(hand, 0, 0.62, -2.0, 0.0), 0.68 * index + 0.32 * wrist, 8.0, 8.5)
-    deep = tapered_capsule(points, _along(hand, 0, 0.30, -2.0, 0.0), 0.45 * index + 0.55 * wrist, 9.5, 10.0)
+    fold = tapered_capsule(points, _along(hand, 0, 0.82, -2.0, 0.0), 0.88 * index + 0.12 * wrist, 7.0, 7.5)
+    deep = tapered_capsule(points, _along(hand, 0, 0.40, -2.0, 0.0), 0.52 * index + 0.48 * wrist, 9.5, 10.0)
     return smooth_union(distance, smooth_union(fold, deep, 12.0), 3.0)
 
 
 def hand_body(points: Array, hand: RestHand) -> Array:
     """Distance of points (N, 3) to the whole hand with its wrist stub, (N,) mm."""
     palm = smooth_union(palm_body(points, hand), wrist_body(points), 14.0)
-    palm = smooth_union(palm, web_body(points, hand), 8.0)
+    palm = smooth_union(palm, web_body(points, hand), 6.0)
     fingers = finger_body(points, hand, 1)
     for finger in range(2, 5):
-        fingers = smooth_union(fingers, finger_body(points, hand, finger), 2.0)
-    palm = smooth_union(palm, fingers, 9.0)
+        fingers = smooth_union(fingers, finger_body(points, hand, finger), 0.8)
+    palm = smooth_union(palm, fingers, 7.0)
     return smooth_union(palm, finger_body(points, hand, 0), 7.0)

@@ -35,7 +35,9 @@ def load_template(path: Path = DEFAULT_TEMPLATE) -> HandTemplate:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in HandTemplate.__dataclass_fields__}
     except (OSError, KeyError, ValueError) as error:
-        raise LumbricalError(f"{path} is not a hand template ({error}); rebuild it: tools/build_hand_mesh.py") from error
+        raise LumbricalError(
+            f"{path} is not a hand template ({error}); rebuild it: tools/build_hand_mesh.py"
+        ) from error
     template = HandTemplate(**arrays)
     count = len(template.vertices)
     shapes = (template.normals.shape, template.bone_weights.shape, template.thickness_weights.shape)

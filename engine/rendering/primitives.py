@@ -1,7 +1,7 @@
 """Ray-cast depth of boxes, cylinders, ellipsoids and planes: exact, batched, no meshes.
 
-Rays are given as tangents (..., N, 2): a pixel's ray is z * (x, y, 1). Each function returns depth (B, N) in mm, infinite
-where the ray misses. A solid has a centre (B, 3) mm, a rotation (B, 3, 3) from its own frame to the camera and
+Rays are given as tangents (..., N, 2): a pixel's ray is z * (x, y, 1). Each function returns depth (B, N) in mm,
+infinite where the ray misses. A solid has a centre (B, 3) mm, a rotation (B, 3, 3) from its own frame to the camera and
 half sizes (B, 3) mm.
 """
 
@@ -30,9 +30,7 @@ def _nearest_root(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 def ellipsoid_depth(rays: Tensor, centre: Tensor, rotation: Tensor, half: Tensor) -> Tensor:
     """Depth of ellipsoids with semi-axes `half`."""
     origin, direction = _local_rays(rays, centre, rotation, half)
-    return _nearest_root(
-        direction.square().sum(-1), (origin * direction).sum(-1), origin.square().sum(-1) - 1
-    )
+    return _nearest_root(direction.square().sum(-1), (origin * direction).sum(-1), origin.square().sum(-1) - 1)
 
 
 def cylinder_depth(rays: Tensor, centre: Tensor, rotation: Tensor, half: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def splat_depth_reference(
     images = torch.full((len(points), size, size), EMPTY_MM, dtype=points.dtype)
     for b in range(len(points)):
         for p in range(points.shape[1]):
-            x, y, z = points[b, p].tolist()
+            z = points[b, p, 2].item()
             if z <= 1.0 or (facing is not None and not facing[b, p]):
                 continue
             column = int(torch.floor(points[b, p, 0] * (focal_px[b] / z) + centre_px))

@@ -23,4 +23,6 @@ def load_checkpoint(path: Path, device: str) -> dict[str, Any]:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many types for a broken file
-        raise LumbricalError(f"{path} is not a usable checkpoint ({type(error).__name__}); delete it to start anew") from error
+        raise LumbricalError(
+            f"{path} is not a usable checkpoint ({type(error).__name__}); delete it to start anew"
+        ) from error

@@ -65,7 +65,9 @@ class Clutter:
         centre = (1 - way) * joints[:, [5, 9, 13]].mean(1) + way * joints[:, [6, 10, 14, 2]].mean(1)
         centre = centre + palm_axis * self._uniform(count, 1, low=18.0, high=55.0) + 12.0 * self._normal(count, 3)
         turn = random_rotations(self._normal(count, 4))
-        bar = torch.stack((self._uniform(count, low=7, high=22), self._uniform(count, low=35, high=110)), 1)[:, [0, 1, 0]]
+        bar = torch.stack((self._uniform(count, low=7, high=22), self._uniform(count, low=35, high=110)), 1)[
+            :, [0, 1, 0]
+        ]
         box = self._uniform(count, 3, low=12, high=55)
         shapes = (
             cylinder_depth(rays[some], centre, turn, bar),
@@ -91,7 +93,11 @@ class Clutter:
         )
         wall = plane_depth(rays[some], point, normal)
         half = torch.stack(
-            (self._uniform(count, low=60, high=220), self._uniform(count, low=80, high=300), self._uniform(count, low=60, high=140)),
+            (
+                self._uniform(count, low=60, high=220),
+                self._uniform(count, low=80, high=300),
+                self._uniform(count, low=60, high=140),
+            ),
             1,
         )
         body = point + torch.cat((150.0 * self._normal(count, 2), half[:, 2:]), 1)

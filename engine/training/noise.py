@@ -1,10 +1,10 @@
 """Depth noise of real cameras, batched on images (B, H, W) in mm where infinity means nothing was seen.
 
 Three families, after published models: structured light (PrimeSense, SR300: edge drop-out, shadow on one side, fine
-quantisation), stereo (D400: noise and quantisation that grow with the square of the distance, smeared edges, holes in
-patches; Keselman et al. 2017) and time of flight (Kinect v2, Azure: flying pixels between near and far, noise that
-grows with the distance and at grazing angles; Sarbolandi et al. 2015). The common trick of looking each pixel up a little
-beside its place is Handa et al. 2014's.
+quantisation), stereo (D400: noise and quantisation that grow with the square of the distance, smeared edges, holes
+in patches; Keselman et al. 2017) and time of flight (Kinect v2, Azure: flying pixels between near and far, noise that
+grows with the distance and at grazing angles; Sarbolandi et al. 2015). Looking each pixel up a little beside its place
+is Handa et al. 2014's trick.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SensorNoise:
         self._generator = generator
 
     def __call__(self, depth: Tensor, distance: Tensor, pixel_mm: float) -> Tensor:
-        """Noisy depth, same shape and convention. distance: (B,) mm of the hand; pixel_mm: a pixel's size at the hand."""
+        """Noisy depth, same shape and convention. distance: (B,) mm of the hand; pixel_mm: a pixel's size there."""
         count = len(depth)
         kind = torch.randint(0, 3, (count,), generator=self._generator, device=depth.device)
         strength = 1.4 * self._uniform(count) ** 2 + 0.05
@@ -85,8 +85,12 @@ class SensorNoise:
         count, height, width = depth.shape
         metres = (distance / 1000).reshape(-1, 1, 1)
         amount = strength.reshape(-1, 1, 1)
-        white = torch.where(kind == 1, 1.2, 1.0).reshape(-1, 1, 1) * (0.4 + 3.0 * metres.square()).clamp(max=4.0) * amount
-        patchy = torch.where(kind == 1, 3.0, 1.2).reshape(-1, 1, 1) * (0.3 + 2.0 * metres.square()).clamp(max=3.0) * amount
+        white = (
+            torch.where(kind == 1, 1.2, 1.0).reshape(-1, 1, 1) * (0.4 + 3.0 * metres.square()).clamp(max=4.0) * amount
+        )
+        patchy = (
+            torch.where(kind == 1, 3.0, 1.2).reshape(-1, 1, 1) * (0.3 + 2.0 * metres.square()).clamp(max=3.0) * amount
+        )
         noisy = depth + white * self._normal(count, height, width)
         noisy = noisy + patchy * self._smooth_field(count, height, width, 24)
         noisy = noisy + 1.5 * amount * self._smooth_field(count, height, width, 4)

@@ -1,7 +1,7 @@
 """Rendered crops with their truth: what the encoder is trained and tested on.
 
-Everything happens in the crop's virtual camera: a pinhole camera whose axis passes through the cube's centre, `distance`
-away, and whose image is exactly the cube's cross-section there (128 x 128 pixels for 300 mm).
+Everything happens in the crop's virtual camera: a pinhole camera whose axis passes through the cube's centre,
+`distance` away, and whose image is exactly the cube's cross-section there (128 x 128 pixels for 300 mm).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.hand.model import sample_surface
-from engine.hand.skeleton import Skeleton
+from engine.hand.skeleton import Skeleton, SkeletonPose
 from engine.hand.template import HandTemplate, load_template
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.rendering.splat import splat_depth
@@ -59,13 +59,14 @@ class RenderedBatch:
 
 
 class HandRenderer:
-    """Makes batches of rendered crops on one device, reproducibly from a seed."""
+    """Makes batches of rendered crops on one device: batch number `index` of a seed is always the same."""
 
     def __init__(
         self, config: RenderConfig, seed: int, device: str = "cpu", template: HandTemplate | None = None
     ) -> None:
         self.config = config
-        self._generator = torch.Generator(device).manual_seed(seed)
+        self._generator = torch.Generator(device)
+        self._seed = seed
         self.skeleton = Skeleton().to(device)
         self._sampler = HandSampler(config.sampling, self.skeleton, self._generator)
         surface = sample_surface(template or load_template(), config.points, Skeleton())
@@ -76,22 +77,12 @@ class HandRenderer:
         v, u = torch.meshgrid(ticks, ticks, indexing="ij")
         self._grid_mm = torch.stack((u.flatten(), v.flatten()), 1)
 
-    def widen_views(self, width: float) -> None:
-        """Set how far the views range, 0 (easy ones) to 1 (all that the configuration names)."""
-        self._sampler.width = min(1.0, max(0.0, width))
-
-    def state(self) -> Tensor:
-        """The random generator's state, for resuming."""
-        return self._generator.get_state()
-
-    def restore(self, state: Tensor) -> None:
-        """Go on from a state() of the same device."""
-        self._generator.set_state(state)
-
     @torch.no_grad()
-    def batch(self, count: int) -> RenderedBatch:
-        """Render `count` crops."""
+    def batch(self, count: int, index: int = 0, view_width: float = 1.0) -> RenderedBatch:
+        """Render `count` crops; view_width: how far the views range, from easy ones (0) to all (1)."""
         device, config = self._generator.device, self.config
+        self._generator.manual_seed((self._seed << 32) + index)
+        self._sampler.width = min(1.0, max(0.0, view_width))
         hands, distance = self._sampler.draw(count), self._sampler.distances(count)
         lengths = self.skeleton.bone_lengths(hands.beta)
         origin = torch.zeros(count, 3, device=device)
@@ -121,7 +112,9 @@ class HandRenderer:
     def _chance(self, count: int) -> Tensor:
         return torch.rand(count, generator=self._generator, device=self._generator.device)
 
-    def _depth(self, pose, rotation: Tensor, thickness: Tensor, distance: Tensor, has_hand: Tensor) -> Tensor:
+    def _depth(
+        self, pose: SkeletonPose, rotation: Tensor, thickness: Tensor, distance: Tensor, has_hand: Tensor
+    ) -> Tensor:
         points, normals = self._surface(pose, thickness)
         arm_points, arm_normals = self._clutter.forearm_points(pose, rotation, _FOREARM_POINTS)
         points, normals = torch.cat((points, arm_points), 1), torch.cat((normals, arm_normals), 1)

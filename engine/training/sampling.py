@@ -122,7 +122,9 @@ class HandSampler:
     def _thumbs(self, count: int) -> Tensor:
         return self._two_poses(_THUMB_POSES, _THUMB_POSE_WEIGHTS, (count,))
 
-    def _two_poses(self, poses: tuple[tuple[float, ...], ...], weights: tuple[float, ...], shape: tuple) -> Tensor:
+    def _two_poses(
+        self, poses: tuple[tuple[float, ...], ...], weights: tuple[float, ...], shape: tuple[int, ...]
+    ) -> Tensor:
         """Somewhere on the way from one pose to another, mostly near an end."""
         table = torch.tensor(poses, device=self.device)
         count = int(torch.tensor(shape).prod())
@@ -166,9 +168,7 @@ def finger_spheres(pose: SkeletonPose) -> tuple[Tensor, Tensor]:
     """Sphere centres (B, S, 3) along the fingers and the palm, and which of them belong together (S,)."""
     joints = pose.joints[:, 1:].reshape(-1, 5, 4, 3)
     ways = torch.tensor([0.35, 0.7, 1.0], device=joints.device)[:, None]
-    segments = [
-        joints[:, :, i, None] + ways * (joints[:, :, i + 1, None] - joints[:, :, i, None]) for i in range(3)
-    ]
+    segments = [joints[:, :, i, None] + ways * (joints[:, :, i + 1, None] - joints[:, :, i, None]) for i in range(3)]
     fingers = torch.cat(segments, 2)
     knuckles, wrist = joints[:, 1:, 0], pose.joints[:, :1]
     palm = torch.cat([wrist + way * (knuckles - wrist) for way in (0.35, 0.6, 0.8)], 1)

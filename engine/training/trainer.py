@@ -7,11 +7,12 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoder
@@ -27,14 +28,14 @@ Report = Callable[[dict[str, float]], None]
 class Trainer:
     """Trains one encoder. Files in `out`: checkpoint.pt (everything, to resume) and log.jsonl (a line a report)."""
 
-    def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
-        self.config, self.out, self.device = config, out, device
+    def __init__(self, config: TrainConfig, out: Path, device: str = "cpu", render_workers: int = 0) -> None:
+        self.config, self.out, self.device, self._render_workers = config, out, device, render_workers
         torch.manual_seed(config.seed)
-        layout = torch.channels_last
-        self.encoder = Encoder(config.encoder).to(device=device, memory_format=layout)
+        self.encoder = Encoder(config.encoder).to(device)
+        # Channels last is what both oneDNN and cuDNN run fastest.
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.encoder).requires_grad_(False).eval()
         self.skeleton = Skeleton().to(device)
-        self.renderer = HandRenderer(config.render, config.seed, device)
         self.optimizer = torch.optim.AdamW(
             self.encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -59,7 +60,6 @@ class Trainer:
             raise LumbricalError(
                 f"{self.checkpoint_path} does not fit this configuration; choose another --out"
             ) from error
-        self.renderer.restore(state["renderer"].cpu())
         self.images, self.seconds = state["images"], state["seconds"]
         return True
 
@@ -71,7 +71,6 @@ class Trainer:
                 "encoder": self.encoder.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "renderer": self.renderer.state(),
                 "images": self.images,
                 "seconds": self.seconds,
                 "config": dataclasses.asdict(self.config),
@@ -81,12 +80,11 @@ class Trainer:
     def run(self, minutes: float | None = None, report: Report | None = None, every: int = 50) -> bool:
         """Train until config.images were seen, or for `minutes`; True when done. Reports every `every` steps."""
         start, last_save, done_before = time.monotonic(), time.monotonic(), self.seconds
-        step, sums = 0, {}
-        while self.images < self.config.images:
-            parts = self._step()
-            step += 1
+        sums: dict[str, Tensor] = {}
+        for step, batch in enumerate(self._batches(), start=1):
+            parts = self._step(batch)
             for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + value
+                sums[name] = sums[name] + value if name in sums else value
             self.seconds = done_before + time.monotonic() - start
             if step % every == 0:
                 self._report({name: float(value) / every for name, value in sums.items()}, report)
@@ -99,9 +97,13 @@ class Trainer:
         self.save()
         return self.images >= self.config.images
 
-    def _step(self) -> dict[str, Tensor]:
-        self.renderer.widen_views(self.images / max(1, self.config.widen_views_images))
-        batch = self.renderer.batch(self.config.batch_size)
+    def _batches(self) -> Iterator[RenderedBatch]:
+        """The batches still to come. Where rendering is the CPU's work, processes of their own may do it."""
+        first = self.images // self.config.batch_size
+        stream = RenderStream(self.config, self.device, range(first, -(-self.config.images // self.config.batch_size)))
+        return iter(DataLoader(stream, batch_size=None, num_workers=self._render_workers))
+
+    def _step(self, batch: RenderedBatch) -> dict[str, Tensor]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.encoder.train()
@@ -145,12 +147,30 @@ class Trainer:
             report(line)
 
 
+class RenderStream(Dataset[RenderedBatch]):
+    """A configuration's training batches by number; the views widen as the numbers rise."""
+
+    def __init__(self, config: TrainConfig, device: str, numbers: range) -> None:
+        self._config, self._device, self._numbers = config, device, numbers
+        self._renderer: HandRenderer | None = None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, place: int) -> RenderedBatch:
+        if self._renderer is None:
+            self._renderer = HandRenderer(self._config.render, self._config.seed, self._device)
+        number, size = self._numbers[place], self._config.batch_size
+        width = number * size / max(1, self._config.widen_views_images)
+        return self._renderer.batch(size, number, width)
+
+
 def test_set(config: TrainConfig, device: str = "cpu") -> list[RenderedBatch]:
     """The rendered test set of a configuration: right hands only, other shapes than training, always the same."""
     render = dataclasses.replace(config.render, empty_fraction=0.0, left_fraction=0.0)
     renderer = HandRenderer(render, config.test_seed, device)
     size = min(128, config.test_images)
-    return [renderer.batch(size) for _ in range(config.test_images // size)]
+    return [renderer.batch(size, index) for index in range(config.test_images // size)]
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ FINGERS = ARTICULATION_LIMITS[4:].reshape(4, 4, 2)
 def test_limits_are_ordered_radians_around_the_flat_hand() -> None:
     assert ARTICULATION_LIMITS.shape == (20, 2)
     assert np.all(LOWER < 0) and np.all(UPPER > 0)
-    assert ARTICULATION_LIMITS.max() < np.deg2rad(136) and ARTICULATION_LIMITS.min() > np.deg2rad(-46)
+    assert ARTICULATION_LIMITS.max() < np.deg2rad(136) and ARTICULATION_LIMITS.min() > np.deg2rad(-51)
 
 
 def test_fist_open_hand_and_fingers_side_by_side_are_allowed() -> None:

@@ -120,7 +120,8 @@ class Encoder(nn.Module):
         heat, depth = self.head(pyramid)
         weights = heat.softmax(-1)
         uv = weights @ self.cells
-        spread = (weights @ self.cells.square() - uv.square()).clamp(min=0).sum(-1).sqrt()
+        # The floor keeps the root's slope finite where a heat map has shrunk to one cell.
+        spread = (weights @ self.cells.square() - uv.square()).sum(-1).clamp(min=1e-5).sqrt()
         d = (weights * depth).sum(-1)
         points = lift(uv, d, distance)
         pooled = pyramid[-1].float().mean((2, 3))

@@ -1,0 +1,171 @@
+"""`evaluate FOLDER…`: measure the tracker against labelled recordings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.types import LumbricalError
+
+if TYPE_CHECKING:
+    from engine.evaluation.measure import FrameTracker, Measured
+
+_COLUMNS = (
+    ("mean_joint_error_mm", "mean", 6),
+    ("median_joint_error_mm", "median", 6),
+    ("finger_joint_error_mm", "fingers", 7),
+    ("procrustes_error_mm", "aligned", 7),
+    ("unmapped_joint_error_mm", "unmapped", 8),
+    ("within_20mm", "<20mm", 6),
+    ("mdpc_median_mm", "MDPC", 6),
+    ("depth_residual_median_mm", "residual", 8),
+    ("palm_error_median_mm", "palm", 6),
+    ("palm_within_45mm", "palm<45", 7),
+    ("uv_error_median_px", "2D px", 6),
+)
+_FRACTIONS = ("within_20mm", "palm_within_45mm")
+#: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
+_QUIET_S = 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-command's own options."""
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a sequence folder with its labels")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument(
+        "--gt-crop",
+        action="store_true",
+        help="crop around the labels' centre, as the papers do, not around the hand found",
+    )
+    parser.add_argument(
+        "--smoothing",
+        type=_amount,
+        metavar="0-1",
+        help="0 measures each frame's own pose (default: as the tracker does live)",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="write curves and per-joint bars to a .png, .svg or .pdf"
+    )
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track all frames of all folders, print how far they are from their labels, and return 0."""
+    from engine.evaluation.measure import open_recordings
+    from engine.evaluation.report import evaluate
+
+    if args.plot is not None:
+        _check_plot_path(args.plot)
+    recordings = open_recordings(args.folders, args.gt_crop)
+    tracker = make_tracker(args.smoothing)
+    from tqdm import tqdm
+
+    total = sum(recording.frame_count for recording in recordings)
+    with tqdm(
+        total=total, unit="frame", desc="evaluate", delay=_QUIET_S, leave=False, disable=None, file=sys.stderr
+    ) as bar:
+        report, measured = evaluate(recordings, tracker, args.gt_crop, lambda: bar.update(1) and None)
+    if args.plot is not None:
+        _write_plot(args.plot, report, measured)
+    print(json.dumps(report, indent=2, allow_nan=False) if args.json else as_table(report))
+    return 0
+
+
+def make_tracker(smoothing: float | None) -> FrameTracker:
+    """The tracker the app uses; smoothing 0 to 1, None as it is by itself. Raises LumbricalError without weights."""
+    from engine.tracker import Tracker
+
+    tracker = Tracker()
+    if smoothing is not None:
+        tracker.set_smoothing(smoothing)
+    return tracker
+
+
+def as_table(report: dict[str, Any]) -> str:
+    """The report for people: one row a recording, one for all, per-joint means below."""
+    names = [*report["sequences"], *(["all"] if len(report["sequences"]) > 1 else [])]
+    width = max(9, *(len(name) for name in names))
+    header = f"{'':{width}}  {'tracked':>11}  " + "  ".join(f"{title:>{size}}" for _, title, size in _COLUMNS)
+    lines = [header]
+    for name in names:
+        row = report["sequences"].get(name, report)
+        cells = "  ".join(f"{_cell(key, row[key]):>{size}}" for key, _, size in _COLUMNS)
+        lines.append(f"{name:{width}}  {row['frames_tracked']:>5}/{row['frames']:<5}  {cells}")
+    joints = {name: error for name, error in report["per_joint_error_mm"].items() if error is not None}
+    if joints:
+        text = "mean error of each joint, mm: " + ", ".join(f"{n} {e:.1f}" for n, e in joints.items())
+        lines += ["", *textwrap.wrap(text, 110)]
+    lines.append("")
+    for name, row in report["sequences"].items():
+        convention = f"joints as in {row['joint_convention']}" if row["joint_convention"] else "no 3D labels"
+        lines.append(f"{name}: {row['images']} images, {convention}; labels: {row['labels'] or 'not described'}")
+    lines.append(f"{report['untracked_frames']}; lengths in mm")
+    if report["gt_crop"]:
+        lines.append("crops were centred by the labels (--gt-crop), not by finding the hand")
+    return "\n".join(lines)
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.0f} %" if key in _FRACTIONS else f"{value:.1f}"
+
+
+def _check_plot_path(path: Path) -> None:
+    """Told before minutes of tracking rather than after them."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise LumbricalError(f"--plot {path}: the file's name must end in .png, .svg or .pdf")
+    if not path.absolute().parent.is_dir():
+        raise LumbricalError(f"--plot {path}: the folder {path.absolute().parent} does not exist")
+
+
+def _write_plot(path: Path, report: dict[str, Any], measured: Measured) -> None:
+    """Left: fraction of frames whose worst joint is within a distance. Right: mean error of each joint."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot
+
+    from engine import metrics
+
+    thresholds = np.linspace(0, 80, 161)
+    worst = metrics.worst_joint_errors(measured.mapped, measured.truth)
+    figure, (curve, bars) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    curve.plot(thresholds, 100 * metrics.fraction_within(worst, thresholds))
+    curve.set(xlabel="worst joint within, mm", ylabel="frames, %", xlim=(0, 80), ylim=(0, 100))
+    joints = report["per_joint_error_mm"]
+    bars.bar(range(len(joints)), [np.nan if error is None else error for error in joints.values()])
+    bars.set_xticks(range(len(joints)), list(joints), rotation=90)
+    bars.set(ylabel="mean error, mm")
+    for axes in (curve, bars):
+        axes.grid(alpha=0.3)
+    figure.suptitle(f"{', '.join(report['sequences'])}: {report['frames']} {report['images']} frames")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=path.suffix, delete=False) as file:
+            temporary = Path(file.name)
+        try:
+            figure.savefig(temporary, dpi=150)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise LumbricalError(f"--plot {path} cannot be written: {error.strerror}") from error
+    finally:
+        pyplot.close(figure)

@@ -1,0 +1,167 @@
+"""`track SOURCE`: follow a hand in a camera or a recording, in the window or headless into numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from app.results_file import ResultsFile, check_results_path, result_record
+from engine.sensors.playback import Playback
+from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
+from engine.types import DepthFrame, LumbricalError, Side, TrackingResult, TrackingState
+
+if TYPE_CHECKING:
+    from engine.tracker import Tracker
+
+#: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
+_QUIET_S = 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-command's own options."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a recording or sequence folder, or a camera as `doctor` lists it"
+    )
+    parser.add_argument(
+        "--headless", action="store_true", help="no window: a file as fast as possible, a camera until Ctrl-C"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a frame (implies --headless)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write .npz or .jsonl (implies --headless)")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--seconds", type=_seconds, help="stop after this long (implies --headless)")
+    parser.add_argument(
+        "--side", choices=("right", "left", "either"), help="the hand to look for (default: as SOURCE says)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the window on the source, or track it here; 0 when all went well."""
+    if not (args.headless or args.json or args.out is not None or args.seconds is not None):
+        return _open_window(args.source, args.side)
+    if args.out is not None:
+        check_results_path(args.out, args.force)
+    sensor = open_sensor(args.source)
+    with sensor:
+        tracker = make_tracker()
+        tracker.side = _side(args.side, sensor)
+        tracker.reset()
+        return _track_all(sensor, tracker, args)
+
+
+def _open_window(source: str, side: str | None) -> int:
+    """What `run --source SOURCE` does."""
+    from app.commands import run as window
+
+    if side is not None:
+        raise LumbricalError("--side is for tracking without a window: add --headless")
+    parser = argparse.ArgumentParser()
+    window.add_arguments(parser)
+    return window.run(parser.parse_args([f"--source={source}"]))
+
+
+def open_sensor(source: str) -> Sensor:
+    """The sensor that SOURCE names, not opened yet: the one the window would play, without a player's pace and loop."""
+    from app.runtime.sources import open_source
+
+    found = open_source(source)
+    # What the app plays are sensors; the type it declares names only the part that its capture thread uses.
+    return found.sensor if isinstance(found, Playback) else cast(Sensor, found)
+
+
+def make_tracker() -> Tracker:
+    """The tracker the app uses. Raises LumbricalError when its weights cannot be loaded."""
+    from engine.tracker import Tracker
+
+    return Tracker()
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def _side(asked: str | None, sensor: Sensor) -> Side | None:
+    if asked is None:
+        return sensor.side
+    return None if asked == "either" else Side(asked)
+
+
+def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> int:
+    """Track every frame; a camera that vanishes or is stopped by Ctrl-C leaves what it gave until then."""
+    from tqdm import tqdm
+
+    frames = tracked = 0
+    lost: SensorDisconnected | None = None
+    start_s = time.monotonic()
+    output: AbstractContextManager[ResultsFile | None] = (
+        ResultsFile(args.out) if args.out is not None else nullcontext()
+    )
+    with (
+        output as file,
+        tqdm(
+            total=sensor.frame_count,
+            unit="frame",
+            desc="track",
+            delay=_QUIET_S,
+            leave=False,
+            disable=None,
+            file=sys.stderr,
+        ) as bar,
+    ):
+        try:
+            for frame in _frames(sensor, args.seconds):
+                result = tracker.track(frame)
+                frames += 1
+                tracked += result.state is TrackingState.TRACKING
+                _deliver(result, file, args.json)
+                bar.update(1)
+        except SensorDisconnected as error:
+            lost = error
+        except KeyboardInterrupt:
+            if not sensor.is_live:
+                raise
+    elapsed_s = time.monotonic() - start_s
+    print(_summary(sensor, frames, tracked, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
+    if lost is not None:
+        raise lost
+    return 0
+
+
+def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
+    end_s = time.monotonic() + (seconds if seconds is not None else math.inf)
+    while time.monotonic() < end_s:
+        try:
+            frame = sensor.read()
+        except EndOfStream:
+            return
+        if frame is not None:
+            yield frame
+
+
+def _deliver(result: TrackingResult, file: ResultsFile | None, as_json: bool) -> None:
+    if file is None and not as_json:
+        return
+    record = result_record(result)
+    if file is not None:
+        file.add(record)
+    if as_json:
+        print(json.dumps(record, allow_nan=False), flush=True)
+
+
+def _summary(sensor: Sensor, frames: int, tracked: int, elapsed_s: float, out: Path | None) -> str:
+    share = f" ({100 * tracked / frames:.0f} %)" if frames else ""
+    rate = f"{frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
+    written = f"; written to {out}" if out is not None else ""
+    return f"{sensor.name}: {frames} frames, {tracked} tracked{share}, {rate} frames/s{written}"

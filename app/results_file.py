@@ -1,0 +1,150 @@
+"""Tracking results as plain records, and files of them that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+
+from engine.types import BETA_SIZE, JOINT_COUNT, THETA_SIZE, THICKNESS_SIZE, FloatArray, LumbricalError, TrackingResult
+
+#: The arrays of a record and their shapes; NaN in .npz and null in JSON where a frame was not tracked.
+_ARRAYS = {
+    "joints_mm": (JOINT_COUNT, 3),
+    "joint_sigma_mm": (JOINT_COUNT,),
+    "theta": (THETA_SIZE,),
+    "beta": (BETA_SIZE,),
+    "thickness": (THICKNESS_SIZE,),
+}
+_SUFFIXES = (".npz", ".jsonl")
+
+
+def result_record(result: TrackingResult) -> dict[str, Any]:
+    """One frame's result as JSON holds it: number, time_s (the device's clock), state, side, confidence, residual_mm,
+    joints_mm (21, 3) in the camera's frame on the hand's own side, joint_sigma_mm (21,), and theta (26,), beta (20,),
+    thickness (6,) of the canonical right hand. None for what the frame did not give."""
+    tracked, parameters = result.geometry is not None, result.parameters
+    arrays: dict[str, FloatArray | None] = {
+        "joints_mm": result.geometry.joints if result.geometry is not None else None,
+        "joint_sigma_mm": result.joint_sigma_mm,
+        "theta": parameters.theta if parameters is not None else None,
+        "beta": parameters.beta if parameters is not None else None,
+        "thickness": parameters.thickness if parameters is not None else None,
+    }
+    return {
+        "number": result.frame.number,
+        "time_s": _finite(result.frame.device_time_s),
+        "state": result.state.value,
+        "side": result.side.value if tracked else None,
+        "confidence": _finite(result.confidence),
+        "residual_mm": _finite(result.residual_mm),
+    } | {name: _rounded(array) for name, array in arrays.items()}
+
+
+def _rounded(array: FloatArray | None) -> list[Any] | None:
+    """A tenth of a micrometre is enough, and a third of the text."""
+    rounded: list[Any] | None = None if array is None else np.round(np.asarray(array, np.float64), 4).tolist()
+    return rounded
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def check_results_path(path: Path, force: bool) -> None:
+    """Raise LumbricalError where results could not be written in the end: told before tracking starts."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise LumbricalError(f"--out {path}: the file's name must end in .npz or .jsonl")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise LumbricalError(f"--out {path}: the folder {parent} does not exist")
+    if path.is_dir():
+        raise LumbricalError(f"--out {path} is a folder: give a file name")
+    if not os.access(parent, os.W_OK):
+        raise LumbricalError(f"--out {path}: the folder {parent} cannot be written to")
+    if path.exists() and not force:
+        raise LumbricalError(f"--out {path} exists already: choose another name or add --force")
+
+
+class ResultsFile:
+    """Collects records and puts the whole file in its place when the context ends well; on any error there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._records: list[dict[str, Any]] = []
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        parent = self._path.absolute().parent
+        try:
+            self._file = tempfile.NamedTemporaryFile(dir=parent, prefix=f".{self._path.name}.", delete=False)
+        except OSError as error:
+            raise self._failure(error) from error
+        return self
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append a frame's record."""
+        assert self._file is not None
+        if self._path.suffix.lower() == ".npz":
+            self._records.append(record)
+            return
+        try:
+            self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        temporary = Path(self._file.name)
+        try:
+            if kind is None:
+                self._finish(self._file, temporary)
+        except OSError as failure:
+            raise self._failure(failure) from failure
+        finally:
+            self._file.close()
+            temporary.unlink(missing_ok=True)
+
+    def _finish(self, file: IO[bytes], temporary: Path) -> None:
+        if self._path.suffix.lower() == ".npz":
+            np.savez_compressed(file, **_columns(self._records))
+        file.flush()
+        os.fsync(file.fileno())
+        # Temporary files are private; results are as readable as any file the user makes.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, self._path)
+
+    def _failure(self, error: OSError) -> LumbricalError:
+        return LumbricalError(f"--out {self._path} cannot be written: {error.strerror}")
+
+
+def _columns(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Records as one array a field, (N, …); untracked frames are NaN, their side is empty."""
+
+    def numbers(name: str) -> FloatArray:
+        return np.array([np.nan if r[name] is None else r[name] for r in records], np.float64)
+
+    columns: dict[str, Any] = {
+        "number": np.array([r["number"] for r in records], np.int64),
+        "state": np.array([r["state"] for r in records], "U16"),
+        "side": np.array([r["side"] or "" for r in records], "U8"),
+        "time_s": numbers("time_s"),
+        "confidence": numbers("confidence"),
+        "residual_mm": numbers("residual_mm"),
+    }
+    for name, shape in _ARRAYS.items():
+        column = np.full((len(records), *shape), np.nan, np.float32)
+        for row, record in zip(column, records, strict=True):
+            if record[name] is not None:
+                row[:] = record[name]
+        columns[name] = column
+    return columns

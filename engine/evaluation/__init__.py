@@ -1,0 +1,1 @@
+"""The tracker measured against labelled recordings: `measure` tracks, `report` sums up."""

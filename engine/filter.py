@@ -1,0 +1,96 @@
+"""Smoothing of hand parameters over time: the One Euro filter (Casiez, Roussel & Vogel, CHI 2012)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from engine.geometry.rotations import euler_to_matrix, matrix_to_euler, matrix_to_six_d, six_d_to_matrix
+from engine.types import FloatArray, HandParameters
+
+
+@dataclass(frozen=True)
+class SmoothingConfig:
+    """amount: 0 (off) to 1 (calmest). speed_gain_*: how quickly the cut-off opens with speed, Hz per unit per second.
+    shape_seconds: time over which shape is averaged."""
+
+    amount: float = 0.4
+    speed_gain_translation: float = 0.03
+    speed_gain_angle: float = 3.0
+    shape_seconds: float = 3.0
+
+
+class OneEuro:
+    """The filter on a vector; each component has its own speed and so its own cut-off."""
+
+    def __init__(self) -> None:
+        self._value: FloatArray | None = None
+        self._speed: FloatArray | None = None
+        self._time = 0.0
+
+    def __call__(self, value: FloatArray, time_s: float, min_cutoff_hz: float, speed_gain: FloatArray) -> FloatArray:
+        if self._value is None or self._speed is None or time_s <= self._time:
+            if self._value is None:
+                self._value, self._speed, self._time = value, np.zeros_like(value), time_s
+            return self._value
+        dt = time_s - self._time
+        speed = (value - self._value) / dt
+        self._speed = self._speed + _blend(1.0, dt) * (speed - self._speed)
+        cutoff = min_cutoff_hz + speed_gain * np.abs(self._speed)
+        self._value = self._value + _blend(cutoff, dt) * (value - self._value)
+        self._time = time_s
+        return self._value
+
+
+def _blend(cutoff_hz: FloatArray | float, dt: float) -> FloatArray | float:
+    """Weight of a new sample in a first-order low pass."""
+    turn = 2 * math.pi * dt * cutoff_hz
+    return turn / (turn + 1.0)
+
+
+class PoseFilter:
+    """Smooths pose by One Euro and averages shape over seconds. Rotations are filtered in 6D, where nothing wraps."""
+
+    def __init__(self, config: SmoothingConfig = SmoothingConfig()) -> None:
+        self.config = config
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past: the next update passes through."""
+        self._filter = OneEuro()
+        self._shape: FloatArray | None = None
+        self._shape_weight = 0.0
+        self._shape_time = 0.0
+
+    def update(self, parameters: HandParameters, time_s: float) -> HandParameters:
+        """The smoothed parameters at time_s (seconds, any clock that goes forward)."""
+        shape = self._average_shape(parameters, time_s)
+        theta = parameters.theta
+        if self.config.amount > 0:
+            theta = self._smooth_theta(theta, time_s)
+        return replace(parameters, theta=theta, beta=shape[:20], thickness=shape[20:])
+
+    def _smooth_theta(self, theta: FloatArray, time_s: float) -> FloatArray:
+        six = matrix_to_six_d(euler_to_matrix(torch.from_numpy(theta[3:6]))).numpy()
+        vector = np.concatenate((theta[:3], six, theta[6:]))
+        gain = np.full(29, self.config.speed_gain_angle, np.float32)
+        gain[:3] = self.config.speed_gain_translation
+        # amount 0 -> 30 Hz (nothing to see), 1 -> 0.5 Hz.
+        cutoff = 30.0 * (0.5 / 30.0) ** self.config.amount
+        smooth = self._filter(vector, time_s, cutoff, gain)
+        euler = matrix_to_euler(six_d_to_matrix(torch.from_numpy(smooth[3:9]))).numpy()
+        return np.concatenate((smooth[:3], euler, smooth[9:])).astype(np.float32)
+
+    def _average_shape(self, parameters: HandParameters, time_s: float) -> FloatArray:
+        shape = np.concatenate((parameters.beta, parameters.thickness))
+        if self._shape is None:
+            self._shape, self._shape_weight, self._shape_time = shape, parameters.confidence + 1e-3, time_s
+            return self._shape
+        dt = max(0.0, time_s - self._shape_time)
+        self._shape_weight = self._shape_weight * 0.5 ** (dt / self.config.shape_seconds) + parameters.confidence
+        self._shape = self._shape + (parameters.confidence / max(self._shape_weight, 1e-3)) * (shape - self._shape)
+        self._shape_time = time_s
+        return self._shape

@@ -1,0 +1,76 @@
+"""Crops of a depth frame as small virtual cameras that look straight at the hand.
+
+A crop is what a pinhole camera in the same place would see, turned so that its axis passes through the cube's centre
+and zoomed so that its 128 x 128 image is the cube's cross-section there. A hand at the image's border thus looks as it
+would in the middle, and points go back to the camera by one rotation. A left hand is seen by a camera mirrored in its
+y-z plane, where it is a right one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
+from engine.types import DepthFrame, FloatArray
+
+_TICKS = (np.arange(CROP_SIZE, dtype=np.float32) - (CROP_SIZE - 1) / 2) * np.float32(2 * HALF_CUBE_MM / CROP_SIZE)
+_GRID_MM = np.stack(np.meshgrid(_TICKS, _TICKS), -1).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """Where a crop looks. rotation (3, 3) turns the (mirrored, when `mirrored`) camera's frame into the crop's;
+    the cube's centre lies `distance` mm along the crop's z."""
+
+    rotation: NDArray[np.float32]
+    distance: float
+    mirrored: bool
+
+    def to_camera(self, points: FloatArray) -> FloatArray:
+        """Points (N, 3) mm from the cube's centre, crop frame -> canonical camera frame (mirrored for a left hand)."""
+        return (points + np.array([0, 0, self.distance], np.float32)) @ self.rotation
+
+    def corners_uv(self, frame: DepthFrame) -> NDArray[np.float32]:
+        """The crop's outline in the frame's image, (4, 2) pixels."""
+        half = HALF_CUBE_MM
+        square = np.array([[-half, -half, 0], [half, -half, 0], [half, half, 0], [-half, half, 0]], np.float32)
+        x, y, z = self.to_camera(square).T
+        camera = frame.intrinsics
+        side = -1.0 if self.mirrored else 1.0
+        z = np.maximum(z, 1.0)
+        return np.stack((camera.cx + side * camera.fx * x / z, camera.cy + camera.fy * y / z), 1).astype(np.float32)
+
+
+def look_at(centre_mm: FloatArray, mirrored: bool = False) -> CropWindow:
+    """The window around a point (3,) of the camera's frame; its x axis stays level with the camera's."""
+    centre = np.asarray(centre_mm, np.float64) * (-1.0 if mirrored else 1.0, 1.0, 1.0)
+    distance = float(np.linalg.norm(centre))
+    z = centre / distance
+    x = np.cross([0.0, 1.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    rotation = np.stack((x, np.cross(z, x), z)).astype(np.float32)
+    return CropWindow(rotation, distance, mirrored)
+
+
+def cut(frame: DepthFrame, window: CropWindow) -> NDArray[np.float32]:
+    """The crop (128, 128) float32 in [-1, 1] across the cube; 1 where nothing was measured or it lies outside."""
+    camera = frame.intrinsics
+    tangents = np.empty((len(_GRID_MM), 3), np.float32)
+    tangents[:, :2] = _GRID_MM / np.float32(window.distance)
+    tangents[:, 2] = 1.0
+    x, y, z = (tangents @ window.rotation).T
+    ahead = z > 1e-3
+    inverse = np.float32(1.0) / np.where(ahead, z, np.float32(1.0))
+    side = -camera.fx if window.mirrored else camera.fx
+    column = np.rint(x * inverse * np.float32(side) + np.float32(camera.cx)).astype(np.int32)
+    row = np.rint(y * inverse * np.float32(camera.fy) + np.float32(camera.cy)).astype(np.int32)
+    inside = ahead & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    raw = frame.depth.reshape(-1)[np.where(inside, row * camera.width + column, 0)]
+    # Along a ray depths scale alike, so the crop's own depth is the measured one over the ray's slope.
+    depth = raw.astype(np.float32) * (np.float32(frame.depth_unit_mm) * inverse)
+    scaled = (depth - np.float32(window.distance)) / np.float32(HALF_CUBE_MM)
+    seen = inside & (raw > 0) & (np.abs(scaled) <= 1)
+    return np.where(seen, scaled, np.float32(1.0)).reshape(CROP_SIZE, CROP_SIZE)

@@ -1,0 +1,36 @@
+"""ONNX Runtime on the CPU: the default runner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+
+from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners.export import INPUTS, cached_onnx
+from engine.runners.protocol import Estimate
+from engine.types import FloatArray, LumbricalError
+
+
+class OnnxRunner:
+    """Runs an exported encoder. threads: ONNX Runtime's own; more than one pays off only where cores are idle."""
+
+    name = "ONNX Runtime"
+
+    def __init__(self, loaded: LoadedEncoder, threads: int = 1, path: Path | None = None) -> None:
+        self.version = loaded.version
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Spinning threads would take the cores that capture and drawing need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        model = path or cached_onnx(loaded)
+        try:
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own exception types are not public
+            reason = str(error).splitlines()[0]
+            raise LumbricalError(f"{model} cannot be run ({reason}); delete it and start again") from error
+
+    def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
+        """See Runner.run."""
+        return Estimate(*self._session.run(None, dict(zip(INPUTS, (crops, distances), strict=True))))

@@ -1,0 +1,39 @@
+"""What every runner does: an encoder's estimate of a few crops, as numpy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An encoder's outputs for a batch of B crops, each in its crop's virtual camera.
+
+    points (B, 21, 3) and translation (B, 3): mm from the cube's centre. sigma: (B, 21) mm, expected error of a point.
+    rotation (B, 3, 3); articulation (B, 20) radians; beta (B, 20); thickness (B, 6) mm; hand and right: (B,)
+    probabilities that a hand is there and that it is a right one.
+    """
+
+    points: FloatArray
+    sigma: FloatArray
+    translation: FloatArray
+    rotation: FloatArray
+    articulation: FloatArray
+    beta: FloatArray
+    thickness: FloatArray
+    hand: FloatArray
+    right: FloatArray
+
+
+class Runner(Protocol):
+    """Runs one set of weights. name: shown to the user; version: of the weights."""
+
+    name: str
+    version: str
+
+    def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
+        """crops (B, 128, 128) float32 in [-1, 1], distances (B,) float32 mm -> Estimate."""
+        ...

@@ -1,0 +1,240 @@
+"""The tracker: a depth frame in, a hand out. Synchronous and deterministic; it owns no thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from engine.filter import PoseFilter, SmoothingConfig
+from engine.geometry.rotations import matrix_to_euler
+from engine.hand.hand import HandModel
+from engine.localise.crop import CropWindow, cut, look_at
+from engine.localise.detector import HandDetector
+from engine.localise.predict import CropPredictor
+from engine.methods.gaussian.weights import load_weights
+from engine.runners.onnx_runner import OnnxRunner
+from engine.runners.protocol import Estimate, Runner
+from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
+
+#: A crop is recentred on its own estimate this many times when its first place came from the detector.
+_SETTLE_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """side: which hand, None for either. min_confidence: below it a hand is not believed. max_residual_mm: nor when its
+    surface lies this far from the depth. lost_frames: how long a failing track is held before it is given up."""
+
+    side: Side | None = None
+    min_confidence: float = 0.5
+    max_residual_mm: float = 25.0
+    lost_frames: int = 3
+    candidates: int = 3
+    smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One crop and what the encoder says of it."""
+
+    window: CropWindow
+    crop: FloatArray
+    estimate: Estimate
+    index: int
+
+    @property
+    def confidence(self) -> float:
+        return float(self.estimate.hand[self.index])
+
+    @property
+    def right(self) -> float:
+        return float(self.estimate.right[self.index])
+
+    def centre_mm(self) -> FloatArray:
+        """The mean of the estimated joints in the frame's own camera, mm."""
+        centre = self.window.to_camera(self.estimate.points[self.index].mean(0, keepdims=True))[0]
+        return centre * (-1.0 if self.window.mirrored else 1.0, 1.0, 1.0)
+
+    def parameters(self) -> HandParameters:
+        """Pose and shape in the canonical camera frame."""
+        turn = self.window.rotation.T
+        e, i = self.estimate, self.index
+        wrist = self.window.to_camera(e.translation[i : i + 1])[0]
+        euler = matrix_to_euler(torch.from_numpy(turn @ e.rotation[i])).numpy()
+        theta = np.concatenate((wrist, euler, e.articulation[i])).astype(np.float32)
+        return HandParameters(theta, e.beta[i], e.thickness[i], self.confidence)
+
+
+class Tracker:
+    """Follows one hand from frame to frame. faces: (F, 3) triangles of every result's mesh vertices."""
+
+    def __init__(
+        self,
+        config: TrackerConfig | None = None,
+        runner: Runner | None = None,
+        detector: HandDetector | None = None,
+        model: HandModel | None = None,
+    ) -> None:
+        self.config = config or TrackerConfig()
+        self.runner = runner or OnnxRunner(load_weights())
+        self.model = model or HandModel()
+        self.faces = self.model.faces
+        self._detector = detector or HandDetector.load()
+        self._filter = PoseFilter(self.config.smoothing)
+        self.side = self.config.side
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the hand: the next frame is searched whole."""
+        self._predictor = CropPredictor()
+        self._filter.reset()
+        self._current_side = self.side or Side.RIGHT
+        self._state = TrackingState.SEARCHING
+        self._failures = 0
+
+    def set_smoothing(self, amount: float) -> None:
+        """0 (off) to 1 (calmest)."""
+        self._filter.config = replace(self._filter.config, amount=min(1.0, max(0.0, amount)))
+
+    def track(self, frame: DepthFrame, crop_centre_mm: FloatArray | None = None) -> TrackingResult:
+        """Track one frame. crop_centre_mm (3,), camera frame: where the hand is, instead of looking for it."""
+        clock = _Stopwatch()
+        reading = self._read(frame, crop_centre_mm, clock)
+        if reading is None:
+            return self._missed(frame, clock, "no hand in view")
+        parameters = reading.parameters()
+        residual = float("nan")
+        if reading.confidence >= self.config.min_confidence:
+            parameters = self._filter.update(parameters, frame.device_time_s)
+            clock.lap("filter")
+            geometry = self.model(parameters)
+            clock.lap("model")
+            residual = surface_residual(geometry.vertices, reading.window, reading.crop)
+            clock.lap("residual")
+            if not residual > self.config.max_residual_mm:
+                return self._found(frame, reading, parameters, geometry, residual, clock)
+        return self._missed(frame, clock, "the hand was lost", reading.confidence, residual)
+
+    def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> _Reading | None:
+        if centre is None and self._state is TrackingState.TRACKING:
+            centre = self._predictor.predict(frame.device_time_s)
+        if centre is not None:
+            sides = [self._current_side] if self._state is TrackingState.TRACKING else self._sides()
+            return self._best(frame, [centre], sides, clock)
+        candidates = self._detector.detect(frame)[: self.config.candidates]
+        clock.lap("localise")
+        if not candidates:
+            return None
+        best = self._best(frame, [candidate.centre_mm for candidate in candidates], self._sides(), clock)
+        for _ in range(_SETTLE_ROUNDS):
+            side = Side.LEFT if best.window.mirrored else Side.RIGHT
+            best = self._best(frame, [best.centre_mm()], [side], clock)
+        return best
+
+    def _sides(self) -> list[Side]:
+        return [self.side] if self.side else [Side.RIGHT, Side.LEFT]
+
+    def _best(self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch) -> _Reading:
+        """Read every centre as every side; the surest is taken."""
+        windows = [look_at(centre, side is Side.LEFT) for centre in centres for side in sides]
+        crops = np.stack([cut(frame, window) for window in windows])
+        clock.lap("crop")
+        distances = np.array([window.distance for window in windows], np.float32)
+        estimate = self.runner.run(crops, distances)
+        clock.lap("encode")
+        best = int(np.argmax(estimate.hand * (0.5 + estimate.right)))
+        return _Reading(windows[best], crops[best], estimate, best)
+
+    def _found(
+        self,
+        frame: DepthFrame,
+        reading: _Reading,
+        parameters: HandParameters,
+        geometry: HandGeometry,
+        residual: float,
+        clock: _Stopwatch,
+    ) -> TrackingResult:
+        side = Side.LEFT if reading.window.mirrored else Side.RIGHT
+        self._state, self._current_side, self._failures = TrackingState.TRACKING, side, 0
+        self._predictor.update(reading.centre_mm(), frame.device_time_s)
+        return TrackingResult(
+            frame=frame,
+            state=TrackingState.TRACKING,
+            side=side,
+            parameters=parameters,
+            geometry=geometry.mirrored() if side is Side.LEFT else geometry,
+            joint_sigma_mm=reading.estimate.sigma[reading.index],
+            crop_corners_uv=reading.window.corners_uv(frame),
+            confidence=reading.confidence,
+            residual_mm=residual,
+            stage_ms=clock.stages,
+            weights_version=self.runner.version,
+        )
+
+    def _missed(
+        self,
+        frame: DepthFrame,
+        clock: _Stopwatch,
+        message: str,
+        confidence: float = 0.0,
+        residual: float = float("nan"),
+    ) -> TrackingResult:
+        self._failures += 1
+        if self._state is TrackingState.TRACKING:
+            self._state = TrackingState.LOST
+            self._filter.reset()
+        elif self._failures > self.config.lost_frames:
+            self._state = TrackingState.SEARCHING
+        return TrackingResult(
+            frame=frame,
+            state=self._state,
+            confidence=confidence,
+            residual_mm=residual,
+            stage_ms=clock.stages,
+            weights_version=self.runner.version,
+            message=message,
+        )
+
+
+class _Stopwatch:
+    """Milliseconds by stage; a stage passed twice adds up."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.stages[name] = self.stages.get(name, 0.0) + 1000 * (now - self._last)
+        self._last = now
+
+
+def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray) -> float:
+    """Median |observed - model| depth in mm over the mesh vertices nearest to the camera; NaN when none is seen.
+
+    vertices (V, 3): canonical camera frame. Of the vertices that fall into the same cell of four pixels the nearest
+    stands for the surface there.
+    """
+    from engine.methods.gaussian.encoder import HALF_CUBE_MM
+
+    size = len(crop)
+    local = vertices @ window.rotation.T
+    z = np.maximum(local[:, 2], 1.0)
+    pixels = np.rint(local[:, :2] / z[:, None] * (window.distance * size / (2 * HALF_CUBE_MM)) + (size - 1) / 2)
+    column, row = pixels.astype(np.int64).T
+    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    if not inside.any():
+        return float("nan")
+    column, row, z = column[inside], row[inside], z[inside]
+    cells = (row // 4) * size + column // 4
+    nearest = np.full(size * size, np.inf, np.float32)
+    np.minimum.at(nearest, cells, z)
+    front = z < nearest[cells] + 6.0
+    observed = crop[row, column]
+    seen = front & (observed < 1.0)
+    if not seen.any():
+        return float("nan")
+    return float(np.median(np.abs(observed[seen] * HALF_CUBE_MM + window.distance - z[seen])))

@@ -1,0 +1,38 @@
+import torch
+
+from engine.geometry.rotations import (
+    euler_to_matrix,
+    matrix_to_euler,
+    matrix_to_six_d,
+    rotation_about_axis,
+    six_d_to_matrix,
+)
+
+
+def test_turn_about_z_carries_x_to_y() -> None:
+    turned = rotation_about_axis(2, torch.tensor(torch.pi / 2)) @ torch.tensor([1.0, 0, 0])
+    assert torch.allclose(turned, torch.tensor([0.0, 1, 0]), atol=1e-6)
+
+
+def test_euler_round_trip_where_the_gimbal_is_free() -> None:
+    euler = (torch.rand(200, 3, dtype=torch.float64) - 0.5) * torch.tensor([3.0, 6.2, 6.2], dtype=torch.float64)
+    assert torch.allclose(matrix_to_euler(euler_to_matrix(euler)), euler, atol=1e-9)
+
+
+def test_euler_order_is_z_x_y() -> None:
+    x, y, z = torch.tensor([0.3, -0.7, 1.1])
+    expected = rotation_about_axis(2, z) @ rotation_about_axis(0, x) @ rotation_about_axis(1, y)
+    assert torch.allclose(euler_to_matrix(torch.stack((x, y, z))), expected)
+
+
+def test_six_d_gives_rotations_and_round_trips() -> None:
+    matrix = six_d_to_matrix(torch.randn(50, 6, dtype=torch.float64))
+    identity = torch.eye(3, dtype=torch.float64).expand(50, 3, 3)
+    assert torch.allclose(matrix @ matrix.mT, identity, atol=1e-9)
+    assert torch.allclose(torch.linalg.det(matrix), torch.ones(50, dtype=torch.float64))
+    assert torch.allclose(six_d_to_matrix(matrix_to_six_d(matrix)), matrix, atol=1e-9)
+
+
+def test_six_d_gradients() -> None:
+    six = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(six_d_to_matrix, six)

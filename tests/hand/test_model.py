@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from engine.hand.gaussians import GaussianModel
+from engine.hand.hand import HandModel
+from engine.hand.model import rest_pose, sample_surface, skin_of
+from engine.hand.skeleton import Skeleton
+from engine.hand.template import load_template
+from engine.types import HandParameters, LumbricalError
+
+
+def test_rest_pose_gives_the_template_back() -> None:
+    template, skeleton = load_template(), Skeleton()
+    points, normals = skin_of(template, skeleton)(rest_pose(skeleton), torch.zeros(1, 6))
+    assert np.allclose(points[0].numpy(), template.vertices, atol=1e-3)
+    assert np.allclose(normals[0].numpy(), template.normals, atol=1e-3)
+
+
+def test_thickness_moves_the_surface_out_by_as_much() -> None:
+    template, skeleton = load_template(), Skeleton()
+    skin, pose = skin_of(template, skeleton), rest_pose(skeleton)
+    thin, thick = (skin(pose, torch.full((1, 6), t))[0] for t in (0.0, 2.0))
+    assert torch.allclose((thick - thin).norm(dim=-1), torch.tensor(2.0), atol=1e-3)
+
+
+def test_tips_of_the_mesh_follow_long_bones() -> None:
+    template, skeleton = load_template(), Skeleton()
+    skin = skin_of(template, skeleton)
+    beta = torch.zeros(1, 20)
+    beta[0, 0] = 2.0
+    pose = skeleton(torch.zeros(1, 26), beta)
+    points, _ = skin(pose, torch.zeros(1, 6))
+    for tip in (4, 8, 12, 16, 20):
+        assert torch.cdist(pose.joints[:, tip : tip + 1], points).min() < 4.0
+
+
+def test_sampled_points_lie_on_the_surface_and_cover_it() -> None:
+    template, skeleton = load_template(), Skeleton()
+    points, _ = sample_surface(template, 4000, skeleton)(rest_pose(skeleton), torch.zeros(1, 6))
+    to_vertices = torch.cdist(points[0], torch.as_tensor(template.vertices, dtype=torch.float32))
+    assert to_vertices.min(1).values.max() < 8.0
+    assert to_vertices.min(0).values.max() < 8.0
+
+
+def test_posed_hand_is_consistent_and_moves_rigidly() -> None:
+    model = HandModel()
+    theta = np.zeros(26, np.float32)
+    still = model(HandParameters(theta, np.zeros(20, np.float32), np.zeros(6, np.float32), 1.0))
+    theta[:3] = (10, 20, 500)
+    moved = model(HandParameters(theta, np.zeros(20, np.float32), np.zeros(6, np.float32), 1.0))
+    for name in ("joints", "vertices", "gaussian_means"):
+        assert np.allclose(getattr(moved, name) - getattr(still, name), (10, 20, 500), atol=1e-2)
+    assert np.array_equal(moved.gaussian_sigmas, still.gaussian_sigmas)
+
+
+def test_gaussians_lie_within_the_hand_and_grow_with_thickness() -> None:
+    skeleton = Skeleton()
+    template = load_template()
+    model = GaussianModel(skeleton)
+    means, thin = model(rest_pose(skeleton), torch.zeros(1, 6))
+    _, thick = model(rest_pose(skeleton), torch.full((1, 6), 2.0))
+    low, high = template.vertices.min(0), template.vertices.max(0)
+    assert ((means[0].numpy() > low) & (means[0].numpy() < high)).all()
+    assert (thick > thin).all()
+
+
+def test_broken_templates_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(LumbricalError, match="not a hand template"):
+        load_template(tmp_path / "none.npz")
+    np.savez(tmp_path / "bad.npz", vertices=np.zeros((3, 3)))
+    with pytest.raises(LumbricalError, match="not a hand template"):
+        load_template(tmp_path / "bad.npz")

@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.hand.limits import ARTICULATION_LIMITS
+from engine.methods.gaussian.encoder import HALF_CUBE_MM
+from engine.training.noise import SensorNoise
+from engine.training.renders import HandRenderer, RenderConfig
+
+CLEAN = RenderConfig(empty_fraction=0.0, left_fraction=0.0, noise=False, clutter=False)
+
+
+def test_same_seed_same_pictures_other_seed_others() -> None:
+    first, again, other = (HandRenderer(RenderConfig(), seed).batch(4) for seed in (1, 1, 2))
+    assert torch.equal(first.crop, again.crop)
+    assert torch.equal(first.joints, again.joints)
+    assert not torch.equal(first.joints, other.joints)
+
+
+def test_batches_are_known_by_their_number() -> None:
+    renderer = HandRenderer(RenderConfig(), 1)
+    fifth = renderer.batch(3, 5)
+    assert not torch.equal(renderer.batch(3, 6).crop, fifth.crop)
+    assert torch.equal(renderer.batch(3, 5).crop, fifth.crop)
+
+
+def test_joints_lie_behind_the_surface_they_project_to() -> None:
+    batch = HandRenderer(CLEAN, 4).batch(16)
+    z = batch.joints[..., 2] + batch.distance[:, None]
+    uv = batch.joints[..., :2] * (batch.distance[:, None] / z)[..., None] / HALF_CUBE_MM
+    pixel = ((uv + 1) * 64 - 0.5).round().long().clamp(0, 127)
+    surface = batch.crop[torch.arange(16)[:, None], 0, pixel[..., 1], pixel[..., 0]] * HALF_CUBE_MM
+    seen = surface < HALF_CUBE_MM
+    assert seen.float().mean() > 0.85
+    depth_below_skin = (batch.joints[..., 2] - surface)[seen]
+    # Inside the flesh: not before the skin by more than a splat's coarseness, mostly within a finger's or palm's depth.
+    assert (depth_below_skin > -8).float().mean() > 0.97
+    assert depth_below_skin.median() < 15
+
+
+def test_shapes_and_poses_stay_in_their_ranges() -> None:
+    batch = HandRenderer(CLEAN, 5).batch(64)
+    limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32)
+    assert (batch.articulation >= limits[:, 0] - 1e-5).all()
+    assert (batch.articulation <= limits[:, 1] + 1e-5).all()
+    assert batch.beta.std() > 0.9
+    assert batch.distance.min() >= 200 - 1e-3
+    assert batch.distance.max() <= 1100 + 1e-2
+
+
+def test_empty_and_left_crops_come_in_their_shares() -> None:
+    batch = HandRenderer(replace(CLEAN, empty_fraction=0.5, left_fraction=0.5), 6).batch(200)
+    assert 0.35 < batch.has_hand.float().mean() < 0.65
+    assert 0.35 < batch.is_right.float().mean() < 0.65
+    empty = batch.crop[~batch.has_hand]
+    assert (empty == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_stays_small_on_surfaces_and_makes_holes(seed: int) -> None:
+    depth = torch.full((24, 128, 128), float("inf"))
+    depth[:, 30:100, 40:90] = 500.0
+    noise = SensorNoise(torch.Generator().manual_seed(seed))
+    noisy = noise(depth, torch.full((24,), 500.0), 2.34)
+    inner = noisy[:, 40:90, 50:80]
+    seen = inner.isfinite()
+    assert 0.7 < seen.float().mean() < 1.0
+    assert (inner[seen] - 500).abs().median() < 3
+    assert noisy[:, :20].isinf().float().mean() > 0.99

@@ -1,0 +1,85 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.hand.skeleton import Skeleton
+from engine.methods.gaussian.encoder import EncoderConfig
+from engine.training.config import TrainConfig, load_config
+from engine.training.renders import HandRenderer, RenderConfig
+from engine.training.trainer import Trainer, rendered_errors
+from engine.training.trainer import test_set as rendered_test_set
+from engine.types import LumbricalError
+
+TINY = TrainConfig(
+    name="tiny",
+    images=32,
+    batch_size=8,
+    warm_up_images=8,
+    test_images=8,
+    encoder=EncoderConfig(width=0.125, head_channels=8, hidden=16),
+    render=RenderConfig(points=1500),
+)
+
+
+def test_training_in_two_parts_equals_training_in_one(tmp_path: Path) -> None:
+    whole = Trainer(TINY, tmp_path / "whole")
+    assert whole.run()
+    first = Trainer(TINY, tmp_path / "parts")
+    assert not first.run(minutes=0.0)
+    assert first.images == 8
+    second = Trainer(TINY, tmp_path / "parts")
+    assert second.resume()
+    assert second.run()
+    for a, b in zip(whole.average.state_dict().values(), second.average.state_dict().values(), strict=True):
+        assert torch.allclose(a.float(), b.float(), atol=1e-5)
+
+
+def test_loss_falls_on_one_batch(tmp_path: Path) -> None:
+    trainer = Trainer(replace(TINY, images=480, warm_up_images=8, widen_views_images=1), tmp_path)
+    batch = HandRenderer(TINY.render, 1).batch(8)
+    losses = [float(trainer._step(batch)["loss"]) for _ in range(40)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_a_foreign_or_broken_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:
+    Trainer(TINY, tmp_path).save()
+    wider = replace(TINY, encoder=EncoderConfig(width=0.25, head_channels=8, hidden=16))
+    with pytest.raises(LumbricalError, match="does not fit"):
+        Trainer(wider, tmp_path).resume()
+    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(LumbricalError, match="not a usable checkpoint"):
+        Trainer(TINY, tmp_path).resume()
+
+
+def test_training_stops_on_nan(tmp_path: Path) -> None:
+    trainer = Trainer(TINY, tmp_path)
+    with torch.no_grad():
+        next(trainer.encoder.parameters()).fill_(float("nan"))
+    with pytest.raises(LumbricalError, match="not a number"):
+        trainer.run()
+
+
+def test_rendered_errors_are_finite_and_repeatable(tmp_path: Path) -> None:
+    trainer = Trainer(TINY, tmp_path)
+    errors = [rendered_errors(trainer.average, rendered_test_set(TINY), Skeleton()) for _ in range(2)]
+    assert errors[0] == errors[1]
+    assert 5 < errors[0]["points_mean_mm"] < 500
+
+
+def test_configurations_say_what_is_wrong(tmp_path: Path) -> None:
+    good = load_config(Path("configs/encoder.toml"))
+    assert good.encoder.width == 0.5
+    path = tmp_path / "c.toml"
+    for text, message in (
+        ('name = "x"\nspeed = 3', "unknown key 'speed'"),
+        ('name = "x"\nimages = "many"', "images must be int"),
+        ('name = "x"\n[render]\nsparkle = 1', r"\[render\]: unknown key"),
+        ("name =", "cannot read"),
+    ):
+        path.write_text(text)
+        with pytest.raises(LumbricalError, match=message):
+            load_config(path)
+    with pytest.raises(LumbricalError, match="cannot read"):
+        load_config(tmp_path / "none.toml")
