@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure the live path: sensor thread, tracking thread, window with 3D view and depth panel, as `run` opens them.
 
-    Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a camera;
-    so reading and decoding files are not measured. Latency runs from a frame's arrival in the sensor thread to its
-    finished result, waiting for the tracker included. The first seconds are left out.
+    Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a
+    camera; so reading and decoding files are not measured. Latency runs from a frame's arrival in the sensor thread to
+    its finished result, waiting for the tracker included. The first seconds are left out.
     """
     from app.config import DEMO_SOURCE, AppConfig
     from app.runtime.preloaded import PreloadedSource, load_frames

@@ -10,7 +10,7 @@ from app.display import require_display
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
-    parser.add_argument("--source", metavar="SPEC", help="a camera or a recording (default: a camera, else the demo take)")
+    parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; options here override them")
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open the window; 0 when it was closed. LumbricalError on what the user can mend, before any window opens."""
     from app.config import load_config
-    from app.runtime.sources import check_source, choose_source, list_cameras, open_source
+    from app.runtime.sources import check_source, choose_source, list_sources, open_source
     from app.runtime.tracker_factory import limit_threads, make_tracker
 
     config = load_config(args.config)
@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from app.runtime.session import LiveSession
     from app.ui.application import WindowRun, run_window
 
-    cameras = list_cameras()
-    session = LiveSession(open_source, choose_source(wanted, cameras), lambda: make_tracker(config.tracking))
-    return run_window(session, config, cameras, WindowRun(args.exit_after, args.screenshot))
+    sources = list_sources()
+    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make_tracker(config.tracking))
+    return run_window(session, config, sources, WindowRun(args.exit_after, args.screenshot))
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings
@@ -18,7 +18,7 @@ _LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud")
 class Choices:
     """The user's choices in the window; side None means that the tracker decides."""
 
-    layers: Layers = Layers()
+    layers: Layers = field(default_factory=Layers)
     smoothing: float = 0.5
     side: Side | None = None
 

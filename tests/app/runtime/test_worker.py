@@ -41,12 +41,13 @@ class Counter(Worker):
 
 def test_states_from_start_to_stop() -> None:
     worker = Counter()
-    assert worker.state is WorkerState.NEW
+    states = [worker.state]
     worker.start()
     assert wait_until(lambda: worker.steps > 3)
-    assert worker.state is WorkerState.RUNNING
+    states.append(worker.state)
     assert worker.stop()
-    assert worker.state is WorkerState.STOPPED
+    states.append(worker.state)
+    assert states == [WorkerState.NEW, WorkerState.RUNNING, WorkerState.STOPPED]
     assert worker.ended == 1
 
 
