@@ -42,7 +42,6 @@ def get_application() -> QApplication:
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
         return existing
-    # Where the 3D view needs Xwayland anyway, the window does not have to follow it there: only Qt's own choice counts.
     application = QApplication(["lumbrical"])
     application.setApplicationName("Lumbrical")
     application.setDesktopFileName("lumbrical")
@@ -53,14 +52,14 @@ def get_application() -> QApplication:
 def run_window(
     session: LiveSession,
     config: AppConfig,
-    cameras: list[SourceChoice],
+    sources: list[SourceChoice],
     run: WindowRun,
     memory: Memory | None = None,
     on_shown: Callable[[MainWindow], None] | None = None,
 ) -> int:
     """Show the window until it is closed or its time is over; 0, or LumbricalError when the screenshot fails."""
     application = get_application()
-    window = MainWindow(session, config, memory or Memory(), cameras)
+    window = MainWindow(session, config, memory or Memory(), sources)
     _route_errors(window)
     previous = signal.signal(signal.SIGINT, lambda number, frame: window.close())
     failures: list[LumbricalError] = []
@@ -91,7 +90,8 @@ def save_picture(widget: QWidget, path: Path) -> None:
         os.close(handle)
         if not widget.grab().save(name):
             os.unlink(name)
-            raise LumbricalError(f"cannot write the screenshot {path}: the name must end in {', '.join(PICTURE_SUFFIXES)}")
+            endings = ", ".join(PICTURE_SUFFIXES)
+            raise LumbricalError(f"cannot write the screenshot {path}: the name must end in {endings}")
         os.chmod(name, 0o644)
         os.replace(name, path)
     except OSError as error:

@@ -19,7 +19,7 @@ FIELD_OF_VIEW = 0.72
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where the view is taken from: x_view = rotation @ (x - eye), x right, y down, z forward; vertical field of view."""
+    """Where the view is from: x_view = rotation @ (x - eye), x right, y down, z forward; vertical field of view."""
 
     rotation: NDArray[np.float64]
     eye: NDArray[np.float64]

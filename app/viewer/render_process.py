@@ -127,7 +127,7 @@ class RenderProcess:
                 self._busy = False
                 if isinstance(reply, Drawn) and self._memory is not None:
                     size = reply.height * reply.width * 4
-                    return np.frombuffer(self._memory.buf, np.uint8, size).reshape(reply.height, reply.width, 4)
+                    return _pixels(self._memory, size).reshape(reply.height, reply.width, 4)
                 if isinstance(reply, DrawingFailed):
                     self.failure = reply
         except (EOFError, OSError):
@@ -194,6 +194,12 @@ def _draw_until_told(connection: Connection, point_size: float) -> None:
             connection.send(DrawingFailed(line, traceback.format_exc()))
 
 
+def _pixels(memory: SharedMemory, size: int) -> NDArray[np.uint8]:
+    """The first size bytes; there may be more, because memory comes in whole pages."""
+    assert memory.buf is not None
+    return np.frombuffer(memory.buf, np.uint8, size)
+
+
 def _prefer_x11() -> None:
     """Open3D's OpenGL loader speaks GLX only, so under Wayland its window has to go through Xwayland."""
     os.environ.pop("WAYLAND_DISPLAY", None)
@@ -215,7 +221,6 @@ def _serve(connection: Connection, view: Open3DView) -> None:
             builder = SceneBuilder(message)
         elif isinstance(message, SceneInput) and memory is not None:
             picture = view.draw(builder.build(message), message.camera)
-            # The mapping may be longer than asked: memory comes in whole pages.
-            memory.buf[: picture.nbytes] = picture.reshape(-1).data
+            _pixels(memory, picture.nbytes)[:] = picture.ravel()
             connection.send(Drawn(*size))
     view.close()

@@ -26,8 +26,8 @@ OUT_OF_SIGHT = 1e7
 FAR_MM = 12_000.0
 NEAR_MM = 5.0
 
-#: Layers are pulled towards the viewer along the lines of sight: the picture stays the same, but what is inside the hand
-#: shows through what is around it, as on an X-ray.
+#: Layers are pulled towards the viewer along the lines of sight: the picture stays the same, but what is inside the
+#: hand shows through what is around it, as on an X-ray.
 _PULL = {"mesh": 0.985, "gaussians": 0.75, "skeleton": 0.5}
 _JOINT_RADII_MM = np.array([5.0] + [4.4, 4.0, 3.7, 3.4] * 5, np.float32)
 _BONE_RADIUS_MM = 2.1
@@ -180,7 +180,7 @@ class SceneBuilder:
             look = _GaussianLook(colors, shapes.repeat_triangles(self._bead[1], bead_count, count))
             self._gaussian_look = look
         # Over the mesh they are beads that leave it visible; on their own they show how far each one reaches.
-        reach = 0.42 if scene.layers.mesh else 1.0
+        reach = 0.7 if scene.layers.mesh else 1.0
         points, normals = shapes.spheres(self._bead, hand.gaussian_means, hand.gaussian_sigmas * np.float32(reach))
         return _lit("gaussians", points, normals, look.triangles, look.colors, scene.camera, rim=0.55)
 
