@@ -1,8 +1,8 @@
 """Find hands in a whole depth frame with a small network, through ONNX Runtime.
 
-The frame is downsampled to 160 x 128 pixels (nearest pixel, aspect kept, the rest empty). The network gives, per cell of
-4 x 4 pixels, how likely a palm's centre lies there, where exactly, at which depth, and where the middle of the hand's joints
-is from there (engine/localise/network.py; trained on rendered scenes only, configs/detector.toml).
+The frame is downsampled to 160 x 128 pixels (engine/localise/frames.py). The network gives, per cell of 4 x 4 pixels,
+how likely a palm's centre lies there, where exactly, at which depth, and where the middle of the hand's joints is from
+there (engine/localise/network.py; trained on rendered scenes only, configs/detector.toml).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class HandDetector:
 
     @staticmethod
     def load(path: Path = DEFAULT_WEIGHTS, threads: int = 1) -> HandDetector:
-        """Read weights; LumbricalError in one line when the file is missing, is not a detector or of another version."""
+        """Read weights; LumbricalError when the file is missing, holds no detector or is of another version."""
         path = Path(path)
         try:
             size = path.stat().st_size
@@ -117,8 +117,8 @@ def _checked_metadata(path: Path, session: Any) -> dict[str, Any]:
         raise LumbricalError(f"{path} holds no hand detector; restore the file that is shipped")
     if metadata.get("version") != DETECTOR_VERSION:
         raise LumbricalError(
-            f"{path} is of version {metadata.get('version')}, this program reads version {DETECTOR_VERSION}; train again: "
-            "python main.py train configs/detector.toml"
+            f"{path} is of version {metadata.get('version')}, this program reads version {DETECTOR_VERSION}; "
+            "train again: python main.py train configs/detector.toml"
         )
     shape = next((tuple(i.shape) for i in session.get_inputs() if i.name == "depth"), None)
     if shape != (1, 1, INPUT_HEIGHT, INPUT_WIDTH):

@@ -30,7 +30,7 @@ class _Exported(torch.nn.Module):
 
 def export_detector(net: DetectorNet, path: Path, facts: dict[str, Any]) -> None:
     """Write `net` and `facts` (JSON: how it was trained) to an ONNX file, whole or not at all."""
-    model = _Exported(copy.deepcopy(net).cpu().eval().to(memory_format=torch.contiguous_format))
+    model = _Exported(copy.deepcopy(net).cpu().eval())
     inputs = (torch.zeros(1, 1, INPUT_HEIGHT, INPUT_WIDTH), torch.ones(1))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,12 @@
-"""The hand detector's network (torch, for training and export): a small U-Net that marks palms in a downsampled depth frame.
+"""The hand detector's network (torch, for training and export): a small U-Net that marks palms in a depth frame.
 
-One cell of its output covers 4 x 4 input pixels. The input's scale is given to it as a channel (how many pixels a hand's
-length takes at each pixel's depth), so that one network serves cameras of different angles.
+One cell of its output covers 4 x 4 pixels of the downsampled frame. The picture's scale is given to it as a channel
+(how many pixels a hand's length takes at each pixel's depth), so that one network serves cameras of different angles.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -43,14 +44,13 @@ class DetectorNet(nn.Module):
         super().__init__()
         sizes = (width, 2 * width, 4 * width, 6 * width, 8 * width)
         self.stem = nn.Sequential(conv_norm(3, sizes[0], 3, 2), nn.ReLU())
-        self.stages = nn.ModuleList(BasicBlock(i, o, 2) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+        self.stages = nn.ModuleList(BasicBlock(i, o, 2) for i, o in pairwise(sizes))
         self.laterals = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(sizes[:1:-1], sizes[-2:0:-1], strict=True))
         self.blocks = nn.ModuleList(BasicBlock(o, o, 1) for o in sizes[-2:0:-1])
         self.head = nn.Conv2d(sizes[1], 7, 1)
-        nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.head.weight, std=0.01)
         with torch.no_grad():
-            self.head.bias[0] = _PRIOR_LOGIT
+            self.head.bias.copy_(torch.tensor([_PRIOR_LOGIT] + 6 * [0.0]))  # type: ignore[union-attr]
 
     def forward(self, depth: Tensor, focal: Tensor) -> Detections:
         """depth: (B, 1, H, W) mm, 0 where nothing was measured; focal: (B,) the focal length in input pixels."""

@@ -36,7 +36,7 @@ class CropPredictor:
         self._time_s = 0.0
 
     def update(self, centre_mm: FloatArray, time_s: float) -> None:
-        """A result: the mean of the joints (3,), camera frame, mm, at a time. Values that are not finite are left out."""
+        """A result: the mean of the joints (3,), camera frame, mm, at a time. Others than numbers are left out."""
         centre = np.asarray(centre_mm, np.float32).reshape(3)
         if not (np.isfinite(centre).all() and np.isfinite(time_s)):
             return

@@ -1,6 +1,6 @@
 """Ray-cast depth of many ellipsoids and tapered limbs at once: the bodies in rendered scenes.
 
-Every part is a quadric, so that the two coefficients of its ray equation are polynomials of the ray's tangents: one small
+Every part is a quadric, so that the coefficients of its ray equation are polynomials of the ray's tangents: one small
 matrix product for all parts and pixels of a scene, several times cheaper than casting one solid after the other
 (engine/rendering/primitives.py).
 """
@@ -20,9 +20,10 @@ _BEYOND_MM = 1e5
 class Quadrics:
     """P parts in each of B scenes.
 
-    centre: (B, P, 3) mm, camera frame. rotation: (B, P, 3, 3) from the part's frame to the camera. half: (B, P, 3) mm: the
-    semi-axes of an ellipsoid; radii (x, z) in the middle and half the length (y) of a limb. taper: (B, P), a limb's radii
-    at its +y end are (1 + taper) of the middle ones. limb: (P,) bool. shown: (B, P) bool, the others are left out.
+    centre: (B, P, 3) mm, camera frame. rotation: (B, P, 3, 3) from the part's frame to the camera. half: (B, P, 3) mm:
+    the semi-axes of an ellipsoid; radii (x, z) in the middle and half the length (y) of a limb. taper: (B, P), a
+    limb's radii at its +y end are (1 + taper) of the middle ones. limb: (P,) bool. shown:
+    (B, P) bool, the others are left out.
     """
 
     centre: Tensor
@@ -65,7 +66,7 @@ def quadric_depth(rays: Tensor, parts: Quadrics) -> Tensor:
 
 
 def limb_between(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre (B, 3), rotation (B, 3, 3) and half length (B,) of limbs whose -y end is `start` and +y end `end`, (B, 3) mm."""
+    """Centre (B, 3), rotation (B, 3, 3) and half length (B,) of limbs from `start` (-y) to `end` (+y), (B, 3) mm."""
     way = end - start
     length = way.norm(dim=-1)
     y = way / length.clamp(min=1e-6).unsqueeze(-1)

@@ -1,7 +1,7 @@
 """People in rendered scenes: torso, head, arms and thighs of quadrics, hung on the hand that is looked for.
 
-The person's frame: origin at the shoulder of the tracked (right) arm, x to the other shoulder, y down, z to the back. Someone
-who faces the camera upright has it parallel to the camera's.
+The person's frame: origin at the shoulder of the tracked (right) arm, x to the other shoulder, y down, z to the back.
+Someone who faces the camera upright has it parallel to the camera's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from engine.geometry.rotations import rotation_about_axis
 from engine.rendering.quadrics import Quadrics, limb_between
 
+_Triple = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,8 @@ class PeopleSampler:
         size = self._uniform(count, 0.85, 1.12)
         elbow = wrist - forearm * (size * self._uniform(count, 225, 275)).unsqueeze(1)
         upright = self._uniform(count) < 0.75
-        raised = torch.where(
-            upright.unsqueeze(1), self._towards((0.35, -0.75, 0.65), 0.4, count), self._towards((0.2, -0.3, 0.6), 0.9, count)
-        )
+        usual, anyhow = self._towards((0.35, -0.75, 0.65), 0.4, count), self._towards((0.2, -0.3, 0.6), 0.9, count)
+        raised = torch.where(upright.unsqueeze(1), usual, anyhow)
         shoulder = elbow + raised * (size * self._uniform(count, 260, 310)).unsqueeze(1)
         turn = self._stance(count)
         parts = _Parts(shoulder, turn, size)
@@ -161,12 +161,12 @@ class _Parts:
         self.origin, self.turn, self.size = origin, turn, size
         self._rows: list[tuple[Tensor, Tensor, Tensor, Tensor, bool, Tensor]] = []
 
-    def place(self, point: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def place(self, point: _Triple) -> Tensor:
         """A point of the person's frame, in the camera's: (B, 3)."""
         local = torch.stack(point, -1) * self.size.unsqueeze(1)
         return self.origin + (self.turn @ local.unsqueeze(-1)).squeeze(-1)
 
-    def add(self, shown: Tensor, centre: tuple, half: tuple, limb: bool = False) -> None:
+    def add(self, shown: Tensor, centre: _Triple, half: _Triple, limb: bool = False) -> None:
         """A part that is upright in the person's frame."""
         sides = torch.stack(half, -1) * self.size.unsqueeze(1)
         self._rows.append((self.place(centre), self.turn, sides, torch.zeros_like(self.size), limb, shown))
@@ -189,5 +189,5 @@ class _Parts:
         """All parts so far."""
         centre, rotation, half, taper, limb, shown = zip(*self._rows, strict=True)
         kind = torch.tensor(limb, device=self.size.device)
-        columns = (torch.stack(column, 1) for column in (centre, rotation, half, taper))
-        return Quadrics(*columns, kind, torch.stack(shown, 1))
+        stacked = [torch.stack(column, 1) for column in (centre, rotation, half, taper)]
+        return Quadrics(stacked[0], stacked[1], stacked[2], stacked[3], kind, torch.stack(shown, 1))

@@ -1,13 +1,14 @@
 """Rendered whole scenes with their truth: what the hand detector is trained and tested on.
 
-Scenes are rendered at the detector's own input size, in the camera that such a downsampled frame has: pixels are sampled,
-not averaged, so what is drawn is what nearest-pixel downsampling of a full frame gives.
+Scenes are rendered at the detector's own input size, in the camera that such a downsampled frame has: pixels are
+sampled, not averaged, so what is drawn is what nearest-pixel downsampling of a full frame gives.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from engine.hand.model import sample_surface
 from engine.hand.skeleton import Skeleton, SkeletonPose
 from engine.hand.template import HandTemplate, load_template
 from engine.localise.frames import INPUT_HEIGHT, INPUT_WIDTH, PALM_JOINTS
+from engine.rendering.closed_splat import splat_closed
 from engine.rendering.primitives import box_depth, plane_depth
 from engine.rendering.quadrics import Quadrics, limb_between, quadric_depth
 from engine.training.clutter import Clutter
@@ -83,7 +85,7 @@ class SceneBatch:
 
 @dataclass(frozen=True)
 class _Camera:
-    """focal (B,), principal (B, 2), rays (B, N, 2) as tangents, rows (B,): how many of the input's rows the frame fills."""
+    """focal (B,), principal (B, 2), rays (B, N, 2) as tangents, rows (B,): how many input rows the frame fills."""
 
     focal: Tensor
     principal: Tensor
@@ -92,7 +94,8 @@ class _Camera:
 
     def project(self, points: Tensor) -> Tensor:
         """(B, P, 3) mm -> (B, P, 2) pixels."""
-        return points[..., :2] / points[..., 2:].clamp(min=1.0) * self.focal[:, None, None] + self.principal.unsqueeze(1)
+        tangents = points[..., :2] / points[..., 2:].clamp(min=1.0)
+        return tangents * self.focal[:, None, None] + self.principal.unsqueeze(1)
 
 
 class SceneRenderer:
@@ -124,7 +127,8 @@ class SceneRenderer:
     @torch.no_grad()
     def batch(self, count: int, index: int = 0) -> SceneBatch:
         """Render `count` scenes."""
-        self._generator.manual_seed((self._seed << 32) + index)
+        # The CPU's generator keeps only 32 bits of its seed, so both numbers are mixed into those.
+        self._generator.manual_seed(int(np.random.SeedSequence((self._seed, index)).generate_state(1)[0]))
         camera = self._camera(count)
         has_hand = ~self._chance(count, self.config.no_hand_fraction)
         place = self._palm_place(camera)
@@ -180,7 +184,7 @@ class SceneRenderer:
         return self.skeleton.pose(shift, rotation, hands.articulation[rows], lengths)
 
     def _second_pose(self, wrist: Tensor, forearm: Tensor, hands: HandSample, count: int) -> SkeletonPose:
-        """The person's other hand, in line with its forearm: a mirrored hand, as every scene's first one is a right one."""
+        """The person's other hand, in line with its forearm."""
         _, along, _ = limb_between(wrist, wrist - forearm)
         roll = rotation_about_axis(1, self._uniform(count, high=2 * torch.pi))
         rotation = along @ roll @ self._wrist_bend(count)
@@ -191,8 +195,9 @@ class SceneRenderer:
         points, normals = self._surface(pose, thickness)
         facing = ((points * normals).sum(-1) < 0) & (points[..., 2] > 60.0) & shown.unsqueeze(1)
         pixel_mm = pose.joints[..., 2].mean(1) / camera.focal
-        layer, inside = splat_scene(points, camera.project(points), facing, pixel_mm)
-        inside = inside & (camera.project(points)[..., 1] < camera.rows.unsqueeze(1))
+        pixels = camera.project(points)
+        layer, inside = splat_closed(points[..., 2], pixels, facing, pixel_mm, (INPUT_HEIGHT, INPUT_WIDTH))
+        inside = inside & (pixels[..., 1] < camera.rows.unsqueeze(1))
         return layer, inside.float().sum(1) / facing.float().sum(1).clamp(min=1.0)
 
     def _seen(self, camera: _Camera, layer: Tensor, inside: Tensor, nearest: Tensor) -> Tensor:
@@ -327,32 +332,12 @@ def _shown(parts: Quadrics, scene: int) -> Quadrics:
     """The parts that one scene shows, at least one part."""
     some = torch.nonzero(parts.shown[scene]).flatten()
     some = some if len(some) else torch.zeros(1, dtype=torch.long, device=some.device)
-    columns = (part[scene : scene + 1, some] for part in (parts.centre, parts.rotation, parts.half, parts.taper))
-    return Quadrics(*columns, parts.limb[some], parts.shown[scene : scene + 1, some])
-
-
-def splat_scene(points: Tensor, pixels: Tensor, facing: Tensor, pixel_mm: Tensor) -> tuple[Tensor, Tensor]:
-    """Z-buffer (B, N) of points (B, P, 3) mm at pixels (B, P, 2), and which points lie in the image (B, P) bool.
-
-    Each point fills the pixel it is in, so that far fingers keep their width; where pixels are finer than the points lie
-    (pixel_mm, (B,)) the gaps between are closed, which does not widen the outline either.
-    """
-    column, row = pixels.round().long().unbind(-1)
-    inside = facing & (column >= 0) & (column < INPUT_WIDTH) & (row >= 0) & (row < INPUT_HEIGHT)
-    cells = torch.where(inside, row * INPUT_WIDTH + column, _PIXELS)
-    images = torch.full((len(points), _PIXELS + 1), _FAR, device=points.device)
-    images.scatter_reduce_(1, cells, points[..., 2], "amin")
-    layer = images[:, :-1].reshape(-1, INPUT_HEIGHT, INPUT_WIDTH)
-    for radius, low, high in ((1, 2.4, 5.0), (2, 1.5, 2.4), (3, 0.0, 1.5)):
-        some = torch.nonzero((pixel_mm >= low) & (pixel_mm < high)).flatten()
-        if len(some):
-            layer[some] = _closed(layer[some], radius)
-    return layer.flatten(1), inside
-
-
-def _closed(depth: Tensor, radius: int) -> Tensor:
-    """Gaps of up to 2 * radius pixels filled: the nearest around, then the farthest around that."""
-    pool = torch.nn.functional.max_pool2d
-    size = 2 * radius + 1
-    near = -pool(-depth.unsqueeze(1), size, 1, radius)
-    return pool(near, size, 1, radius)[:, 0]
+    one = slice(scene, scene + 1)
+    return Quadrics(
+        parts.centre[one, some],
+        parts.rotation[one, some],
+        parts.half[one, some],
+        parts.taper[one, some],
+        parts.limb[some],
+        parts.shown[one, some],
+    )

@@ -82,4 +82,6 @@ def test_the_prediction_is_its_own_array() -> None:
     first = predictor.predict(0.0)
     assert first is not None
     first += 100
-    np.testing.assert_allclose(predictor.predict(0.0), [0, 0, 500], atol=1e-3)
+    second = predictor.predict(0.0)
+    assert second is not None
+    np.testing.assert_allclose(second, [0, 0, 500], atol=1e-3)
