@@ -104,6 +104,7 @@ class Tracker:
         self._current_side = self.side or Side.RIGHT
         self._state = TrackingState.SEARCHING
         self._failures = 0
+        self._time_s = -np.inf
 
     def set_smoothing(self, amount: float) -> None:
         """0 (off) to 1 (calmest)."""
@@ -111,6 +112,9 @@ class Tracker:
 
     def track(self, frame: DepthFrame, crop_centre_mm: FloatArray | None = None) -> TrackingResult:
         """Track one frame. crop_centre_mm (3,), camera frame: where the hand is, instead of looking for it."""
+        if frame.device_time_s < self._time_s:
+            self.reset()  # a recording was wound back: what was known is of another moment
+        self._time_s = frame.device_time_s
         clock = _Stopwatch()
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:

@@ -73,10 +73,7 @@ def test_unsure_points_pull_less() -> None:
     off[8] += (0, 0, 60)
     sure, unsure = np.full(21, 3.0), np.full(21, 3.0)
     unsure[8] = 60.0
-    errors = [
-        np.linalg.norm(joints(fitter.fit(truth, off, s))[8] - target[8])
-        for s in (sure, unsure)
-    ]
+    errors = [np.linalg.norm(joints(fitter.fit(truth, off, s))[8] - target[8]) for s in (sure, unsure)]
     assert errors[1] < 0.3 * errors[0]
 
 
