@@ -11,9 +11,11 @@ import torch
 from engine.filter import PoseFilter, SmoothingConfig
 from engine.geometry.rotations import matrix_to_euler
 from engine.hand.hand import HandModel
+from engine.hand.inverse_kinematics import FittedPose, PoseFitter
 from engine.localise.crop import CropWindow, cut, look_at
 from engine.localise.detector import HandDetector
 from engine.localise.predict import CropPredictor
+from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Estimate, Runner
@@ -58,14 +60,21 @@ class _Reading:
         centre = self.window.to_camera(self.estimate.points[self.index].mean(0, keepdims=True))[0]
         return centre * (-1.0 if self.window.mirrored else 1.0, 1.0, 1.0)
 
-    def parameters(self) -> HandParameters:
-        """Pose and shape in the canonical camera frame."""
-        turn = self.window.rotation.T
+    def parameters(self, fitter: PoseFitter) -> HandParameters:
+        """Pose and shape in the canonical camera frame: the regressor's, moved towards the dense head's points."""
         e, i = self.estimate, self.index
-        wrist = self.window.to_camera(e.translation[i : i + 1])[0]
-        euler = matrix_to_euler(torch.from_numpy(turn @ e.rotation[i])).numpy()
-        theta = np.concatenate((wrist, euler, e.articulation[i])).astype(np.float32)
-        return HandParameters(theta, e.beta[i], e.thickness[i], self.confidence)
+        ahead = np.array([0.0, 0.0, self.window.distance])
+        start = FittedPose(
+            e.translation[i].astype(np.float64) + ahead,
+            e.rotation[i].astype(np.float64),
+            e.articulation[i].astype(np.float64),
+            e.beta[i].astype(np.float64),
+        )
+        fitted = fitter.fit(start, e.points[i] + ahead, e.sigma[i])
+        back = self.window.rotation.T.astype(np.float64)
+        euler = matrix_to_euler(torch.from_numpy(back @ fitted.rotation)).numpy()
+        theta = np.concatenate((back @ fitted.translation, euler, fitted.articulation)).astype(np.float32)
+        return HandParameters(theta, fitted.beta.astype(np.float32), e.thickness[i], self.confidence)
 
 
 class Tracker:
@@ -84,6 +93,7 @@ class Tracker:
         self.faces = self.model.faces
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
+        self._fitter = PoseFitter(self.model.skeleton)
         self.side = self.config.side
         self.reset()
 
@@ -105,7 +115,8 @@ class Tracker:
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:
             return self._missed(frame, clock, "no hand in view")
-        parameters = reading.parameters()
+        parameters = reading.parameters(self._fitter)
+        clock.lap("fit")
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:
             parameters = self._filter.update(parameters, frame.device_time_s)
@@ -218,8 +229,6 @@ def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray)
     vertices (V, 3): canonical camera frame. Of the vertices that fall into the same cell of four pixels the nearest
     stands for the surface there.
     """
-    from engine.methods.gaussian.encoder import HALF_CUBE_MM
-
     size = len(crop)
     local = vertices @ window.rotation.T
     z = np.maximum(local[:, 2], 1.0)

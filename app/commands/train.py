@@ -1,12 +1,19 @@
-"""`train`: the shipped weights from nothing, on rendered hands."""
+"""`train`: the shipped weights, encoder or detector, from nothing, on rendered hands."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.types import LumbricalError
+
+if TYPE_CHECKING:
+    from engine.training.detector_training import DetectorTrainer
+    from engine.training.trainer import Trainer
+
+_SHOWN_LOSSES = ("loss", "points", "joints", "articulation", "beta", "heat", "pixel_mm", "depth_mm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,18 +33,14 @@ def run(args: argparse.Namespace) -> int:
     """Train, or go on training; prints a line of losses every few seconds."""
     import torch
 
-    from engine.training.config import load_config
-    from engine.training.trainer import Trainer
-
-    config = load_config(args.config)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise LumbricalError("--device cuda: torch finds no CUDA device here; leave it out to train on the CPU")
     if args.threads:
         torch.set_num_threads(args.threads)
-    trainer = Trainer(config, args.out or Path("runs") / config.name, device, args.render_workers)
+    trainer = _trainer(args, device)
     resumed = False if args.restart else trainer.resume()
-    print(f"training {config.name} on {device}, files in {trainer.out}", file=sys.stderr)
+    print(f"training {trainer.config.name} on {device}, files in {trainer.out}", file=sys.stderr)
     if resumed:
         print(f"resumed after {trainer.images} images", file=sys.stderr)
     first = trainer.images
@@ -45,10 +48,46 @@ def run(args: argparse.Namespace) -> int:
 
     def report(line: dict[str, float]) -> None:
         rate = (line["images"] - first) / max(1e-6, line["seconds"] - start)
-        left = (config.images - line["images"]) / max(rate, 1e-6) / 60
-        losses = " ".join(f"{name} {line[name]:.3f}" for name in ("loss", "points", "joints", "articulation", "beta"))
+        left = (trainer.config.images - line["images"]) / max(rate, 1e-6) / 60
+        losses = " ".join(f"{name} {line[name]:.3f}" for name in line if name in _SHOWN_LOSSES)
         print(f"{line['images']:>9} images {rate:5.0f}/s {left:5.0f} min left  {losses}", file=sys.stderr, flush=True)
 
     done = trainer.run(args.minutes, report)
     print(f"{'finished' if done else 'stopped'} after {trainer.images} images: {trainer.checkpoint_path}")
+    _export(trainer)
     return 0
+
+
+def _trainer(args: argparse.Namespace, device: str) -> Trainer | DetectorTrainer:
+    """The trainer of what the configuration describes; its key `kind` tells."""
+    from engine.training.config import load_config
+    from engine.training.detector_training import DetectorTrainer, is_detector_config, load_detector_config
+    from engine.training.trainer import Trainer
+
+    if not is_detector_config(args.config):
+        config = load_config(args.config)
+        return Trainer(config, args.out or Path("runs") / config.name, device, args.render_workers)
+    if args.render_workers:
+        raise LumbricalError("--render-workers: the training renders the detector's scenes itself; leave it out")
+    detector = load_detector_config(args.config)
+    return DetectorTrainer(detector, args.out or Path("runs") / detector.name, device)
+
+
+def _export(trainer: Trainer | DetectorTrainer) -> None:
+    """Write the weights as the app reads them, beside the checkpoint, and say how good they are on rendered data."""
+    from engine.localise.export import export_detector
+    from engine.methods.gaussian.weights import save_weights
+    from engine.training.detector_training import DetectorTrainer, rendered_accuracy
+    from engine.training.trainer import rendered_errors, test_set
+
+    if isinstance(trainer, DetectorTrainer):
+        path = trainer.out / "detector.onnx"
+        export_detector(trainer.average, path, trainer.facts())
+        figures = rendered_accuracy(trainer.average, trainer.config)
+    else:
+        path = trainer.out / "encoder.safetensors"
+        save_weights(path, trainer.average, trainer.config.name, trainer.images)
+        tests = test_set(trainer.config, trainer.device)
+        figures = rendered_errors(trainer.average, tests, trainer.skeleton)
+    print("on rendered test data: " + " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    print(f"weights: {path} (the shipped ones are assets/weights/{path.name})")

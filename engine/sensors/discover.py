@@ -120,7 +120,9 @@ def probe_kinect() -> list[SourceInfo]:
     except SensorUnavailable as error:
         return [_absent("kinect", "Azure Kinect", str(error))]
     if not count:
-        return [_absent("kinect", "Azure Kinect", "no Azure Kinect is attached: plug one into USB 3 and into its power")]
+        return [
+            _absent("kinect", "Azure Kinect", "no Azure Kinect is attached: plug one into USB 3 and into its power")
+        ]
     return [SourceInfo("kinect", f"kinect:{i}", f"Azure Kinect {i + 1}") for i in range(count)]
 
 
@@ -160,10 +162,14 @@ def list_sources(
 def _collect(kind: str, process: subprocess.Popen[bytes], deadline_s: float) -> list[SourceInfo]:
     with process:
         try:
-            output, _ = process.communicate(timeout=max(0.0, deadline_s - time.monotonic()))
+            # One that has answered is heard, though another one used up the time.
+            left_s = None if process.poll() is not None else max(0.0, deadline_s - time.monotonic())
+            output, _ = process.communicate(timeout=left_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            return [_absent(kind, _LABELS[kind], f"the {_LABELS[kind]} driver does not answer: plug the camera in again")]
+            return [
+                _absent(kind, _LABELS[kind], f"the {_LABELS[kind]} driver does not answer: plug the camera in again")
+            ]
     try:
         return [SourceInfo(**fields) for fields in json.loads(output)]
     except (ValueError, TypeError):

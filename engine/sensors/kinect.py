@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.sensors.kinect_calibration import DEPTH_MODES, KinectCalibration, parse_calibration
 from engine.sensors.protocol import MAX_IMAGE_SIDE, BadRecording, SensorBase, SensorUnavailable
+from engine.sensors.registration import Registration
 from engine.sensors.undistort import Undistorter
 from engine.types import DepthFrame
 
@@ -46,6 +47,7 @@ class KinectRecording(SensorBase):
         self._packets: Iterator[Any] = iter(())
         self._calibration: KinectCalibration | None = None
         self._undistorter: Undistorter | None = None
+        self._registration: Registration | None = None
         self._first_pts = 0
         self._wanted = 0
         self._colors: list[tuple[int, Any]] = []
@@ -83,12 +85,17 @@ class KinectRecording(SensorBase):
         shape = DEPTH_MODES[mode]
         if (self._depth.width, self._depth.height) != (shape.width, shape.height):
             raise BadRecording(
-                f"{self._path}: depth of {self._depth.width} x {self._depth.height} does not fit mode {mode}: record again"
+                f"{self._path}: depth of {self._depth.width} x {self._depth.height} does not fit mode {mode}:"
+                " record again"
             )
         if self._depth.codec_context.name != "rawvideo" or self._depth.codec_context.pix_fmt != "gray16be":
-            raise BadRecording(f"{self._path}: depth is {self._depth.codec_context.name}, not raw 16 bits: record again")
+            raise BadRecording(
+                f"{self._path}: depth is {self._depth.codec_context.name}, not raw 16 bits: record again"
+            )
         self._undistorter = Undistorter(self._intrinsics, self._calibration.distort)
-        if self._want_color and self._calibration.color is None:
+        if self._calibration.color is not None:
+            self._registration = Registration(self._calibration.color, self._intrinsics)
+        elif self._want_color:
             self._warnings.append(f"{self.name} holds no colour: showing depth alone")
             self._color = None
 
@@ -149,22 +156,19 @@ class KinectRecording(SensorBase):
 
     def _registered_color(self, frame: DepthFrame, pts: int) -> NDArray[np.uint8] | None:
         """The colour picture nearest in time among those read so far (colour precedes depth of the same capture)."""
-        if self._color is None or self._calibration is None or self._calibration.color is None or not self._colors:
+        if self._registration is None or not self._colors:
             return None
         _, packet = min(self._colors, key=lambda entry: abs(entry[0] - pts))
         pictures = packet.decode()
         if not pictures:
             return None
-        camera = self._calibration.color
         pixels = np.asarray(pictures[0].to_ndarray(format="rgb24"), np.uint8)
-        if pixels.shape != (camera.intrinsics.height, camera.intrinsics.width, 3):
-            return None
-        return camera.register(pixels, frame.depth_mm(), frame.intrinsics)
+        return self._registration(pixels, frame.depth_mm())
 
     def _close(self) -> None:
         self._packets = iter(())
         self._colors = []
-        self._depth = self._color = None
+        self._depth = self._color = self._registration = None
         if self._container is not None:
             self._container.close()
             self._container = None

@@ -11,7 +11,7 @@ import numpy as np
 from engine.sensors.protocol import BadRecording
 from engine.sensors.registration import ColorCamera
 from engine.sensors.undistort import Distort, rational
-from engine.types import Intrinsics
+from engine.types import Intrinsics, LumbricalError
 
 _MAX_BYTES = 1 << 20
 _PARAMETERS = 14
@@ -86,7 +86,7 @@ def parse_calibration(raw: bytes, mode: str, color_size: tuple[int, int] | None 
             cy=values[1] * size - shape.top - 0.5,
         )
         color = _color_camera(_camera(source, "PhotoVideo"), *color_size) if color_size else None
-    except (ValueError, KeyError, TypeError, StopIteration, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, StopIteration, RecursionError, LumbricalError) as error:
         raise BadRecording("the Kinect's calibration is damaged: record again") from error
     return KinectCalibration(depth, distort, color)
 

@@ -110,7 +110,9 @@ class KinectCamera(SensorBase):
         self._library = self._load()
         count = self._library.k4a_device_get_installed_count()
         if count <= self._index:
-            raise SensorUnavailable(f"{count} Azure Kinects are attached: plug one into a USB 3 port and into its power")
+            raise SensorUnavailable(
+                f"{count} Azure Kinects are attached: plug one into a USB 3 port and into its power"
+            )
         if self._library.k4a_device_open(self._index, ctypes.byref(self._device)) != _SUCCEEDED:
             raise SensorUnavailable("the Azure Kinect is busy: close the other program that uses it")
         calibration = parse_calibration(self._raw_calibration(), _MODE)

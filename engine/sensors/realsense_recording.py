@@ -6,6 +6,7 @@ matching leaves incomplete, and one that is not at the end of its file takes 10 
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
 import sqlite3
@@ -24,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sensors.protocol import DEFAULT_FPS, BadRecording, SensorBase
-from engine.sensors.realsense_sdk import camera_model, first_line, lens_model, load_sdk, to_unit_mm
-from engine.sensors.registration import ColorCamera
+from engine.sensors.realsense_sdk import camera_model, color_camera, first_line, load_sdk, to_unit_mm
+from engine.sensors.registration import Registration
 from engine.sensors.undistort import Undistorter
 from engine.types import DepthFrame
 
@@ -67,7 +68,7 @@ def read_index(path: Path, stream: str = "Depth") -> list[Entry]:
     for offset_ns, data in rows:
         number, time_ms = (pattern.search(data if isinstance(data, bytes) else b"") for pattern in (_NUMBER, _TIME))
         if number is None or time_ms is None or not isinstance(offset_ns, int):
-            raise BadRecording(f"{path} has frames without numbers or times: record it again with SDK 2.58 or later")
+            raise BadRecording(f"{path} has frames without number or time: record it with SDK 2.58 or later")
         entries.append(Entry(offset_ns, int(number[1]), float(time_ms[1])))
     return entries
 
@@ -86,7 +87,7 @@ class _Stream:
     """One stream of a recording. Errors of the SDK come out as RuntimeError.
 
     The SDK reads ahead in a thread of its own and hands every frame to _receive, which holds it back while enough
-    frames lie ready. A reading thread that is held back would make seek and stop wait 10 s, so both open the gate first.
+    frames lie ready. Held back, that thread makes seek and stop wait 10 s, so both open the gate first.
     """
 
     def __init__(self, sdk: Any, file: Path, kind: Any, index: list[Entry]) -> None:
@@ -113,6 +114,8 @@ class _Stream:
         self._gate_open = False
         self._sensor.open(self.profile)
         self._sensor.start(self._callback)
+        # An interpreter that ends while the SDK's thread waits in _receive aborts.
+        atexit.register(self.stop)
 
     def beside(self, kind: Any) -> Any:
         """The profile of another stream of the same device."""
@@ -137,6 +140,7 @@ class _Stream:
             self._changed.notify_all()
 
     def stop(self) -> None:
+        atexit.unregister(self.stop)
         self._open_gate()
         # Not paused first, the SDK's reading thread can outlive its device, and the process dies of it.
         for release in (self._playback.pause, self._sensor.stop, self._sensor.close):
@@ -208,7 +212,7 @@ class RealSenseRecording(SensorBase):
         self._converted: Path | None = None
         self._depth: _Stream | None = None
         self._color: _Stream | None = None
-        self._color_camera: ColorCamera | None = None
+        self._registration: Registration | None = None
         self._undistorter: Undistorter | None = None
 
     @property
@@ -240,19 +244,19 @@ class RealSenseRecording(SensorBase):
             return
         self._color = _Stream(sdk, file, sdk.stream.color, index)
         if self._color.profile.format() != sdk.format.rgb8:
-            self._warnings.append(f"{self.name} holds {self._color.profile.format()} colour, not rgb8: showing depth alone")
+            self._warnings.append(
+                f"{self.name} holds {self._color.profile.format()} colour, not rgb8: showing depth alone"
+            )
             self._drop_color()
             return
-        intrinsics, distort = lens_model(sdk, self._color.profile.get_intrinsics())
         try:
-            place = self._depth.profile.get_extrinsics_to(self._depth.beside(sdk.stream.color))
+            # Places are known only within one device: the colour profile is that of the depth's own.
+            camera = color_camera(sdk, self._depth.profile, self._depth.beside(sdk.stream.color))
         except RuntimeError:
             self._warnings.append(f"{self.name} does not say where its colour camera is: showing depth alone")
             self._drop_color()
             return
-        # The SDK keeps rotations by columns, and lengths in metres.
-        rotation = np.array(place.rotation, np.float64).reshape(3, 3).T
-        self._color_camera = ColorCamera(intrinsics, rotation, np.array(place.translation) * 1000.0, distort)
+        self._registration = Registration(camera, self.intrinsics)
 
     def _drop_color(self) -> None:
         if self._color is not None:
@@ -278,16 +282,14 @@ class RealSenseRecording(SensorBase):
             if source is None:
                 return None
             pixels = self._undistorter(source.pixels) if self._undistorter else source.pixels
-            frame = DepthFrame(
-                pixels, source.unit_mm, self.intrinsics, number, source.time_ms / 1000, time.monotonic()
-            )
+            frame = DepthFrame(pixels, source.unit_mm, self.intrinsics, number, source.time_ms / 1000, time.monotonic())
             return self._with_color(frame, stream.index[number])
         except RuntimeError as error:
             raise self._bad(error) from error
 
     def _with_color(self, frame: DepthFrame, entry: Entry) -> DepthFrame:
-        stream, camera = self._color, self._color_camera
-        if stream is None or camera is None:
+        stream, register = self._color, self._registration
+        if stream is None or register is None:
             return frame
         after = bisect([candidate.offset_ns for candidate in stream.index], entry.offset_ns)
         near = [i for i in (after - 1, after) if 0 <= i < len(stream.index)]
@@ -297,7 +299,7 @@ class RealSenseRecording(SensorBase):
         source = stream.read(_COLOR_TIMEOUT_S)
         if source is None:
             return frame
-        return replace(frame, color=camera.register(source.pixels, frame.depth_mm(), frame.intrinsics))
+        return replace(frame, color=register(source.pixels, frame.depth_mm()))
 
     def _seek(self, index: int) -> None:
         if self._depth is not None:
@@ -310,7 +312,7 @@ class RealSenseRecording(SensorBase):
         for stream in (self._depth, self._color):
             if stream is not None:
                 stream.stop()
-        self._depth = self._color = self._color_camera = None
+        self._depth = self._color = self._registration = None
         if self._converted is not None:
             shutil.rmtree(self._converted, ignore_errors=True)
             self._converted = None

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from engine.sensors.protocol import MAX_IMAGE_SIDE, SensorError, SensorUnavailable
-from engine.sensors.undistort import Distort, Undistorter, inverse_of, rational
+from engine.sensors.registration import ColorCamera
+from engine.sensors.undistort import Distort, Undistorter, modified_brown_conrady, rational
 from engine.types import DepthFrame, Intrinsics
 
 _USB_DEVICES = Path("/sys/bus/usb/devices")
@@ -75,11 +76,10 @@ def lens_model(sdk: Any, source: Any) -> tuple[Intrinsics, Distort | None]:
     k1, k2, p1, p2, k3 = (float(value) for value in source.coeffs)
     if source.model == sdk.distortion.none or not any((k1, k2, p1, p2, k3)):
         return intrinsics, None
-    brown_conrady = rational((k1, k2, k3, 0, 0, 0), p1, p2, cross=2)
     if source.model == sdk.distortion.brown_conrady:
-        return intrinsics, brown_conrady
-    if source.model == sdk.distortion.inverse_brown_conrady:
-        return intrinsics, inverse_of(brown_conrady)
+        return intrinsics, rational((k1, k2, k3, 0, 0, 0), p1, p2, cross=2)
+    if source.model in (sdk.distortion.inverse_brown_conrady, sdk.distortion.modified_brown_conrady):
+        return intrinsics, modified_brown_conrady(k1, k2, k3, p1, p2)
     raise SensorError(f"the camera's lens model {source.model} is not known: record with a D400 camera")
 
 
@@ -95,23 +95,23 @@ def to_unit_mm(unit_m: float) -> float:
     return float(f"{unit_m * 1000:.6g}")
 
 
-def to_frame(
-    depth: Any, color: Any, intrinsics: Intrinsics, undistorter: Undistorter | None, number: int
-) -> DepthFrame:
+def color_camera(sdk: Any, depth_profile: Any, color_profile: Any) -> ColorCamera:
+    """Where the colour camera is and how it sees. Raises RuntimeError where the SDK does not know its place."""
+    intrinsics, distort = lens_model(sdk, color_profile.as_video_stream_profile().get_intrinsics())
+    place = depth_profile.get_extrinsics_to(color_profile)
+    # The SDK keeps rotations by columns, and lengths in metres.
+    rotation = np.array(place.rotation, np.float64).reshape(3, 3).T
+    return ColorCamera(intrinsics, rotation, np.array(place.translation) * 1000.0, distort)
+
+
+def to_frame(depth: Any, intrinsics: Intrinsics, undistorter: Undistorter | None, number: int) -> DepthFrame:
     """A DepthFrame that owns its pixels: the SDK recycles a small pool of buffers, so nothing may point into it."""
     view = np.asanyarray(depth.get_data())
     if view.dtype != np.uint16 or view.shape != (intrinsics.height, intrinsics.width):
         raise SensorError(
-            f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16: open it again"
+            f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16:"
+            " open it again"
         )
     pixels = undistorter(view) if undistorter else np.array(view, np.uint16)
-    colors = None
-    if color:
-        seen = np.asanyarray(color.get_data())
-        # Registered colour has the depth image's size; without registration it cannot be used.
-        if seen.shape == (intrinsics.height, intrinsics.width, 3):
-            colors = np.array(seen, np.uint8)
     unit_mm = to_unit_mm(depth.get_units())
-    return DepthFrame(
-        pixels, unit_mm, intrinsics, number, depth.get_timestamp() / 1000, time.monotonic(), color=colors
-    )
+    return DepthFrame(pixels, unit_mm, intrinsics, number, depth.get_timestamp() / 1000, time.monotonic())

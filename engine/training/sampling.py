@@ -13,7 +13,7 @@ from engine.hand.skeleton import Skeleton, SkeletonPose
 from engine.types import BETA_SIZE
 
 #: Articulations of one finger, (flexion of the knuckle, of the middle joint, of the end joint) in radians, which
-#: people hold: straight, relaxed, bent at the knuckle, hooked, half closed, closed.
+#: people hold: straight, relaxed, bent at the knuckle, hooked, half closed, closed tightly, closed loosely.
 _FINGER_POSES = (
     (-0.10, 0.02, 0.00),
     (0.30, 0.40, 0.20),
@@ -21,10 +21,12 @@ _FINGER_POSES = (
     (0.00, 1.50, 0.90),
     (0.75, 1.00, 0.55),
     (1.40, 1.70, 0.95),
+    (1.25, 1.75, 0.35),
 )
-_FINGER_POSE_WEIGHTS = (0.34, 0.14, 0.08, 0.08, 0.14, 0.22)
+_FINGER_POSE_WEIGHTS = (0.33, 0.14, 0.08, 0.08, 0.14, 0.13, 0.10)
 #: The thumb's (flexion and abduction of its first joint, flexion of its second and third): spread in the palm's plane,
-#: alongside the index, forward of the palm, across the palm over the fingers, tucked into the palm, pinching.
+#: alongside the index, forward of the palm, across the palm over the fingers, tucked into the palm, pinching, bent
+#: against the side of a closed index.
 _THUMB_POSES = (
     (-0.25, 0.05, 0.00, -0.05),
     (0.20, 0.30, 0.10, 0.05),
@@ -32,8 +34,9 @@ _THUMB_POSES = (
     (0.45, -0.30, 0.65, 0.60),
     (0.75, -0.05, 0.80, 0.90),
     (0.35, -0.50, 0.40, 0.40),
+    (0.15, 0.15, 0.30, 1.00),
 )
-_THUMB_POSE_WEIGHTS = (0.28, 0.18, 0.12, 0.17, 0.10, 0.15)
+_THUMB_POSE_WEIGHTS = (0.26, 0.16, 0.12, 0.15, 0.09, 0.12, 0.10)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class SamplingConfig:
     size_spread: float = 1.6
     thickness_whole_mm: float = 1.1
     thickness_part_mm: float = 0.7
-    angle_jitter: float = 0.16
+    angle_jitter: float = 0.2
     uniform_pose_fraction: float = 0.12
     same_pose_fraction: float = 0.45
     roll_spread: float = 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class SensorContract:
     def test_numbers_and_times_rise(self, case: Case) -> None:
         with case.sensor:
             frames = [read(case) for _ in range(3)]
-        for earlier, later in zip(frames, frames[1:], strict=False):
+        for earlier, later in itertools.pairwise(frames):
             assert later.number > earlier.number
             assert later.device_time_s > earlier.device_time_s
             assert later.host_time_s >= earlier.host_time_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import struct
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -42,7 +43,7 @@ def write_mkv(path: Path, numbers: list[int], *, raw: bytes | None = None, mode:
     """A depth-only recording with frames at these places of a 30-a-second clock."""
     import av
 
-    with av.open(str(path), "w", format="matroska") as container:
+    with av.open(str(path), "w", format="matroska", options={"allow_raw_vfw": "1"}) as container:
         stream = container.add_stream("rawvideo", rate=30)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray16be"
         stream.time_base = Fraction(1, 1000)
@@ -56,6 +57,11 @@ def write_mkv(path: Path, numbers: list[int], *, raw: bytes | None = None, mode:
             packet.pts = packet.dts = round(k * 1000 / 30)
             packet.is_keyframe = True
             container.mux(packet)
+    # The muxer knows no tag for big-endian grey, the recorder's format: write it into the bitmap header by hand.
+    data = path.read_bytes()
+    at = next(i for h in (HEIGHT, -HEIGHT) if (i := data.find(struct.pack("<iihh", WIDTH, h, 1, 16))) >= 0)
+    header = struct.pack("<iihh4s", WIDTH, HEIGHT, 1, 16, b"b16g")
+    path.write_bytes(data[:at] + header + data[at + len(header) :])
     return path
 
 

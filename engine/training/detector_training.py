@@ -1,0 +1,287 @@
+"""Training of the hand detector: rendered scenes in, an ONNX file out. Resumable like the encoder's trainer."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from engine.localise.frames import INPUT_HEIGHT, INPUT_WIDTH, STRIDE
+from engine.localise.network import Detections, DetectorNet
+from engine.training.checkpoints import load_checkpoint, save_checkpoint
+from engine.training.config import _build
+from engine.training.scenes import SceneBatch, SceneConfig, SceneRenderer
+from engine.types import LumbricalError
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """One experiment. width: channels of the network's first stage; images: rendered in all."""
+
+    name: str
+    kind: str = "detector"
+    width: int = 16
+    images: int = 60_000
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    warm_up_images: int = 2_000
+    ema_half_life_images: int = 1_500
+    seed: int = 1
+    checkpoint_minutes: float = 2.0
+    threshold: float = 0.3
+    test_scenes: int = 384
+    test_seed: int = 20_261_120
+    scene: SceneConfig = field(default_factory=SceneConfig)
+
+
+def is_detector_config(path: Path) -> bool:
+    """Whether a TOML file describes a detector (kind = "detector"); False also when it cannot be read."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8")).get("kind") == "detector"
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+
+
+def load_detector_config(path: Path) -> DetectorConfig:
+    """Read a TOML file; LumbricalError names the key that is unknown or of the wrong type."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LumbricalError(f"cannot read the training configuration {path}: {error}") from error
+    scene = _build(SceneConfig, table.pop("scene", {}), f"{path}: [scene]")
+    return _build(DetectorConfig, table | {"scene": scene}, str(path))
+
+
+@dataclass(frozen=True)
+class Targets:
+    """heat: (B, H, W) 1 at palms, falling off around them. weight: (B, H, W) 0 where a hand may be found or not.
+    near: (B, 2, H, W) bool, the cells that answer for each hand's place."""
+
+    heat: Tensor
+    weight: Tensor
+    near: Tensor
+
+
+def targets(batch: SceneBatch) -> Targets:
+    """What the network should say of scenes."""
+    height, width = INPUT_HEIGHT // STRIDE, INPUT_WIDTH // STRIDE
+    pixel = batch.palm[..., :2] / batch.palm[..., 2:].clamp(min=60.0) * batch.focal[:, None, None]
+    cell = (pixel + batch.principal.unsqueeze(1) - (STRIDE - 1) / 2) / STRIDE
+    middle = cell.round()
+    device = cell.device
+    du = torch.arange(width, device=device) - middle[..., 0, None, None]
+    dv = torch.arange(height, device=device).unsqueeze(1) - middle[..., 1, None, None]
+    # A fifth of a palm's breadth is as good as its centre.
+    spread = (0.2 * 0.8 * batch.size_px / STRIDE).clamp(0.7, 2.5)[..., None, None]
+    bump = torch.exp(-(du.square() + dv.square()) / (2 * spread.square()))
+    found, doubtful = (flag[..., None, None] for flag in (batch.found, batch.doubtful))
+    near = found & (bump > 0.4)
+    # Where two hands overlap, the nearer one answers.
+    first_nearer = (batch.palm[:, 0, 2] <= batch.palm[:, 1, 2]).reshape(-1, 1, 1)
+    both = near[:, 0] & near[:, 1]
+    near = torch.stack((near[:, 0] & ~(both & ~first_nearer), near[:, 1] & ~(both & first_nearer)), 1)
+    blurred = (doubtful & (bump > 0.05)).any(1)
+    return Targets(torch.where(found, bump, 0.0).amax(1), (~blurred).float(), near)
+
+
+def detector_loss(found: Detections, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Focal loss of the heat map (Zhou et al. 2019, Objects as points, Eq. 1) and L1 losses of the place."""
+    truth = targets(batch)
+    positive = (truth.heat == 1) & (truth.weight > 0)
+    hands = positive.sum().clamp(min=1)
+    chance = found.logit.sigmoid()
+    hit = (1 - chance).square() * logsigmoid(found.logit)
+    miss = (1 - truth.heat).pow(4) * chance.square() * logsigmoid(-found.logit)
+    heat = -(torch.where(positive, hit, miss) * truth.weight).sum() / hands
+    pixel_error, depth_error, shift_error = (torch.zeros((), device=heat.device) for _ in range(3))
+    for k in (0, 1):
+        near = truth.near[:, k]
+        count = near.sum().clamp(min=1)
+        palm, z = batch.palm[:, k], batch.palm[:, k, 2, None, None]
+        uv = palm[:, :2] / palm[:, 2:].clamp(min=60.0) * batch.focal.unsqueeze(1) + batch.principal
+        off = (found.u - uv[:, 0, None, None]).abs() + (found.v - uv[:, 1, None, None]).abs()
+        mm = z.clamp(min=60.0) / batch.focal[:, None, None]
+        pixel_error = pixel_error + (torch.where(near, off * mm, 0.0)).sum() / count
+        depth_error = depth_error + torch.where(near, (found.z - z).abs().clamp(max=200.0), 0.0).sum() / count
+        shift = (batch.centre[:, k] - palm)[..., None, None]
+        shift_error = shift_error + torch.where(near, (found.shift - shift).abs().sum(1), 0.0).sum() / count
+    parts = {"heat": heat, "pixel_mm": pixel_error, "depth_mm": depth_error, "shift_mm": shift_error}
+    return heat + 0.01 * (pixel_error + depth_error + shift_error), parts
+
+
+class DetectorTrainer:
+    """Trains one detector. Files in `out`: checkpoint.pt (everything, to resume), log.jsonl (a line a report)."""
+
+    def __init__(self, config: DetectorConfig, out: Path, device: str = "cpu") -> None:
+        self.config, self.out, self.device = config, out, device
+        torch.manual_seed(config.seed)
+        self.net = DetectorNet(config.width).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
+        self.renderer = SceneRenderer(config.scene, config.seed, device)
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.images, self.seconds = 0, 0.0
+        out.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+    def resume(self) -> bool:
+        """Take up the checkpoint in `out`, when there is one."""
+        if not self.checkpoint_path.exists():
+            return False
+        state = load_checkpoint(self.checkpoint_path, self.device)
+        try:
+            self.net.load_state_dict(state["net"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.images, self.seconds = state["images"], state["seconds"]
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise LumbricalError(
+                f"{self.checkpoint_path} does not fit this configuration; choose another --out"
+            ) from error
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(
+            self.checkpoint_path,
+            {
+                "net": self.net.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "images": self.images,
+                "seconds": self.seconds,
+            },
+        )
+
+    def run(self, minutes: float | None = None, report: Report | None = None, every: int = 50) -> bool:
+        """Train until config.images were seen, or for `minutes`; True when done. Reports every `every` steps."""
+        start, last_save, before = time.monotonic(), time.monotonic(), self.seconds
+        step = 0
+        sums: dict[str, float] = {}
+        while self.images < self.config.images:
+            for name, value in self._step().items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            step += 1
+            self.seconds = before + time.monotonic() - start
+            if step % every == 0:
+                self._report({name: value / every for name, value in sums.items()}, report)
+                sums = {}
+            if time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
+                self.save()
+                last_save = time.monotonic()
+            if minutes is not None and time.monotonic() - start > 60 * minutes:
+                break
+        self.save()
+        return self.images >= self.config.images
+
+    def _step(self) -> dict[str, Tensor]:
+        batch = self.renderer.batch(self.config.batch_size, self.images // self.config.batch_size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        self.net.train()
+        depth = network_input(batch).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+            found = self.net(depth, batch.focal)
+        loss, parts = detector_loss(found, batch)
+        if not torch.isfinite(loss):
+            raise LumbricalError(f"the loss is not a number after {self.images} images; lower learning_rate")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimizer.step()
+        self._update_average()
+        self.images += len(batch.depth)
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in parts.items()}}
+
+    def _learning_rate(self) -> float:
+        config = self.config
+        if self.images < config.warm_up_images:
+            return config.learning_rate * (self.images + 1) / config.warm_up_images
+        way = (self.images - config.warm_up_images) / max(1, config.images - config.warm_up_images)
+        return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, way))))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        half_life = min(self.config.ema_half_life_images, 0.1 * self.images + 100)
+        keep = 0.5 ** (self.config.batch_size / half_life)
+        for slow, fast in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if slow.is_floating_point():
+                slow.lerp_(fast, 1 - keep)
+            else:
+                slow.copy_(fast)
+
+    def _report(self, means: dict[str, float], report: Report | None) -> None:
+        line = {"images": self.images, "seconds": round(self.seconds, 1), "lr": self._learning_rate(), **means}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+        if report is not None:
+            report(line)
+
+    def facts(self) -> dict[str, Any]:
+        """What a weights file says of itself: images and seconds trained, the configuration."""
+        return {
+            "images": self.images,
+            "seconds": round(self.seconds),
+            "threshold": self.config.threshold,
+            "config": dataclasses.asdict(self.config),
+        }
+
+
+@torch.no_grad()
+def rendered_accuracy(net: DetectorNet, config: DetectorConfig) -> dict[str, float]:
+    """How well the surest cell of rendered scenes, of another seed than training's, places the palm, mm.
+
+    scenes: those with a hand to find; within_*mm: the fraction of them whose surest cell says a palm within so much of
+    the nearest hand's; centre_median_mm: how far the mean of its joints is off then; false_alarms: the fraction of
+    scenes without any hand in which some cell exceeds the threshold.
+    """
+    renderer = SceneRenderer(config.scene, config.test_seed)
+    net = copy.deepcopy(net).cpu().eval()
+    palm_errors, centre_errors, alarms = [], [], []
+    for index in range(config.test_scenes // config.batch_size):
+        batch = renderer.batch(config.batch_size, index)
+        found = net(network_input(batch), batch.focal)
+        surest, cell = found.logit.flatten(1).max(1)
+        u, v, z = (part.flatten(1).gather(1, cell.unsqueeze(1)) for part in (found.u, found.v, found.z))
+        tangents = (torch.cat((u, v), 1) - batch.principal) / batch.focal.unsqueeze(1)
+        palm = torch.cat((tangents, torch.ones_like(z)), 1) * z
+        shift = found.shift.flatten(2).gather(2, cell[:, None, None].expand(-1, 3, 1))[..., 0]
+        there = batch.found | batch.doubtful
+        gap, hand = torch.where(there, (batch.palm - palm.unsqueeze(1)).norm(dim=-1), float("inf")).min(1)
+        has = batch.found.any(1)
+        palm_errors.append(gap[has])
+        centre = batch.centre[torch.arange(len(hand)), hand]
+        centre_errors.append((centre - palm - shift).norm(dim=-1)[has & (gap < 70)])
+        alarms.append(surest.sigmoid()[(batch.seen == 0).all(1)] > config.threshold)
+    palms, centres = torch.cat(palm_errors), torch.cat(centre_errors)
+    return {
+        "scenes": float(len(palms)),
+        "within_45mm": (palms < 45).float().mean().item(),
+        "within_70mm": (palms < 70).float().mean().item(),
+        "palm_median_mm": palms.median().item(),
+        "centre_median_mm": centres.median().item() if len(centres) else float("nan"),
+        "false_alarms": torch.cat(alarms).float().mean().item(),
+    }
+
+
+def network_input(batch: SceneBatch) -> Tensor:
+    """Scenes as DetectorNet takes them: (B, 1, H, W) mm, 0 where nothing was measured."""
+    return torch.where(batch.depth.isinf(), 0.0, batch.depth).unsqueeze(1)
