@@ -59,7 +59,10 @@ def run_window(
     memory: Memory | None = None,
     on_shown: Callable[[MainWindow], None] | None = None,
 ) -> int:
-    """Show the window until it is closed or its time is over; 0, or LumbricalError when the screenshot fails."""
+    """Show the window until it is closed or its time is over: 0.
+
+    Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
+    """
     application = get_application()
     window = MainWindow(session, config, memory or Memory(), sources)
     previous_hook = sys.excepthook
@@ -75,6 +78,7 @@ def run_window(
     try:
         with low_latency():
             application.exec()
+        failure = session.failure()
     finally:
         signal.signal(signal.SIGINT, previous)
         sys.excepthook = previous_hook
@@ -82,6 +86,8 @@ def run_window(
         session.stop()
     if failures:
         raise failures[0]
+    if failure:
+        raise LumbricalError(failure)
     return 0
 
 
