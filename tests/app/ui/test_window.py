@@ -90,7 +90,7 @@ def test_the_mouse_moves_the_camera_and_r_brings_it_back() -> None:
         QTest.mousePress(window.view, Qt.MouseButton.LeftButton, pos=QPoint(300, 300))
         QTest.mouseMove(window.view, QPoint(360, 300))
         QTest.mouseRelease(window.view, Qt.MouseButton.LeftButton, pos=QPoint(360, 300))
-        assert camera.yaw > yaw
+        assert camera.yaw < yaw
         turn = QWheelEvent(
             QPointF(300, 300), QPointF(300, 300), QPoint(), QPoint(0, 240),
             Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
