@@ -20,6 +20,7 @@ from app.viewer.render_process import RenderProcess, software_rendering
 from app.viewer.scene import Layers, SceneInput, reduced_depth
 from engine.types import TrackingResult
 
+_TICK_MS = 7
 _RESIZE_DELAY_MS = 120
 _RESTARTS = 2
 
@@ -45,10 +46,15 @@ class View3D(QWidget):
         self.setToolTipDuration(0)
         self._start_process()
         fps = config.max_fps_software if self._software else config.max_fps
-        self._timer = QTimer(self, timerType=Qt.TimerType.PreciseTimer, interval=max(1, round(1000 / fps)))
+        self._interval_s = 1 / fps
+        self._asked_s = 0.0
+        self._timer = QTimer(self)
+        self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self._ask)
         self._timer.start()
-        self._resize_timer = QTimer(self, singleShot=True, interval=_RESIZE_DELAY_MS)
+        self._resize_timer = QTimer(self)
+        self._resize_timer.setSingleShot(True)
+        self._resize_timer.setInterval(_RESIZE_DELAY_MS)
         self._resize_timer.timeout.connect(self._resize_pictures)
         self._needs_resize = True
 
@@ -133,8 +139,13 @@ class View3D(QWidget):
             self._recover()
         if self._needs_resize and not self._resize_timer.isActive():
             self._resize_pictures()
-        if self._changed and self.isVisible():
-            self._changed = not self._process.submit(replace(self._scene, camera=self._camera.pose()))
+        now = time.monotonic()
+        if not self._changed or now - self._asked_s < self._interval_s or not self.isVisible():
+            return
+        if self._process.submit(replace(self._scene, camera=self._camera.pose())):
+            # Counted from when it was due, so that the coarse timer does not slow the pictures down.
+            self._asked_s = max(self._asked_s + self._interval_s, now - 0.5 * self._interval_s)
+            self._changed = False
 
     def _receive(self) -> None:
         pixels = self._process.poll()
@@ -148,6 +159,7 @@ class View3D(QWidget):
         self.trouble = ""
         self._on_drawn()
         self.update()
+        self._ask()
 
     def _recover(self) -> None:
         failure = self._process.failure

@@ -28,7 +28,7 @@ from engine.types import LumbricalError
 if TYPE_CHECKING:
     from app.viewer.open3d_view import Open3DView
 
-_NICENESS = 5
+_NICENESS = 2
 _STOP_TIMEOUT_S = 2.0
 MAX_SIDE = 4096
 

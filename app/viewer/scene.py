@@ -186,8 +186,10 @@ class SceneBuilder:
 
     def _skeleton(self, hand: HandGeometry, scene: SceneInput) -> Surface:
         joints = hand.joints.astype(np.float32)
-        points, normals = shapes.spheres(self._sphere, joints, _JOINT_RADII_MM)
-        radii = np.full(20, _BONE_RADIUS_MM, np.float32)
+        # Thinner before the Gaussians, which it would otherwise hide.
+        girth = np.float32(0.6 if scene.layers.gaussians else 1.0)
+        points, normals = shapes.spheres(self._sphere, joints, _JOINT_RADII_MM * girth)
+        radii = np.full(20, _BONE_RADIUS_MM * girth, np.float32)
         parents = joints[list(JOINT_PARENTS[1:])]
         tube_points, tube_normals = shapes.tubes(parents, joints[1:], 1.25 * radii, radii, _TUBE_SEGMENTS)
         return _lit(
@@ -207,7 +209,7 @@ class SceneBuilder:
         points[z.ravel() == 0] = OUT_OF_SIGHT
         nearest, farthest = _CLOUD_RANGE_MM
         shade = np.clip((z - nearest) * (255 / (farthest - nearest)), 0, 255).astype(np.uint8)
-        return Points(points, self._depth_colors[shade.ravel()] * np.float32(0.8))
+        return Points(points, self._depth_colors[shade.ravel()])
 
 
 def _lit(

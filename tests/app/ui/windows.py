@@ -17,7 +17,7 @@ from app.config import AppConfig
 from app.runtime.interfaces import FrameSource
 from app.runtime.session import LiveSession
 from app.runtime.sources import demo_choice
-from app.ui.application import get_application
+from app.ui.application import dispose, get_application
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
 from engine.sensors.playback import Playback
@@ -48,7 +48,7 @@ def open_window(
     try:
         yield window
     finally:
-        window.close()
+        dispose(window)
         assert session.stop()
 
 
