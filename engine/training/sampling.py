@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -178,6 +179,11 @@ def finger_spheres(pose: SkeletonPose) -> tuple[Tensor, Tensor]:
     centres = torch.cat((fingers.flatten(1, 2), palm), 1)
     owners = torch.cat((torch.arange(5).repeat_interleave(9), torch.full((palm.shape[1],), 5)))
     return centres, owners
+
+
+def batch_seed(seed: int, index: int) -> int:
+    """A generator's seed for batch `index` of `seed`: both mixed into the 32 bits that torch's CPU generator keeps."""
+    return int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
 
 
 def random_rotations(normals: Tensor) -> Tensor:
