@@ -36,6 +36,7 @@ class View3D(QWidget):
         self._camera = OrbitCamera()
         self._scene = SceneInput(self._camera.pose(), Layers())
         self._picture: QImage | None = None
+        self._pixels: NDArray[np.uint8] | None = None
         self._changed = True
         self._drag_from: QPointF | None = None
         self._last_result_s = time.monotonic()
@@ -154,8 +155,8 @@ class View3D(QWidget):
                 self._notifier.setEnabled(False)
             return
         height, width = pixels.shape[:2]
-        # A QImage does not own the memory it is made of.
-        self._picture = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
+        # A QImage does not own the memory it is made of, so the pixels are kept beside it.
+        self._picture, self._pixels = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32), pixels
         self.trouble = ""
         self._on_drawn()
         self.update()
