@@ -53,8 +53,9 @@ class Measured:
     """N frames beside their labels; NaN where there is no label or, in the first four of the arrays, no prediction.
 
     tracked: (N,) bool. mapped, anatomical: (N, 21, 3) mm, predicted joints in the labels' convention and in ours.
-    cloud_distance: (N, 21) mm (MDPC). residual: (N,) mm, |depth - rendered mesh|. truth: (N, 21, 3) mm. palm_error: (N,) mm,
-    infinite where a labelled frame was not tracked. uv_error: (N, 21) pixels, of 2D labels that stand alone.
+    cloud_distance: (N, 21) mm (MDPC). residual: (N,) mm, |depth - rendered mesh|. truth: (N, 21, 3) mm.
+    palm_error: (N,) mm, infinite where a labelled frame was not tracked. uv_error:
+    (N, 21) pixels, of 2D labels that stand alone.
     """
 
     tracked: NDArray[np.bool_]

@@ -1,7 +1,7 @@
 """Pose and bone lengths that bring the skeleton's joints to given points: damped Gauss-Newton, analytic Jacobian.
 
-The encoder's dense head says where each joint is and how sure it is; its regressor says what hand that is, less exactly.
-The fit below keeps the hand a hand and lets it reach for the points.
+The encoder's dense head says where each joint is and how sure it is; its regressor says what hand that is, less
+exactly. The fit below keeps the hand a hand and lets it reach for the points.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 _BONES = np.arange(BONE_COUNT)
 _JOINTS = np.arange(JOINT_COUNT)
 #: (20, 21) which joints a bone carries: its far end and all beyond it in the same finger.
-_CARRIED = (_JOINTS > _BONES[:, None]) & ((_JOINTS - 1) // 4 == _BONES[:, None] // 4)
+_CARRIED = (_BONES[:, None] < _JOINTS) & (_BONES[:, None] // 4 == (_JOINTS - 1) // 4)
 #: The bone whose frame holds each angle's axis, and which axis that is: flexions turn about x, abductions about z.
 _ANGLE_BONE = np.array([4 * finger + bone for finger in range(5) for bone in (1, 1, 2, 3)])
 _ABDUCTION = np.arange(20) % 4 == 1
@@ -70,7 +70,7 @@ class PoseFitter:
             hessian, gradient = jacobian.T @ jacobian, jacobian.T @ residual
             _add_priors(hessian, gradient, current, start, self.config)
             hessian[np.diag_indices(len(hessian))] *= 1 + self.config.damping
-            current = _moved(current, -np.linalg.solve(hessian, gradient))
+            current = _moved(current, -np.linalg.solve(hessian, gradient).astype(np.float64))
         return current
 
     def pose(self, fit: FittedPose) -> SkeletonPose:

@@ -20,8 +20,8 @@ from engine.hand.anthropometry import FIRST_JOINT_POSITIONS_MM, METACARPAL_SPLAY
 from engine.hand.limits import THUMB_ZERO_RAD
 from engine.types import JOINT_COUNT
 
-#: Directions of the flexor side of each straight finger, thumb to little, wrist frame: the pulp of a resting thumb faces
-#: across the palm, the fingers' turn slightly towards each other.
+#: Directions of the flexor side of each straight finger, thumb to little, wrist frame: the pulp of a resting thumb
+#: faces across the palm, the fingers' turn slightly towards each other.
 _FLEXOR_DIRECTIONS = (
     (-0.82, 0.00, -0.57),
     (0.05, 0.00, -1.00),

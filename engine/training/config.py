@@ -37,6 +37,8 @@ class TrainConfig:
     loss: LossWeights = field(default_factory=LossWeights)
 
 
+#: The configuration of the shipped weights.
+ENCODER_CONFIG = Path(__file__).parents[2] / "configs" / "encoder.toml"
 _SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "render": RenderConfig, "loss": LossWeights}
 
 

@@ -46,7 +46,8 @@ def test_jacobian_equals_autograd() -> None:
 
 def test_a_disturbed_hand_finds_back_to_its_points() -> None:
     fitter = PoseFitter(Skeleton(), FitConfig(steps=3))
-    before, after = [], []
+    before: list[float] = []
+    after: list[float] = []
     for seed in range(10):
         truth = a_hand(seed)
         random = np.random.default_rng(100 + seed)
@@ -73,10 +74,7 @@ def test_unsure_points_pull_less() -> None:
     off[8] += (0, 0, 60)
     sure, unsure = np.full(21, 3.0), np.full(21, 3.0)
     unsure[8] = 60.0
-    errors = [
-        np.linalg.norm(joints(fitter.fit(truth, off, s))[8] - target[8])
-        for s in (sure, unsure)
-    ]
+    errors = [np.linalg.norm(joints(fitter.fit(truth, off, s))[8] - target[8]) for s in (sure, unsure)]
     assert errors[1] < 0.3 * errors[0]
 
 
