@@ -17,8 +17,8 @@ from app.config import ViewerConfig
 from app.ui import theme
 from app.viewer.camera import OrbitCamera
 from app.viewer.render_process import RenderProcess, software_rendering
-from app.viewer.scene import Layers, SceneInput, reduced_depth
-from engine.types import TrackingResult
+from app.viewer.scene import Layers, SceneInput, nearest_thing, reduced_depth
+from engine.types import TrackingResult, TrackingState
 
 _TICK_MS = 7
 _RESIZE_DELAY_MS = 120
@@ -89,9 +89,14 @@ class View3D(QWidget):
         limit = self._config.cloud_points_software if self._software else self._config.cloud_points
         depth, intrinsics = reduced_depth(result.frame, limit)
         geometry = result.geometry
-        now = time.monotonic()
+        target: NDArray[np.floating] | None = None
         if geometry is not None:
-            self._camera.follow(0.4 * geometry.joints[0] + 0.6 * geometry.joints[9], now - self._last_result_s)
+            target = 0.4 * geometry.joints[0] + 0.6 * geometry.joints[9]
+        elif result.state is TrackingState.SEARCHING:
+            target = nearest_thing(depth, result.frame.depth_unit_mm, intrinsics)
+        now = time.monotonic()
+        if target is not None:
+            self._camera.follow(target, now - self._last_result_s)
         self._last_result_s = now
         self._scene = replace(
             self._scene,
