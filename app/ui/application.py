@@ -67,7 +67,9 @@ def run_window(
     window = MainWindow(session, config, memory or Memory(), sources)
     previous_hook = sys.excepthook
     _route_errors(window)
-    previous = signal.signal(signal.SIGINT, lambda number, frame: window.close())
+    # Qt's loop is in C++: handlers run when one of the window's timers next enters Python, milliseconds later.
+    asked_to_end = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, lambda *_: window.close()) for number in asked_to_end]
     failures: list[LumbricalError] = []
     session.start()
     window.show()
@@ -80,7 +82,8 @@ def run_window(
             application.exec()
         failure = session.failure()
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in zip(asked_to_end, previous, strict=True):
+            signal.signal(number, handler)
         sys.excepthook = previous_hook
         dispose(window)
         session.stop()

@@ -17,8 +17,8 @@ from app.config import ViewerConfig
 from app.ui import theme
 from app.viewer.camera import OrbitCamera
 from app.viewer.render_process import RenderProcess, software_rendering
-from app.viewer.scene import Layers, SceneInput, reduced_depth
-from engine.types import TrackingResult
+from app.viewer.scene import Layers, SceneInput, nearest_thing, reduced_depth
+from engine.types import TrackingResult, TrackingState
 
 _TICK_MS = 7
 _RESIZE_DELAY_MS = 120
@@ -36,6 +36,7 @@ class View3D(QWidget):
         self._camera = OrbitCamera()
         self._scene = SceneInput(self._camera.pose(), Layers())
         self._picture: QImage | None = None
+        self._pixels: NDArray[np.uint8] | None = None
         self._changed = True
         self._drag_from: QPointF | None = None
         self._last_result_s = time.monotonic()
@@ -88,9 +89,14 @@ class View3D(QWidget):
         limit = self._config.cloud_points_software if self._software else self._config.cloud_points
         depth, intrinsics = reduced_depth(result.frame, limit)
         geometry = result.geometry
-        now = time.monotonic()
+        target: NDArray[np.floating] | None = None
         if geometry is not None:
-            self._camera.follow(0.4 * geometry.joints[0] + 0.6 * geometry.joints[9], now - self._last_result_s)
+            target = 0.4 * geometry.joints[0] + 0.6 * geometry.joints[9]
+        elif result.state is TrackingState.SEARCHING:
+            target = nearest_thing(depth, result.frame.depth_unit_mm, intrinsics)
+        now = time.monotonic()
+        if target is not None:
+            self._camera.follow(target, now - self._last_result_s)
         self._last_result_s = now
         self._scene = replace(
             self._scene,
@@ -154,8 +160,8 @@ class View3D(QWidget):
                 self._notifier.setEnabled(False)
             return
         height, width = pixels.shape[:2]
-        # A QImage does not own the memory it is made of.
-        self._picture = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
+        # A QImage does not own the memory it is made of, so the pixels are kept beside it.
+        self._picture, self._pixels = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32), pixels
         self.trouble = ""
         self._on_drawn()
         self.update()

@@ -38,6 +38,7 @@ _BACKDROP_CELLS = 10
 _CLOUD_RANGE_MM = (200.0, 1600.0)
 #: Seen from within it, the outline of the sensor would only be in the way.
 _SENSOR_SHOWN_FROM_MM = 260.0
+_THING_DEPTH_MM = 150.0
 _LINE_COLOR = np.array((0.16, 0.19, 0.23), np.float32)
 
 
@@ -105,6 +106,20 @@ def reduced_depth(frame: DepthFrame, max_points: int) -> tuple[NDArray[np.uint16
     old = frame.intrinsics
     scaled = (value / stride for value in (old.fx, old.fy, old.cx, old.cy))
     return depth, Intrinsics(depth.shape[1], depth.shape[0], *scaled)
+
+
+def nearest_thing(depth: NDArray[np.uint16], unit_mm: float, intrinsics: Intrinsics) -> NDArray[np.float64] | None:
+    """The middle (3,) mm, camera frame, of what stands nearest to the sensor; None where nothing was measured."""
+    step = max(1, depth.shape[1] // 80)
+    rows, columns = (step * places for places in np.nonzero(depth[::step, ::step]))
+    if not len(rows):
+        return None
+    z = depth[rows, columns].astype(np.float64) * unit_mm
+    # A few stray pixels do not count as the nearest thing.
+    near = z < np.percentile(z, 3) + _THING_DEPTH_MM
+    u, v, z = columns[near], rows[near], z[near]
+    x, y = (u - intrinsics.cx) / intrinsics.fx * z, (v - intrinsics.cy) / intrinsics.fy * z
+    return np.array([np.median(x), np.median(y), np.median(z)])
 
 
 @dataclass

@@ -24,7 +24,7 @@ from app.viewer.scene import Layers
 from engine.sensors.protocol import SensorUnavailable
 from engine.types import LumbricalError, Side, TrackingState
 from tests.app.fakes import FakeSensor, FakeTracker
-from tests.app.ui.windows import open_window, pump
+from tests.app.ui.windows import faults, open_window, pump
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -170,6 +170,21 @@ def test_a_screenshot_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         save_picture(widget, tmp_path / "shot.docx")
     dispose(widget)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_layout_check_sees_what_is_wrong() -> None:
+    with open_window() as window:
+        pump(lambda: window.banner.isVisible())
+        pump(lambda: False, 0.3)
+        assert faults(window) == []
+        window.layers.move(window.controls.pos())
+        over = " ".join(faults(window))
+        window.banner._text.setFixedWidth(120)
+        window.banner.setFixedHeight(40)
+        pump(lambda: False, 0.2)
+        cut = " ".join(faults(window))
+    assert "lies over" in over and "'Skeleton'" in over
+    assert "cut off" in cut and "'No depth camera" in cut
 
 
 @pytest.mark.parametrize(("scale", "size"), [("1", (1280, 800)), ("1", (860, 700)), ("2", (1280, 800))])

@@ -9,7 +9,16 @@ import pytest
 
 from app.viewer import shapes
 from app.viewer.camera import OrbitCamera
-from app.viewer.scene import OUT_OF_SIGHT, Layers, Points, SceneBuilder, SceneInput, Surface, reduced_depth
+from app.viewer.scene import (
+    OUT_OF_SIGHT,
+    Layers,
+    Points,
+    SceneBuilder,
+    SceneInput,
+    Surface,
+    nearest_thing,
+    reduced_depth,
+)
 from engine.types import Side
 from tests.app.fakes import CAMERA, make_frame, open_hand, tetrahedra
 
@@ -63,6 +72,17 @@ def test_reduced_depth_keeps_its_points_in_place() -> None:
     assert (10 - camera.cx) / camera.fx == pytest.approx((10 * stride - CAMERA.cx) / CAMERA.fx)
     depth[:] = 0
     assert frame.depth.max() > 0
+
+
+def test_the_nearest_thing_is_where_it_stands() -> None:
+    frame = make_frame()
+    depth = frame.depth.copy()
+    depth[30:60, 100:140] = 200
+    depth[5, 5] = 100
+    found = nearest_thing(depth, 1.0, frame.intrinsics)
+    expected = [(119.5 - CAMERA.cx) / CAMERA.fx * 200, (44.5 - CAMERA.cy) / CAMERA.fy * 200, 200]
+    assert found is not None and found == pytest.approx(expected, abs=5)
+    assert nearest_thing(np.zeros_like(depth), 1.0, frame.intrinsics) is None
 
 
 def test_layers_are_pulled_along_the_lines_of_sight() -> None:
