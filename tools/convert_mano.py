@@ -28,12 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from engine.hand.imports.mano import MANO_JOINTS  # noqa: E402
 from engine.types import LumbricalError  # noqa: E402
 
 Array = NDArray[Any]
 
-MANO_VERTICES = 778
+MANO_VERTICES, MANO_JOINTS = 778, 16
 #: The vertex at the end of each finger, thumb to little, as common MANO layers take them (manopth for the right hand).
 TIP_VERTICES = (745, 317, 444, 556, 673)
 _MAX_FILE_BYTES = 256 << 20
@@ -44,6 +43,7 @@ class _StandIn:
     """What an object of a library becomes: its state, kept and never acted on."""
 
     state: Any = None
+    arguments: tuple[Any, ...] = ()
 
     def __new__(cls, *_: Any, **__: Any) -> _StandIn:
         return super().__new__(cls)
@@ -64,7 +64,7 @@ class _DType(_StandIn):
         if not isinstance(name, str) or not _NUMBERS.fullmatch(name):
             return None
         order = self.state[1] if isinstance(self.state, tuple) and len(self.state) > 1 else "="
-        return np.dtype(name).newbyteorder(order if order in ("<", ">") else "=")
+        return np.dtype(name).newbyteorder("<" if order == "<" else ">" if order == ">" else "=")
 
 
 class _Array(_StandIn):
@@ -98,7 +98,8 @@ class _Sparse(_StandIn):
             return None
         if data.ndim != 1 or rows.shape != data.shape or starts.shape != (MANO_VERTICES + 1,):
             return None
-        counts = np.diff(starts.astype(np.int64))
+        starts = starts.astype(np.int64)
+        counts = starts[1:] - starts[:-1]
         if starts[0] != 0 or counts.min() < 0 or counts.sum() != len(data) or rows.dtype.kind not in "iu":
             return None
         if len(rows) and not (rows.min() >= 0 and rows.max() < MANO_JOINTS):
@@ -146,9 +147,9 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): dict,
     ("copy_reg", "_reconstructor"): _reconstruct,
     ("copyreg", "_reconstructor"): _reconstruct,
-    ("__builtin__", "object"): _StandIn,
-    ("builtins", "object"): _StandIn,
 }
+for _builtins in ("__builtin__", "builtins"):
+    _KNOWN.update({(_builtins, "object"): _StandIn, (_builtins, "set"): set, (_builtins, "frozenset"): frozenset})
 for _core in ("numpy.core", "numpy._core"):
     _KNOWN[f"{_core}.multiarray", "_reconstruct"] = _reconstruct
     _KNOWN[f"{_core}.multiarray", "scalar"] = _StandIn
@@ -161,8 +162,11 @@ class _Refused(Exception):
     """The pickle asks for something that a hand model has no need of."""
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Knows the names above and chumpy's classes; imports nothing."""
+class _RestrictedUnpickler(pickle._Unpickler):
+    """Knows the names above and chumpy's classes; imports nothing.
+
+    The unpickler written in Python: the one in C makes room for as many objects as a damaged number asks for.
+    """
 
     def find_class(self, module: str, name: str, /) -> Any:
         if (module, name) in _KNOWN:
@@ -184,7 +188,9 @@ def read_model(path: Path) -> dict[str, Any]:
     try:
         model = _RestrictedUnpickler(io.BytesIO(data), encoding="latin1").load()
     except _Refused as error:
-        raise LumbricalError(f"{path} asks for {error}, which no MANO model needs: do not trust this file") from error
+        raise LumbricalError(
+            f"{path} was not opened: it asks for {error}, which no MANO model should need; get MANO from its own site"
+        ) from error
     except (
         pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
         struct.error, MemoryError, RecursionError, ImportError,
@@ -234,7 +240,7 @@ def write_arrays(path: Path, arrays: dict[str, Array], force: bool) -> None:
 
 
 def convert(source: Path, target: Path, force: bool = False) -> None:
-    """Read MANO's pickle and write the .npz that engine.hand.imports.load_hand reads; LumbricalError on what is wrong."""
+    """Read MANO's pickle, write the .npz that engine.hand.imports.load_hand reads; LumbricalError on what is wrong."""
     model = read_model(source)
     try:
         # Numbers that are not finite make the app refuse the file, in words; no warning is needed here.

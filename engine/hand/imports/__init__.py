@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 from pathlib import Path
 
 from engine.hand.imports.mano import read_mano
@@ -14,11 +14,11 @@ from engine.types import LumbricalError, Side
 _MAX_FILE_BYTES = 64 << 20
 
 
-def load_hand(path: Path, side: Side | None = None) -> HandTemplate:
+def load_hand(path: Path) -> HandTemplate:
     """Read a user's hand and fit it to the skeleton: what HandModel takes, always a right hand.
 
     path: a .glb or .gltf hand with a skin whose joints have the names of WebXR Hand Input, or a .npz that
-    tools/convert_mano.py wrote. side: which hand the file holds; None to find out from its joints.
+    tools/convert_mano.py wrote. A left hand is mirrored.
     Raises LumbricalError, naming the file, when it cannot be read, is no such hand, or is damaged.
     """
     try:
@@ -31,9 +31,14 @@ def load_hand(path: Path, side: Side | None = None) -> HandTemplate:
             raise LumbricalError("is a Python pickle, which can run programs; convert it: tools/convert_mano.py")
         else:
             raise LumbricalError("is neither a glTF hand (.glb, .gltf) nor what tools/convert_mano.py writes (.npz)")
-        return fit_to_skeleton(hand if side is None else replace(hand, side=side))
+        return fit_to_skeleton(hand, _side_in_name(path))
     except LumbricalError as error:
         raise LumbricalError(f"{path} {error}") from error
+
+
+def _side_in_name(path: Path) -> Side | None:
+    sides = set(re.findall("left|right", path.stem.lower()))
+    return Side(sides.pop()) if len(sides) == 1 else None
 
 
 def _contents(path: Path) -> bytes:

@@ -62,7 +62,9 @@ class GltfFile:
         for name in required if isinstance(required, list) else []:
             if not str(name).startswith(_HARMLESS_EXTENSIONS):
                 raise LumbricalError(f"needs the glTF extension {str(name)[:60]}; export it without compression")
-        self._buffers = [self._buffer(table, binary if i == 0 else b"") for i, table in enumerate(self.tables("buffers"))]
+        self._buffers = [
+            self._buffer(table, binary if i == 0 else b"") for i, table in enumerate(self.tables("buffers"))
+        ]
 
     def tables(self, name: str) -> list[Table]:
         """One of the top-level lists, such as "nodes"; empty when the file has none."""
@@ -148,7 +150,9 @@ def _chunks(data: bytes) -> tuple[bytes, bytes]:
 
 def _parsed(text: bytes) -> Table:
     if len(text) > _MAX_JSON_BYTES:
-        raise LumbricalError(f"describes its scene in more than {_MAX_JSON_BYTES >> 20} MB; export the hand alone as .glb")
+        raise LumbricalError(
+            f"describes its scene in more than {_MAX_JSON_BYTES >> 20} MB; export the hand alone as .glb"
+        )
     try:
         document = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

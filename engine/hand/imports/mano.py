@@ -1,13 +1,14 @@
 """The user's own MANO model, as tools/convert_mano.py wrote it: plain arrays, never a pickle.
 
-MANO (Romero, Tzionas and Black 2017) has 16 joints: the wrist, then three for each of index, middle, little, ring finger and
-thumb. Its tips are vertices, named in the file.
+MANO (Romero, Tzionas and Black 2017) has 16 joints: the wrist, then three for each of index, middle, little and ring
+finger and thumb. Its tips are vertices, named in the file.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import re
 import zipfile
 import zlib
 from typing import Any
@@ -29,6 +30,9 @@ _LAYOUT: dict[str, tuple[int, int | None, str]] = {
     "faces": (MAX_FACES, 3, "iu"),
     "tip_vertices": (5, None, "iu"),
 }
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|](?:[iu][1248]|f[248]))', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,40})\), \} *\n"
+)
 _AGAIN = "convert the model again: tools/convert_mano.py"
 
 
@@ -72,13 +76,16 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """One member; its header is held against the layout before anything of its size is made."""
     rows, columns, kinds = _LAYOUT[name]
     with archive.open(f"{name}.npy") as member:
-        if np.lib.format.read_magic(member) != (1, 0):
-            raise ValueError(f"{name} has another format")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
-        expected = (shape[0] if shape else 0,) if columns is None else (shape[0] if shape else 0, columns)
-        if shape != expected or shape[0] > rows or dtype.kind not in kinds or dtype.itemsize > 8:
+        start = member.read(10)
+        # numpy's own reader of headers parses them as Python, and fails in many ways on damaged ones.
+        header = _HEADER.fullmatch(member.read(int.from_bytes(start[8:], "little")))
+        if start[:8] != b"\x93NUMPY\x01\x00" or header is None:
+            raise ValueError(f"{name} is not an array of numbers")
+        dtype, shape = np.dtype(header[1].decode()), tuple(int(n) for n in header[3].split(b",") if n.strip())
+        expected = (shape[0] if shape else 0,) + (() if columns is None else (columns,))
+        if shape != expected or shape[0] > rows or dtype.kind not in kinds:
             raise ValueError(f"{name} is {dtype} {shape}")
         content = member.read(math.prod(shape) * dtype.itemsize)
     if len(content) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{name} ends early")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if header[2] == b"True" else "C")

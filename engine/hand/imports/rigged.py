@@ -6,9 +6,10 @@ Side. A left hand is mirrored. It is known from the joints' axes or, without tho
 palm's side of the hand's plane.
 Tips. Files put their tips anywhere between the last joint and the skin; the project's tips are the skin's end. The
 end is looked up in the mesh.
-Wrist. It is no hinge here, only the place that the palm's bones start from, and every file has its own idea of where that
-is. It slides along the middle ray until the palm is as long as it should be for a hand with such fingers.
-Size. One scale, from the lengths of the four fingers, for everything; then each bone takes its mean length along itself.
+Wrist. It is no hinge here, only the place that the palm's bones start from, and every file has its own idea of where
+that is. It slides along the middle ray until the palm is as long as it should be for a hand with such fingers.
+Size. One scale, from the lengths of the four fingers, for everything; then each bone takes its mean length along
+itself.
 Pose. Every bone's frame in the file is turned into its frame at rest; the skin follows by linear blend skinning.
 """
 
@@ -52,7 +53,7 @@ class RiggedHand:
 
     vertices (V, 3); faces (F, 3); weights (V, 21), column 0 for what moves with the wrist, k + 1 with bone k;
     joints (21, 3) in the project's order. backs (20, 3): for each bone the direction of the hand's back (the nail's
-    side), or None when the file does not say. side: None when the file does not say.
+    side), or None when the file does not say.
     """
 
     vertices: FloatArray
@@ -60,7 +61,6 @@ class RiggedHand:
     weights: FloatArray
     joints: FloatArray
     backs: FloatArray | None = None
-    side: Side | None = None
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,16 @@ class _Rest:
     lengths: Array
 
 
-def fit_to_skeleton(hand: RiggedHand) -> HandTemplate:
+def fit_to_skeleton(hand: RiggedHand, named: Side | None = None) -> HandTemplate:
     """The hand as a right hand in the skeleton's rest pose with mean bone lengths.
 
+    named: the side that the file's name speaks of; it counts only where the hand itself does not show it.
     Raises LumbricalError, to be put behind the file's name, when the joints are not those of a hand.
     """
     pose = rest_pose(Skeleton(torch.float64))
     rest = _Rest(*(t[0].numpy() for t in (pose.joints, pose.rotations, pose.bone_lengths)))
     _check_joints(hand)
-    hand = _on_the_skin(_welded(_as_right(hand)))
+    hand = _on_the_skin(_welded(_as_right(hand, named)))
     size = rest.lengths[_PHALANGES].sum() / _lengths(hand.joints)[_PHALANGES].sum()
     hand = _scaled(hand, size, rest)
     stretch = rest.lengths / _lengths(hand.joints)
@@ -88,7 +89,7 @@ def fit_to_skeleton(hand: RiggedHand) -> HandTemplate:
         bone = int(np.abs(np.log(stretch)).argmax())
         ends = f"{JOINT_NAMES[_PARENTS[bone]]} to {JOINT_NAMES[bone + 1]}"
         raise LumbricalError(f"is not built like a hand: {ends} is {1 / stretch[bone]:.2g} times as long as usual")
-    weights = _strongest(_bone_weights(hand))
+    weights = _bone_weights(hand)
     vertices = _posed(hand, weights, stretch, rest)
     if np.abs(vertices).max() > _MOST_REACH_MM:
         raise LumbricalError(f"reaches {np.abs(vertices).max() / 10:.0f} cm from its wrist; export the hand alone")
@@ -127,23 +128,25 @@ def _check_joints(hand: RiggedHand) -> None:
         raise LumbricalError("has its knuckles and wrist in one line; its rig must be posed like a hand")
 
 
-def _as_right(hand: RiggedHand) -> RiggedHand:
+def _as_right(hand: RiggedHand, named: Side | None) -> RiggedHand:
     """The hand itself, or its mirror image when it is a left one."""
     joints = hand.joints
     distal, radial = joints[_MIDDLE] - joints[_WRIST], joints[_INDEX] - joints[_LITTLE]
     back_if_right = np.cross(distal, radial)
     back_if_right /= np.linalg.norm(back_if_right)
-    if hand.side is not None:
-        is_left = hand.side is Side.LEFT
-    elif hand.backs is not None:
+    if hand.backs is not None:
         is_left = float(hand.backs[_PHALANGES].sum(0) @ back_if_right) < 0
     else:
         thumb = (joints[1:5] - joints[_WRIST]).mean(0)
         curl = (joints[8::4] - joints[5::4]).mean(0)
         off_plane = float((thumb + curl) @ back_if_right) / float(np.linalg.norm(distal))
-        if abs(off_plane) < _CLEAR_SIDE:
-            raise LumbricalError("does not show whether it is a left or a right hand; say which with --hand-side")
         is_left = off_plane > 0
+        if abs(off_plane) < _CLEAR_SIDE:
+            if named is None:
+                raise LumbricalError(
+                    "does not show whether it is left or right; put left or right into the file's name"
+                )
+            is_left = named is Side.LEFT
     if not is_left:
         return hand
     mirror = np.array([-1.0, 1.0, 1.0])
@@ -167,9 +170,7 @@ def _welded(hand: RiggedHand) -> RiggedHand:
     if len(faces) < 4:
         raise LumbricalError("has a mesh without any extent")
     weights = hand.weights[kept]
-    return replace(
-        hand, vertices=hand.vertices[kept], faces=faces, weights=weights / weights.sum(1, keepdims=True)
-    )
+    return replace(hand, vertices=hand.vertices[kept], faces=faces, weights=weights / weights.sum(1, keepdims=True))
 
 
 def _on_the_skin(hand: RiggedHand) -> RiggedHand:
@@ -195,27 +196,41 @@ def _scaled(hand: RiggedHand, size: float, rest: _Rest) -> RiggedHand:
 
 
 def _bone_weights(hand: RiggedHand) -> Array:
-    """(V, 20): what moves with the wrist is shared out among the palm's bones, most to those that are near."""
+    """(V, 20) rows that sum to one, at most four not zero.
+
+    What moves with the wrist is shared out among the palm's bones, most to those that are near. Where weights have to
+    go, palm and phalanges keep their proportion, which is what shows when a finger bends.
+    """
     weights = np.array(hand.weights[:, 1:], np.float64)
+    palm = weights[:, _PALM_BONES] + hand.weights[:, :1] * _palm_shares(hand)
+    phalanges = np.delete(weights, _PALM_BONES, axis=1)
+    kept = _strongest(np.concatenate((palm.sum(1, keepdims=True), phalanges), 1), np.array(_WEIGHTS_PER_VERTEX))
+    palm = _strongest(palm, _WEIGHTS_PER_VERTEX - np.count_nonzero(kept[:, 1:], axis=1))
+    weights = np.empty_like(weights)
+    weights[:, _PALM_BONES] = kept[:, :1] * palm
+    weights[:, np.delete(np.arange(BONE_COUNT), _PALM_BONES)] = kept[:, 1:]
+    return weights
+
+
+def _palm_shares(hand: RiggedHand) -> Array:
+    """(V, 5) how near each of the palm's bones is to a vertex; rows sum to one."""
     start = hand.joints[_WRIST]
-    near = np.empty((len(weights), len(_PALM_BONES)))
+    near = np.empty((len(hand.vertices), len(_PALM_BONES)))
     for column, bone in enumerate(_PALM_BONES):
         ray = hand.joints[bone + 1] - start
         along = np.clip((hand.vertices - start) @ ray / (ray @ ray), 0, 1)
         # 6 mm added in quadrature: at the wrist, where all bones begin, the shares must not jump.
         near[:, column] = np.square(hand.vertices - start - along[:, None] * ray).sum(1) + 36.0
     shares = near**-2.0
-    weights[:, _PALM_BONES] += hand.weights[:, :1] * shares / shares.sum(1, keepdims=True)
-    return weights
+    return np.asarray(shares / shares.sum(1, keepdims=True), np.float64)
 
 
-def _strongest(weights: Array) -> Array:
-    """The same with at most four weights to a vertex, rows summing to one."""
-    least = np.sort(weights, axis=1)[:, -_WEIGHTS_PER_VERTEX, None]
-    kept = np.where(weights >= least, weights, 0.0)
-    # Equal weights could keep a fifth; only the first four of a row stay.
-    kept[np.cumsum(kept > 0, axis=1) > _WEIGHTS_PER_VERTEX] = 0.0
-    return np.asarray(kept / kept.sum(1, keepdims=True), np.float64)
+def _strongest(weights: Array, count: NDArray[np.int_]) -> Array:
+    """Each row's `count` largest weights, scaled to a sum of one; rows of nothing stay so."""
+    rank = np.argsort(np.argsort(-weights, axis=1, kind="stable"), axis=1)
+    kept = np.where(rank < np.broadcast_to(count, len(weights))[:, None], weights, 0.0)
+    total = kept.sum(1, keepdims=True)
+    return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
 
 
 def _posed(hand: RiggedHand, weights: Array, stretch: Array, rest: _Rest) -> Array:
