@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _open_window(source: str, side: str | None) -> int:
     """What `run --source SOURCE` does."""
-    from app.commands import run as window
+    import app.commands.run as window
 
     if side is not None:
         raise LumbricalError("--side is for tracking without a window: add --headless")
