@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     limit_threads(config.tracking.threads)
 
     from app.runtime.session import LiveSession
-    from engine.hand.imports import load_hand
     from app.ui.application import WindowRun, run_window
+    from engine.hand.imports import load_hand
 
     hand = load_hand(args.hand) if args.hand is not None else None
     sources = list_sources()
