@@ -74,7 +74,7 @@ def _trainer(args: argparse.Namespace, device: str) -> Trainer | DetectorTrainer
 
 
 def _export_detector(trainer: Trainer | DetectorTrainer) -> None:
-    """A detector's weights are used as ONNX, so each run leaves that file beside its checkpoint, and says how good it is."""
+    """A detector is used as ONNX: each run leaves that file beside its checkpoint, and says how good it is."""
     from engine.training.detector_training import DetectorTrainer, rendered_accuracy
 
     if isinstance(trainer, DetectorTrainer):
