@@ -6,17 +6,18 @@ import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from engine.filter import PoseFilter, SmoothingConfig
-from engine.geometry.rotations import matrix_to_euler
 from engine.hand.hand import HandModel
+from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow, cut, look_at
 from engine.localise.detector import HandDetector
 from engine.localise.predict import CropPredictor
+from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
+from engine.reading import Reading
 from engine.runners.onnx_runner import OnnxRunner
-from engine.runners.protocol import Estimate, Runner
+from engine.runners.protocol import Runner
 from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
 
 #: A crop is recentred on its own estimate this many times when its first place came from the detector.
@@ -36,38 +37,6 @@ class TrackerConfig:
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """One crop and what the encoder says of it."""
-
-    window: CropWindow
-    crop: FloatArray
-    estimate: Estimate
-    index: int
-
-    @property
-    def confidence(self) -> float:
-        return float(self.estimate.hand[self.index])
-
-    @property
-    def right(self) -> float:
-        return float(self.estimate.right[self.index])
-
-    def centre_mm(self) -> FloatArray:
-        """The mean of the estimated joints in the frame's own camera, mm."""
-        centre = self.window.to_camera(self.estimate.points[self.index].mean(0, keepdims=True))[0]
-        return centre * (-1.0 if self.window.mirrored else 1.0, 1.0, 1.0)
-
-    def parameters(self) -> HandParameters:
-        """Pose and shape in the canonical camera frame."""
-        turn = self.window.rotation.T
-        e, i = self.estimate, self.index
-        wrist = self.window.to_camera(e.translation[i : i + 1])[0]
-        euler = matrix_to_euler(torch.from_numpy(turn @ e.rotation[i])).numpy()
-        theta = np.concatenate((wrist, euler, e.articulation[i])).astype(np.float32)
-        return HandParameters(theta, e.beta[i], e.thickness[i], self.confidence)
-
-
 class Tracker:
     """Follows one hand from frame to frame. faces: (F, 3) triangles of every result's mesh vertices."""
 
@@ -84,6 +53,7 @@ class Tracker:
         self.faces = self.model.faces
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
+        self._fitter = PoseFitter(self.model.skeleton)
         self.side = self.config.side
         self.reset()
 
@@ -94,6 +64,7 @@ class Tracker:
         self._current_side = self.side or Side.RIGHT
         self._state = TrackingState.SEARCHING
         self._failures = 0
+        self._time_s = -np.inf
 
     def set_smoothing(self, amount: float) -> None:
         """0 (off) to 1 (calmest)."""
@@ -101,11 +72,15 @@ class Tracker:
 
     def track(self, frame: DepthFrame, crop_centre_mm: FloatArray | None = None) -> TrackingResult:
         """Track one frame. crop_centre_mm (3,), camera frame: where the hand is, instead of looking for it."""
+        if frame.device_time_s < self._time_s:
+            self.reset()  # a recording was wound back: what was known is of another moment
+        self._time_s = frame.device_time_s
         clock = _Stopwatch()
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:
             return self._missed(frame, clock, "no hand in view")
-        parameters = reading.parameters()
+        parameters = reading.parameters(self._fitter)
+        clock.lap("fit")
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:
             parameters = self._filter.update(parameters, frame.device_time_s)
@@ -118,7 +93,7 @@ class Tracker:
                 return self._found(frame, reading, parameters, geometry, residual, clock)
         return self._missed(frame, clock, "the hand was lost", reading.confidence, residual)
 
-    def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> _Reading | None:
+    def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:
         if centre is None and self._state is TrackingState.TRACKING:
             centre = self._predictor.predict(frame.device_time_s)
         if centre is not None:
@@ -137,7 +112,7 @@ class Tracker:
     def _sides(self) -> list[Side]:
         return [self.side] if self.side else [Side.RIGHT, Side.LEFT]
 
-    def _best(self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch) -> _Reading:
+    def _best(self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch) -> Reading:
         """Read every centre as every side; the surest is taken."""
         windows = [look_at(centre, side is Side.LEFT) for centre in centres for side in sides]
         crops = np.stack([cut(frame, window) for window in windows])
@@ -146,12 +121,12 @@ class Tracker:
         estimate = self.runner.run(crops, distances)
         clock.lap("encode")
         best = int(np.argmax(estimate.hand * (0.5 + estimate.right)))
-        return _Reading(windows[best], crops[best], estimate, best)
+        return Reading(windows[best], crops[best], estimate, best)
 
     def _found(
         self,
         frame: DepthFrame,
-        reading: _Reading,
+        reading: Reading,
         parameters: HandParameters,
         geometry: HandGeometry,
         residual: float,
@@ -218,8 +193,6 @@ def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray)
     vertices (V, 3): canonical camera frame. Of the vertices that fall into the same cell of four pixels the nearest
     stands for the surface there.
     """
-    from engine.methods.gaussian.encoder import HALF_CUBE_MM
-
     size = len(crop)
     local = vertices @ window.rotation.T
     z = np.maximum(local[:, 2], 1.0)

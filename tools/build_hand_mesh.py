@@ -30,7 +30,6 @@ from engine.types import BETA_SIZE, BONE_COUNT, THETA_SIZE, THICKNESS_SIZE  # no
 from tools.remeshing import remesh  # noqa: E402
 
 TEMPLATE = ROOT / "assets" / "hand" / "template.npz"
-EDGE_SCALE = 1.0
 REMESH_ROUNDS = 8
 GRID_MM = 1.25
 _BLOCK = 200_000
@@ -90,7 +89,7 @@ def wanted_edge(points: Array, hand: RestHand) -> Array:
         fine = 3.9 - 0.7 * (1.0 - smooth_step(bend, 3.0, 9.0)) - 0.9 * smooth_step(s, tip - 18.0, tip - 4.0)
         on_finger = on_finger * smooth_step(s, -4.0, 0.5 * second)
         size = np.minimum(size, size + on_finger * (fine - size))
-    return size * EDGE_SCALE
+    return size
 
 
 def gradient(points: Array, hand: RestHand) -> Array:
@@ -242,9 +241,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Build the hand's mesh and skinning weights from its volumes.")
     parser.add_argument("--out", type=Path, default=TEMPLATE, help="where to write (default: assets/hand/template.npz)")
     out: Path = parser.parse_args().out
-    template = build(rest_hand())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out, allow_pickle=False, **template)
+    try:
+        template = build(rest_hand())
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **template)
+    except ModuleNotFoundError as error:
+        print(f"{error}: install it with `pip install scikit-image`", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot write {out}: {error.strerror}; choose another file with --out", file=sys.stderr)
+        return 2
     volume = signed_volume(template["vertices"].astype(np.float64), template["faces"].astype(np.int64)) / 1000
     print(f"{out}: {len(template['vertices'])} vertices, {len(template['faces'])} triangles, {volume:.0f} cm3")
     return 0

@@ -36,8 +36,9 @@ class PlaybackStatus:
 class CaptureWorker(Worker):
     """Reads one source at a time into a slot; the source can be exchanged and, if a recording, played and sought.
 
-    While a source cannot be opened or has failed, the state is WAITING and the message says why. A camera is tried again
-    with growing pauses, so that one that is plugged back in goes on by itself; a bad recording waits for another source.
+    While a source cannot be opened or has failed, the state is WAITING and the message says why. A camera is tried
+    again with growing pauses, so that one that is plugged back in goes on by itself; a bad recording waits for another
+    source.
     """
 
     def __init__(

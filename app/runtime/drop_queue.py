@@ -48,7 +48,7 @@ class DropQueue(Generic[T]):
             return True
 
     def get(self, timeout_s: float | None = 0.0) -> T | None:
-        """Take the oldest value, waiting up to timeout_s (None: for ever); None on time-out or once closed and empty."""
+        """Take the oldest value, waiting up to timeout_s (None: for ever); None then, or once closed and empty."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
             while not self._values and not self._closed:

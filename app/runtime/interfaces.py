@@ -50,7 +50,7 @@ class FrameTracker(Protocol):
 
 @dataclass(frozen=True)
 class CapturedFrame:
-    """A frame and the epoch it belongs to; a new epoch begins with each source, seek or loop: tracks do not cross it."""
+    """A frame and its epoch; a new epoch begins with each source, seek or loop, and tracks do not go on across it."""
 
     frame: DepthFrame
     epoch: int

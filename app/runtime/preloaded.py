@@ -1,4 +1,4 @@
-"""A source that plays frames out of memory at a fixed rate, for benches: no disk and no decoder in the measured path."""
+"""A source that plays frames out of memory at a fixed rate, for benches: no disk and no decoder in the path."""
 
 from __future__ import annotations
 

@@ -56,8 +56,14 @@ class LiveSession:
         self.tracking.between_frames(lambda tracker: tracker.set_smoothing(amount))
 
     def set_side(self, side: Side | None) -> None:
-        """Which hand to track; None lets the tracker decide."""
-        self.tracking.between_frames(lambda tracker: setattr(tracker, "side", side))
+        """Which hand to track; None lets the tracker decide. The hand is looked for anew."""
+
+        def change(tracker: FrameTracker) -> None:
+            if tracker.side is not side:
+                tracker.side = side
+                tracker.reset()
+
+        self.tracking.between_frames(change)
 
     def listen(self, capacity: int) -> DropQueue[LiveResult]:
         """A queue that gets every result from now on, dropping and counting what does not fit."""
@@ -65,9 +71,10 @@ class LiveSession:
         self.tracking.add_listener(listener)
         return listener
 
+    def failure(self) -> str:
+        """One line on the worker that died, or nothing."""
+        return next((w.message for w in (self.tracking, self.capture) if w.state is WorkerState.FAILED), "")
+
     def trouble(self) -> str:
         """One line on what keeps the session from working, or nothing."""
-        for worker in (self.tracking, self.capture):
-            if worker.state is WorkerState.FAILED:
-                return worker.message
-        return self.capture.message
+        return self.failure() or self.capture.message

@@ -12,7 +12,7 @@ T = TypeVar("T")
 class LatestSlot(Generic[T]):
     """Holds one value; putting another replaces it and counts the one nobody took.
 
-    Any number of threads may put and get. close() wakes every waiter for good; a value already inside can still be taken.
+    Any number of threads may put and get. close() wakes every waiter for good; a value inside can still be taken.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class LatestSlot(Generic[T]):
             return True
 
     def get(self, timeout_s: float | None = 0.0) -> T | None:
-        """Take the newest value, waiting up to timeout_s (None: for ever); None on time-out or once closed and empty."""
+        """Take the newest value, waiting up to timeout_s (None: for ever); None then, or once closed and empty."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
             while self._value is None and not self._closed:

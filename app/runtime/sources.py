@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.config import DEMO_SOURCE
 from app.runtime.interfaces import FrameSource
+from engine.sensors import discover
 from engine.sensors.playback import Playback
-from engine.sensors.sequence_folder import SequenceFolder
 from engine.types import LumbricalError
+
+_SYNTHETIC = "synthetic"
+_USB_DEVICES = Path("/sys/bus/usb/devices")
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,12 @@ class SourceChoice:
 
     spec: str
     label: str
-    is_live: bool
+    is_camera: bool = False
 
 
 def demo_choice() -> SourceChoice:
     """The demo take."""
-    return SourceChoice(str(DEMO_SOURCE), "Demo take", is_live=False)
+    return SourceChoice(str(DEMO_SOURCE), "Demo take")
 
 
 def is_demo(spec: str) -> bool:
@@ -35,43 +39,88 @@ def is_demo(spec: str) -> bool:
 
 def recording_choice(path: Path) -> SourceChoice:
     """A recording, by the last part of its path."""
-    return SourceChoice(str(path), path.name or str(path), is_live=False)
+    return SourceChoice(str(path), path.name or str(path))
 
 
 def open_source(spec: str) -> FrameSource:
-    """The source that spec names, not opened yet; recordings play in real time and start over at their end."""
-    return Playback(SequenceFolder(Path(spec)), loop=True)
+    """The source that spec names, not opened yet; recordings play in real time and start over at their end.
+
+    Errors: LumbricalError when there is no such recording or kind of camera.
+    """
+    sensor = discover.open_source(spec)
+    return sensor if sensor.is_live else Playback(sensor, loop=True)
 
 
-def list_cameras() -> list[SourceChoice]:
-    """The cameras attached now. Asks every driver, which can take a second."""
-    return []
+def open_recording(spec: str) -> FrameSource:
+    """A recording to be read as fast as possible, once, not opened yet. LumbricalError when spec names a camera."""
+    source = open_source(spec)
+    if source.is_live or not isinstance(source, Playback):
+        raise LumbricalError(f"{spec} is a camera; name a recording")
+    source.real_time, source.loop = False, False
+    return source
+
+
+def check_source(spec: str) -> None:
+    """Raise LumbricalError now, in words, if spec names a recording that cannot be played or no source at all."""
+    source = open_source(spec)
+    if not source.is_live:
+        source.open()
+        source.close()
+
+
+def choose_source(wanted: str | None, sources: list[SourceChoice]) -> str:
+    """What is asked for, else the first camera, else the demo take."""
+    if wanted is not None:
+        return wanted
+    return next((source.spec for source in sources if source.is_camera), str(DEMO_SOURCE))
+
+
+def list_sources() -> list[SourceChoice]:
+    """The cameras that can be used now, then the synthetic one. Asks every driver: about half a second."""
+    return [
+        SourceChoice(info.spec, info.label, is_camera=info.kind != _SYNTHETIC)
+        for info in discover.list_sources()
+        if info.available
+    ]
+
+
+def recording_suffixes() -> tuple[str, ...]:
+    """The endings of files that can be played."""
+    return discover.known_suffixes()
 
 
 class CameraSearch:
-    """Lists cameras on a thread of its own, because drivers take their time; one search at a time."""
+    """Looks for cameras on a thread of its own, because drivers take their time; one search at a time."""
 
-    def __init__(self) -> None:
-        self._found: queue.SimpleQueue[list[SourceChoice] | str] = queue.SimpleQueue()
+    def __init__(self, search: Callable[[], list[SourceChoice]] = list_sources) -> None:
+        self._search = search
+        self._found: queue.SimpleQueue[list[SourceChoice]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether a search is under way."""
-        return self._thread is not None and self._thread.is_alive()
+        self._plugged = _plugged_devices()
 
     def start(self) -> None:
         """Begin a search unless one is under way."""
-        if not self.busy:
-            self._thread = threading.Thread(target=self._search, name="lumbrical-cameras", daemon=True)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=lambda: self._found.put(self._search()), name="lumbrical-cameras", daemon=True
+            )
             self._thread.start()
 
-    def result(self) -> list[SourceChoice] | str | None:
-        """The cameras found, or one line on why the search failed; None when there is nothing new."""
+    def start_if_plugged(self) -> None:
+        """Begin a search if something was plugged in or out since the last call; cheap enough for every second."""
+        plugged = _plugged_devices()
+        if plugged != self._plugged:
+            self._plugged = plugged
+            self.start()
+
+    def result(self) -> list[SourceChoice] | None:
+        """What the last search found, once; None when there is nothing new."""
         return None if self._found.empty() else self._found.get()
 
-    def _search(self) -> None:
-        try:
-            self._found.put(list_cameras())
-        except LumbricalError as error:
-            self._found.put(str(error))
+
+def _plugged_devices() -> frozenset[str]:
+    """The names of what hangs on USB; empty where the system does not list it."""
+    try:
+        return frozenset(entry.name for entry in _USB_DEVICES.iterdir())
+    except OSError:
+        return frozenset()

@@ -71,7 +71,7 @@ class Worker(abc.ABC):
         self.wake_waiters()
 
     def stop(self, timeout_s: float = 3.0) -> bool:
-        """Ask it to end and wait up to timeout_s; False when it is still alive (it is a daemon: exit is not held up)."""
+        """Ask it to end and wait up to timeout_s; False when it is still alive (a daemon: it holds up no exit)."""
         self.request_stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)

@@ -47,7 +47,8 @@ class Banner(QFrame):
         self._close.setVisible(kind == "note")
         back, line = _COLORS[kind]
         self.setStyleSheet(
-            f"Banner {{ background: {back}; border: none; border-bottom: 1px solid {line}; }} QLabel {{ color: {theme.TEXT}; }}"
+            f"Banner {{ background: {back}; border: none; border-bottom: 1px solid {line}; }}"
+            f"QLabel {{ color: {theme.TEXT}; }}"
         )
 
     def _dismiss(self) -> None:

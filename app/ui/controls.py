@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.ui import theme
 from app.viewer.scene import Layers
@@ -27,7 +27,8 @@ class LayerSwitches(QWidget):
         grid = QGridLayout()
         grid.setSpacing(6)
         for place, (name, text) in enumerate(LAYERS):
-            button = QPushButton(text, checkable=True)
+            button = theme.switch(text)
+            button.setChecked(getattr(self._layers, name))
             button.setToolTip(f"{text} on or off ({place + 1})")
             button.toggled.connect(lambda on, name=name: self._set(name, on))
             grid.addWidget(button, place // 2, place % 2)
@@ -66,7 +67,7 @@ class TrackingControls(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._side: Side | None = None
-        self._slider = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=100)
+        self._slider = theme.slider(100)
         self._slider.setToolTip("One Euro filter: to the right steadier, to the left quicker")
         self._slider.valueChanged.connect(self._report_smoothing)
         self._amount = theme.label("", "quiet")
@@ -78,7 +79,7 @@ class TrackingControls(QWidget):
         sides.setSpacing(6)
         self._group = QButtonGroup(self)
         for number, (text, side) in enumerate(_SIDES):
-            button = QPushButton(text, checkable=True)
+            button = theme.switch(text)
             button.setToolTip("Which hand to track" if side else "Let the tracker tell left from right")
             self._group.addButton(button, number)
             sides.addWidget(button, 1)

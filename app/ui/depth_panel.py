@@ -61,8 +61,8 @@ class DepthPanel(QWidget):
             near = float(np.percentile(sample, 1)) * unit_mm
             # The scale moves slowly, so that noise does not make the whole picture flicker.
             self._near_mm += (near - self._near_mm) * (0.1 if abs(near - self._near_mm) < 300 else 1.0)
-        scaled = (depth.astype(np.float32) * np.float32(unit_mm) - np.float32(self._near_mm)) * np.float32(255 / _SPAN_MM)
-        index = np.clip(scaled, 0, 255).astype(np.uint16)
+        behind_mm = depth.astype(np.float32) * np.float32(unit_mm) - np.float32(self._near_mm)
+        index = np.clip(behind_mm * np.float32(255 / _SPAN_MM), 0, 255).astype(np.uint16)
         index[depth == 0] = 256
         pixels = self._table[index]
         height, width = pixels.shape

@@ -31,7 +31,8 @@ class HelpOverlay(QWidget):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setStyleSheet("HelpOverlay { background: rgba(8, 10, 12, 190); }")
-        card = QFrame(objectName="card")
+        card = QFrame()
+        card.setObjectName("card")
         card.setStyleSheet(
             f"QFrame#card {{ background: {theme.PANEL}; border: 1px solid {theme.LINE}; border-radius: 12px; }}"
         )
@@ -49,11 +50,15 @@ class HelpOverlay(QWidget):
         layout.addWidget(card, 0, Qt.AlignmentFlag.AlignCenter)
         self.hide()
 
-    def toggle(self) -> None:
-        """Open or close it."""
+    def cover_parent(self) -> None:
+        """Take the parent's whole area."""
         parent = self.parentWidget()
         if parent is not None:
             self.setGeometry(parent.rect())
+
+    def toggle(self) -> None:
+        """Open or close it."""
+        self.cover_parent()
         self.setVisible(not self.isVisible())
         self.raise_()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
@@ -13,7 +14,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QScrollArea
 from app.config import AppConfig
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
-from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice
+from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice, recording_suffixes
 from app.runtime.worker import WorkerState
 from app.ui import theme
 from app.ui.banner import Banner
@@ -30,11 +31,11 @@ from engine.types import TrackingState
 _RESULT_INTERVAL_MS = 15
 _STATUS_INTERVAL_MS = 100
 _NUMBERS_EVERY = 3
+_LOOK_EVERY = 20
 _SILENCE_S = 1.0
-_RECORDINGS = "Recordings (*.mkv *.db3 *.bag);;All files (*)"
 DEMO_NOTE = (
     "No depth camera was found, so the demo take is playing. "
-    "Plug a RealSense or an Azure Kinect into a USB 3 port, then press Refresh."
+    "Plug a RealSense or an Azure Kinect into a USB 3 port: it takes over by itself, or press Refresh."
 )
 _STATES = {
     TrackingState.TRACKING: ("tracking", theme.GOOD),
@@ -46,35 +47,37 @@ _STATES = {
 class MainWindow(QMainWindow):
     """Shows one LiveSession, which the caller starts and stops."""
 
-    def __init__(self, session: LiveSession, config: AppConfig, memory: Memory, cameras: list[SourceChoice]) -> None:
+    def __init__(self, session: LiveSession, config: AppConfig, memory: Memory, sources: list[SourceChoice]) -> None:
         super().__init__()
         self.setWindowTitle("Lumbrical")
         self._session, self._memory = session, memory
         self._last: LiveResult | None = None
         self._last_at = time.monotonic()
         self._ticks = 0
-        self._has_camera = bool(cameras)
+        self._has_camera = False
+        # A camera that is plugged in takes over from the demo take, but never from what the user chose.
+        self._chosen_by_user = not is_demo(session.capture.spec)
         self._faces_sent = False
         self._search = CameraSearch()
         self.view = View3D(config.viewer, session.statistics.record_view)
-        self.depth = DepthPanel()
+        self.depth_panel = DepthPanel()
         self.sources = SourcePanel()
         self.layers = LayerSwitches()
         self.controls = TrackingControls()
         self.playback = PlaybackBar()
         self.status = StatusBar()
         self.banner = Banner()
-        self._lay_out()
-        self.help = HelpOverlay(self.centralWidget())
+        self.help = HelpOverlay(self._lay_out())
         self._wire()
         self._bind_keys()
-        self._fill_sources(cameras)
+        self._fill_sources(sources)
         self._recall(memory.load(Choices(smoothing=config.tracking.smoothing)))
         self._result_timer = self._every(_RESULT_INTERVAL_MS, self._take_result)
         self._status_timer = self._every(_STATUS_INTERVAL_MS, self._refresh)
 
-    def _lay_out(self) -> None:
-        central = QWidget(objectName="central")
+    def _lay_out(self) -> QWidget:
+        central = QWidget()
+        central.setObjectName("central")
         left = QVBoxLayout()
         left.setSpacing(0)
         left.addWidget(self.banner)
@@ -91,13 +94,15 @@ class MainWindow(QMainWindow):
         whole.addWidget(self.status)
         self.playback.hide()
         self.setCentralWidget(central)
-        self.setMinimumSize(920, 560)
+        self.setMinimumSize(860, 480)
         self.resize(1280, 800)
         if self._memory.geometry is not None:
             self.restoreGeometry(self._memory.geometry)
+        return central
 
     def _side_panel(self) -> QScrollArea:
-        panel = QWidget(objectName="panel")
+        panel = QWidget()
+        panel.setObjectName("panel")
         column = QVBoxLayout(panel)
         column.setContentsMargins(14, 14, 14, 14)
         column.setSpacing(20)
@@ -105,7 +110,7 @@ class MainWindow(QMainWindow):
         picture = QVBoxLayout()
         picture.setSpacing(8)
         picture.addWidget(theme.label("DEPTH", "title"))
-        picture.addWidget(self.depth)
+        picture.addWidget(self.depth_panel)
         column.addLayout(picture)
         column.addWidget(self.layers)
         column.addWidget(self.controls)
@@ -151,7 +156,7 @@ class MainWindow(QMainWindow):
             "Escape": self._escape,
         }
         for number, (name, _) in enumerate(LAYERS, 1):
-            keys[str(number)] = lambda name=name: self.layers.toggle(name)
+            keys[str(number)] = partial(self.layers.toggle, name)
         for key, action in keys.items():
             QShortcut(QKeySequence(key), self).activated.connect(action)
         # Keys belong to the window: a focused button or slider must not swallow the space bar or the arrows.
@@ -165,8 +170,8 @@ class MainWindow(QMainWindow):
         timer.start()
         return timer
 
-    def _fill_sources(self, cameras: list[SourceChoice]) -> None:
-        self.sources.set_cameras(cameras)
+    def _fill_sources(self, sources: list[SourceChoice]) -> None:
+        self._note_cameras(sources)
         self.sources.add_recording(demo_choice())
         spec = self._session.capture.spec
         if all(spec != choice.spec for choice in self.sources.choices()):
@@ -179,13 +184,25 @@ class MainWindow(QMainWindow):
         self.controls.set_smoothing(choices.smoothing)
         self.controls.set_side(choices.side)
 
+    def _note_cameras(self, sources: list[SourceChoice]) -> None:
+        cameras = [source for source in sources if source.is_camera]
+        self._has_camera = bool(cameras)
+        self.sources.set_cameras(sources)
+        self.sources.show_current(self._session.capture.spec)
+        if cameras and not self._chosen_by_user:
+            self._switch(cameras[0].spec)
+
     def choose_source(self, spec: str) -> None:
-        """Play or stream another source."""
+        """Play or stream another source, because the user wants it."""
+        self._chosen_by_user = True
+        self._switch(spec)
+
+    def _switch(self, spec: str) -> None:
         self._session.switch_source(spec)
         self.sources.show_current(spec)
         self._last = None
         self._last_at = time.monotonic()
-        self.depth.clear()
+        self.depth_panel.clear()
 
     def _open_recording(self, path: str) -> None:
         if path:
@@ -195,7 +212,8 @@ class MainWindow(QMainWindow):
             self.choose_source(choice.spec)
 
     def _open_file(self) -> None:
-        self._open_recording(QFileDialog.getOpenFileName(self, "Open a recording", self._memory.folder, _RECORDINGS)[0])
+        kinds = f"Recordings ({' '.join(f'*{suffix}' for suffix in recording_suffixes())});;All files (*)"
+        self._open_recording(QFileDialog.getOpenFileName(self, "Open a recording", self._memory.folder, kinds)[0])
 
     def _open_folder(self) -> None:
         self._open_recording(QFileDialog.getExistingDirectory(self, "Open a sequence folder", self._memory.folder))
@@ -209,7 +227,7 @@ class MainWindow(QMainWindow):
             return
         self._last, self._last_at = live, time.monotonic()
         self.view.show_result(live.result)
-        self.depth.show_result(live.result)
+        self.depth_panel.show_result(live.result)
 
     def _refresh(self) -> None:
         self._ticks += 1
@@ -221,13 +239,11 @@ class MainWindow(QMainWindow):
         self._show_words()
         if self._ticks % _NUMBERS_EVERY == 0:
             self.status.show_numbers(self._session.statistics.snapshot())
+        if self._ticks % _LOOK_EVERY == 0:
+            self._search.start_if_plugged()
         found = self._search.result()
-        if isinstance(found, list):
-            self._has_camera = bool(found)
-            self.sources.set_cameras(found)
-            self.sources.show_current(self._session.capture.spec)
-        elif found is not None:
-            self.banner.say("trouble", found)
+        if found is not None:
+            self._note_cameras(found)
 
     def _show_state(self) -> None:
         capture, tracking = self._session.capture, self._session.tracking
@@ -277,7 +293,7 @@ class MainWindow(QMainWindow):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.help.setGeometry(self.centralWidget().rect())
+        self.help.cover_parent()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the choices and end the drawing process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap, QPolygonF
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSlider, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 
 from app.runtime.capture import PlaybackStatus
 from app.ui import theme
@@ -30,7 +30,7 @@ class PlaybackBar(QWidget):
         self._play = self._button("play", "Play or pause (space)", lambda: self.play_toggled.emit(not self._playing))
         back = self._button("back", "One frame back (left arrow)", lambda: self.step_wanted.emit(-1))
         forward = self._button("forward", "One frame on (right arrow)", lambda: self.step_wanted.emit(1))
-        self._slider = QSlider(Qt.Orientation.Horizontal, minimum=0)
+        self._slider = theme.slider(0)
         self._slider.setToolTip("Go to a frame")
         # A click on the groove, a drag and the keyboard all arrive here; values set by show_status() do not.
         self._slider.valueChanged.connect(self.seek_wanted)

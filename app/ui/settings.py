@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings
@@ -17,7 +18,7 @@ _LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud")
 class Choices:
     """The user's choices in the window; side None means that the tracker decides."""
 
-    layers: Layers = Layers()
+    layers: Layers = field(default_factory=Layers)
     smoothing: float = 0.5
     side: Side | None = None
 
@@ -30,6 +31,13 @@ class Memory:
             self._store = QSettings("Lumbrical", "Lumbrical")
         else:
             self._store = QSettings(str(file), QSettings.Format.IniFormat)
+
+    @classmethod
+    def forgetful(cls) -> Memory:
+        """One that starts empty and leaves nothing behind, for benches and tests."""
+        memory = cls(Path(os.devnull))
+        memory._store.clear()
+        return memory
 
     def load(self, defaults: Choices) -> Choices:
         """The choices of last time."""

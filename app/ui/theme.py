@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QPalette
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QSlider
 
 BACKGROUND = "#0d0f12"
 PANEL = "#15181d"
@@ -76,6 +77,20 @@ def apply_theme(application: QApplication) -> None:
     font.setPixelSize(13)
     application.setFont(font)
     application.setStyleSheet(_STYLE)
+
+
+def switch(text: str) -> QPushButton:
+    """A button that stays down while what it names is on."""
+    button = QPushButton(text)
+    button.setCheckable(True)
+    return button
+
+
+def slider(maximum: int) -> QSlider:
+    """A horizontal slider from 0."""
+    widget = QSlider(Qt.Orientation.Horizontal)
+    widget.setRange(0, maximum)
+    return widget
 
 
 def label(text: str, role: str = "") -> QLabel:

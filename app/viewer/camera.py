@@ -19,7 +19,7 @@ FIELD_OF_VIEW = 0.72
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where the view is taken from: x_view = rotation @ (x - eye), x right, y down, z forward; vertical field of view."""
+    """Where the view is from: x_view = rotation @ (x - eye), x right, y down, z forward; vertical field of view."""
 
     rotation: NDArray[np.float64]
     eye: NDArray[np.float64]
@@ -52,8 +52,8 @@ class OrbitCamera:
         self.following = True
 
     def orbit(self, dx: float, dy: float) -> None:
-        """Turn by a drag, in fractions of the view's height."""
-        self.yaw += dx * _RADIANS_PER_HEIGHT
+        """Turn by a drag, in fractions of the view's height; the near side goes with the cursor."""
+        self.yaw -= dx * _RADIANS_PER_HEIGHT
         self.pitch = float(np.clip(self.pitch + dy * _RADIANS_PER_HEIGHT, -_PITCH_LIMIT, _PITCH_LIMIT))
 
     def pan(self, dx: float, dy: float) -> None:

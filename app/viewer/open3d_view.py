@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import open3d as o3d
@@ -24,7 +26,7 @@ class Open3DView:
         self._soften = soften_edges
         self._window: o3d.visualization.Visualizer | None = None
         self._size = (0, 0)
-        self._geometries: dict[str, o3d.geometry.Geometry3D] = {}
+        self._geometries: dict[str, Any] = {}
         self._counts: dict[str, tuple[int, ...]] = {}
         self._triangles: dict[str, NDArray[np.int32]] = {}
         self._hidden: set[str] = set()
@@ -66,7 +68,7 @@ class Open3DView:
         colors = np.asarray(self._window.capture_screen_float_buffer(True))
         # Asked before capturing, this would render the scene a second time.
         self._window.poll_events()
-        picture = cv2.cvtColor(cv2.convertScaleAbs(colors, alpha=255.0), cv2.COLOR_RGB2BGRA)
+        picture = np.asarray(cv2.cvtColor(cv2.convertScaleAbs(colors, alpha=255.0), cv2.COLOR_RGB2BGRA), np.uint8)
         return soften_edges(picture) if self._soften else picture
 
     def _show(self, name: str, drawable: Drawable) -> None:
@@ -122,7 +124,7 @@ def soften_edges(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Blend pixels at steep edges with their neighbours: what multisampling does, for a twentieth of its price here."""
     gray = cv2.cvtColor(picture, cv2.COLOR_BGRA2GRAY)
     steep = cv2.morphologyEx(gray, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    edges = cv2.compare(steep, 22, cv2.CMP_GT)
+    edges = cv2.threshold(steep, 22, 255, cv2.THRESH_BINARY)[1]
     blurred = cv2.blur(picture, (2, 2))
     cv2.copyTo(blurred, edges, picture)
     return picture
@@ -136,7 +138,7 @@ def _counts(drawable: Drawable) -> tuple[int, ...]:
     return (len(drawable.points),)
 
 
-def _new_geometry(drawable: Drawable) -> o3d.geometry.Geometry3D:
+def _new_geometry(drawable: Drawable) -> Any:
     vector3, vector2 = o3d.utility.Vector3dVector, o3d.utility.Vector2iVector
     if isinstance(drawable, Surface):
         mesh = o3d.geometry.TriangleMesh(
@@ -153,7 +155,7 @@ def _new_geometry(drawable: Drawable) -> o3d.geometry.Geometry3D:
     return cloud
 
 
-def _write(geometry: o3d.geometry.Geometry3D, drawable: Drawable) -> None:
+def _write(geometry: Any, drawable: Drawable) -> None:
     if isinstance(drawable, Surface):
         np.asarray(geometry.vertices)[:] = drawable.vertices
         np.asarray(geometry.vertex_colors)[:] = drawable.colors

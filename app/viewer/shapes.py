@@ -46,7 +46,7 @@ def tubes(starts: F32, ends: F32, start_radii: F32, end_radii: F32, segments: in
     """Points and normals (N * 2 * segments, 3) of N open tapered tubes; ring at the start first."""
     axis = ends - starts
     axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-6)
-    helper = np.where(np.abs(axis[:, :1]) < 0.8, np.float32([1, 0, 0]), np.float32([0, 1, 0]))
+    helper = np.where(np.abs(axis[:, :1]) < 0.8, np.array([1, 0, 0], np.float32), np.array([0, 1, 0], np.float32))
     side = np.cross(axis, helper)
     side = side / np.linalg.norm(side, axis=-1, keepdims=True)
     other = np.cross(axis, side)
@@ -60,7 +60,7 @@ def tubes(starts: F32, ends: F32, start_radii: F32, end_radii: F32, segments: in
 
 def tube_triangles(segments: int) -> I32:
     """Triangles of one tube made by tubes()."""
-    return _ring_quads(2, segments)[:, ::-1].astype(np.int32)
+    return _ring_quads(2, segments).astype(np.int32)
 
 
 def repeat_triangles(triangles: I32, points: int, copies: int) -> I32:

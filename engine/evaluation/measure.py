@@ -15,6 +15,7 @@ from engine import metrics
 from engine.geometry.camera import depth_to_points, project
 from engine.hand.conventions import ANATOMICAL, check_convention, map_joints
 from engine.hand.skeleton import Skeleton
+from engine.rendering.mesh_depth import render_depth
 from engine.sensors.labels import SequenceLabels, load_labels
 from engine.sensors.protocol import BadRecording
 from engine.sensors.sequence_folder import SequenceFolder
@@ -36,9 +37,11 @@ PALM_JOINTS = (0, 5, 9, 13, 17)
 
 
 class FrameTracker(Protocol):
-    """What is measured: engine.tracker.Tracker, or a test's own. side: the hand to look for, None for either."""
+    """What is measured: engine.tracker.Tracker, or a test's own. side: the hand to look for, None for either; faces:
+    (F, 3) triangles of the mesh in its results."""
 
     side: Side | None
+    faces: NDArray[np.int32]
 
     def track(self, frame: DepthFrame, crop_centre_mm: FloatArray | None = None) -> TrackingResult: ...
 
@@ -50,8 +53,9 @@ class Measured:
     """N frames beside their labels; NaN where there is no label or, in the first four of the arrays, no prediction.
 
     tracked: (N,) bool. mapped, anatomical: (N, 21, 3) mm, predicted joints in the labels' convention and in ours.
-    cloud_distance: (N, 21) mm (MDPC). residual: (N,) mm, see TrackingResult. truth: (N, 21, 3) mm. palm_error: (N,) mm,
-    infinite where a labelled frame was not tracked. uv_error: (N, 21) pixels, of 2D labels that stand alone.
+    cloud_distance: (N, 21) mm (MDPC). residual: (N,) mm, |depth - rendered mesh|. truth: (N, 21, 3) mm.
+    palm_error: (N,) mm, infinite where a labelled frame was not tracked. uv_error:
+    (N, 21) pixels, of 2D labels that stand alone.
     """
 
     tracked: NDArray[np.bool_]
@@ -183,10 +187,18 @@ class Evaluator:
             measured.tracked[index] = True
             measured.anatomical[index] = joints
             measured.mapped[index] = joints + self._shift(recording.convention, result)
-            measured.residual[index] = result.residual_mm
+            measured.residual[index] = self._surface_residual(result)
             cloud = depth_to_points(frame.depth_mm(), frame.intrinsics)[frame.depth > 0]
             measured.cloud_distance[index] = metrics.point_cloud_distances(joints, cloud)
         self._measure_2d(recording.labels, measured, index, joints, frame.intrinsics)
+
+    def _surface_residual(self, result: TrackingResult) -> float:
+        """Median |observed - rendered mesh| in mm over the pixels that the mesh covers and the camera measured."""
+        assert result.geometry is not None
+        rendered = render_depth(result.geometry.vertices, self._tracker.faces, result.frame.intrinsics)
+        observed = result.frame.depth_mm()
+        both = (rendered > 0) & (observed > 0)
+        return float(np.median(np.abs(observed - rendered)[both])) if both.any() else float("nan")
 
     def _shift(self, convention: str, result: TrackingResult) -> Array:
         """(21, 3) mm from our joints to the convention's, camera frame, on the hand's own side."""

@@ -16,27 +16,12 @@ import torch
 from torch import Tensor
 
 from engine.geometry.rotations import euler_to_matrix, rotation_about_axis
-from engine.hand.anthropometry import bone_length_basis
+from engine.hand.anthropometry import FIRST_JOINT_POSITIONS_MM, METACARPAL_SPLAY_RAD, bone_length_basis
+from engine.hand.limits import THUMB_ZERO_RAD
 from engine.types import JOINT_COUNT
 
-#: Where each finger's first joint lies seen from the wrist joint, thumb to little, wrist frame (normalised below).
-#: Read off the geometry of a flat hand: breadth over the knuckles about 0.47 of the ray to the middle one, a transverse
-#: arch that sinks towards the little finger, and the trapeziometacarpal joint at the radial, palmar edge of the carpus.
-_FIRST_JOINT_DIRECTIONS = (
-    (0.80, -0.52, -0.30),
-    (0.27, -0.96, -0.01),
-    (0.02, -1.00, 0.00),
-    (-0.21, -0.97, -0.04),
-    (-0.43, -0.90, -0.11),
-)
-#: Direction of each straight finger at zero articulation, and of its flexor side, wrist frame.
-_FINGER_DIRECTIONS = (
-    (0.62, -0.68, -0.39),
-    (0.12, -0.99, 0.00),
-    (0.00, -1.00, 0.00),
-    (-0.12, -0.99, -0.02),
-    (-0.24, -0.97, -0.05),
-)
+#: Directions of the flexor side of each straight finger, thumb to little, wrist frame: the pulp of a resting thumb
+#: faces across the palm, the fingers' turn slightly towards each other.
 _FLEXOR_DIRECTIONS = (
     (-0.82, 0.00, -0.57),
     (0.05, 0.00, -1.00),
@@ -46,8 +31,17 @@ _FLEXOR_DIRECTIONS = (
 )
 
 
-def _unit(vectors: tuple[tuple[float, ...], ...]) -> Tensor:
-    return torch.nn.functional.normalize(torch.tensor(vectors, dtype=torch.float64), dim=-1)
+def _unit(vectors: object) -> Tensor:
+    return torch.nn.functional.normalize(torch.as_tensor(vectors, dtype=torch.float64), dim=-1)
+
+
+def _finger_directions() -> Tensor:
+    """(5, 3) wrist frame: the thumb at its resting place, the fingers in line with their metacarpals."""
+    radial, palmar = torch.as_tensor(THUMB_ZERO_RAD)
+    thumb = torch.stack((radial.sin() * palmar.cos(), -radial.cos() * palmar.cos(), -palmar.sin()))
+    splay = torch.as_tensor(METACARPAL_SPLAY_RAD)
+    fingers = torch.stack((-splay.sin(), -splay.cos(), torch.zeros_like(splay)), 1)
+    return torch.cat((thumb.unsqueeze(0), fingers))
 
 
 def _frames(y: Tensor, towards_z: Tensor) -> Tensor:
@@ -82,11 +76,12 @@ class Skeleton(torch.nn.Module):
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         mean, basis = (torch.as_tensor(array) for array in bone_length_basis())
-        directions, flexor = _unit(_FIRST_JOINT_DIRECTIONS), _unit(_FLEXOR_DIRECTIONS)
+        # The table's axes run against the wrist frame's: ulnar, distal, palmar.
+        directions, flexor = _unit(-FIRST_JOINT_POSITIONS_MM), _unit(_FLEXOR_DIRECTIONS)
         palm_flexor = torch.tensor([[0.0, 0.0, -1.0]], dtype=torch.float64).expand(5, 3)
         for name, value in (
             ("first_joint_directions", directions),
-            ("finger_frames", _frames(_unit(_FINGER_DIRECTIONS), flexor)),
+            ("finger_frames", _frames(_finger_directions(), flexor)),
             ("palm_frames", _frames(directions, palm_flexor)),
             ("bone_length_mean", mean),
             ("bone_length_basis", basis),

@@ -73,7 +73,7 @@ def _finger_form(finger: int) -> _FingerForm:
     back2, back3, pulp2, pulp3 = 0.94 * depth2, 0.90 * depth3, 1.06 * depth2, 1.10 * depth3
     thumb = finger == 0
     return _FingerForm(
-        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.95, 0.885), 0.46, (0.99, 0.84)),
+        breadth=_stations(breadth2, breadth3, (0.88, 0.93) if thumb else (0.95, 0.92), 0.46, (0.99, 0.84)),
         back=_stations(back2, back3, (0.9, 0.9) if thumb else (1.05, 0.93), 0.455, (0.86, 0.69)),
         pulp=_stations(pulp2, pulp3, (0.9, 1.0) if thumb else (1.05, 1.04), 0.52, (1.06, 0.89)),
         cap=0.93 * breadth3,
@@ -151,9 +151,7 @@ def finger_body(points: Array, hand: RestHand, finger: int) -> Array:
     cap_start = tip - form.cap
     stations = np.array([0.0, second / 2, second, (second + third) / 2, third, (third + cap_start) / 2, cap_start])
     breadth = _smooth_profile(stations, form.breadth, s)
-    depth = np.where(
-        w > 0, _smooth_profile(stations, form.pulp, s), _smooth_profile(stations, form.back, s)
-    )
+    depth = np.where(w > 0, _smooth_profile(stations, form.pulp, s), _smooth_profile(stations, form.back, s))
     outside = np.maximum(s - cap_start, 0.0) + np.minimum(s, 0.0)
     return _ellipsoid_distance(u, outside, w, breadth, np.where(s > 0, form.cap, _CAP_BACK_MM), depth)
 
@@ -183,6 +181,11 @@ def palm_body(points: Array, hand: RestHand) -> Array:
         knuckle = _along(hand, finger, 0.0, across, sink)
         bone = tapered_capsule(points, base, knuckle, 14.0, radius)
         distance = bone if finger == 1 else smooth_union(distance, bone, 12.0)
+        if finger in (1, 4):
+            # On the outer sides, where no web does it, the finger would step out of the palm.
+            end = _along(hand, finger, 0.42, 0.8 * across, 1.0)
+            root = tapered_capsule(points, knuckle, end, radius, 0.41 * PIP_BREADTH_MM[finger])
+            distance = smooth_union(distance, root, 2.0)
     little, thumb = hand.finger_origin(4), hand.finger_origin(0)
     pad = tapered_capsule(points, _along(hand, 1, 0.08, -2.0, 5.0), _along(hand, 4, 0.05, 1.0, 4.0), 9.0, 8.0)
     distance = smooth_union(distance, pad, 8.0)

@@ -116,5 +116,7 @@ def read_color_jpeg(path: Path, width: int, height: int) -> NDArray[np.uint8]:
     if size is None or not data.rstrip(b"\x00").endswith(b"\xff\xd9"):
         raise BadRecording(f"{path} is not a whole JPEG image: copy or record the sequence again")
     if size != (width, height):
-        raise BadRecording(f"{path} is {size[0]} x {size[1]}: colour must be registered to the {width} x {height} depth")
+        raise BadRecording(
+            f"{path} is {size[0]} x {size[1]}: colour must be registered to the {width} x {height} depth"
+        )
     return np.ascontiguousarray(_decode(path, data, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8, copy=False)

@@ -239,11 +239,11 @@ class Playback:
         gap_s = 1 / self.fps
         if self._last_time_s is not None:
             gap_s = min(max(frame.device_time_s - self._last_time_s, 0.0), _LONGEST_GAP_S)
-        if self._position < 0:
-            gap_s = 0.0
         self._last_time_s = frame.device_time_s
         with self._changed:
-            self._due_s = max(self._due_s + gap_s / self._speed, time.monotonic() - _LARGEST_LAG_S)
+            now_s = time.monotonic()
+            due_s = self._due_s + gap_s / self._speed
+            self._due_s = due_s if self._position >= 0 and due_s > now_s - _LARGEST_LAG_S else now_s
             self._held = frame
         return True
 

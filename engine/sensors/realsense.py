@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.sensors.protocol import SensorBase, SensorDisconnected, SensorError, SensorUnavailable
-from engine.sensors.realsense_sdk import camera_model, first_line, load_sdk, none_attached_reason, to_frame
+from engine.sensors.realsense_sdk import (
+    camera_model,
+    color_camera,
+    first_line,
+    load_sdk,
+    none_attached_reason,
+    to_frame,
+)
+from engine.sensors.registration import Registration
 from engine.sensors.undistort import Undistorter
 from engine.types import DepthFrame
 
@@ -96,7 +108,9 @@ class RealSenseCamera(SensorBase):
         self._device: Any = None
         self._started: list[Any] = []
         self._queue: Any = None
-        self._align: Any = None
+        self._color_queue: Any = None
+        self._color: NDArray[np.uint8] | None = None
+        self._registration: Registration | None = None
         self._undistorter: Undistorter | None = None
 
     @property
@@ -138,24 +152,23 @@ class RealSenseCamera(SensorBase):
         video = depth_profile.as_video_stream_profile()
         self._intrinsics, self._undistorter = camera_model(sdk, video.get_intrinsics())
         self._fps = float(depth_profile.fps())
-        wanted = [depth_profile]
+        wanted = {"depth": depth_profile}
         if self._want_color:
-            color = pick_color_profile([p for _, profiles in found for p in profiles], sdk, depth_profile.fps())
-            if color is None:
+            color_profile = pick_color_profile([p for _, profiles in found for p in profiles], sdk, depth_profile.fps())
+            if color_profile is None:
                 self._warnings.append("this RealSense has no colour stream: showing depth alone")
             else:
-                wanted.append(color)
-        if len(wanted) == 1:
-            self._queue = sdk.frame_queue(_QUEUE_FRAMES)
-        else:
-            self._queue = sdk.syncer(_QUEUE_FRAMES)
-            self._align = sdk.align(sdk.stream.depth)
+                self._registration = Registration(color_camera(sdk, depth_profile, color_profile), self._intrinsics)
+                wanted["color"] = color_profile
+        self._queue = sdk.frame_queue(_QUEUE_FRAMES)
+        self._color_queue = sdk.frame_queue(1)
         for sensor, profiles in found:
-            chosen = [p for p in profiles if any(p == w for w in wanted)]
+            chosen = [p for p in profiles if any(p == w for w in wanted.values())]
             if chosen:
                 sensor.open(chosen if len(chosen) > 1 else chosen[0])
                 self._started.append(sensor)
-                sensor.start(self._queue)
+                # A sensor that sends both, as a D405's does, has one queue: _poll tells them apart.
+                sensor.start(self._queue if len(chosen) > 1 or chosen[0] == depth_profile else self._color_queue)
 
     def _explain(self, error: RuntimeError) -> SensorError:
         reason = first_line(error)
@@ -179,19 +192,26 @@ class RealSenseCamera(SensorBase):
     def _poll(self, timeout_ms: int) -> tuple[bool, DepthFrame | None]:
         """One wait for the driver; (False, None) when nothing came."""
         try:
-            if self._align is None:
-                ok, depth = self._queue.try_wait_for_frame(timeout_ms)
-                depth, color = (depth.as_depth_frame(), None) if ok else (None, None)
-            else:
-                ok, frames = self._queue.try_wait_for_frames(timeout_ms)
-                if ok and frames.get_depth_frame() and frames.get_color_frame():
-                    frames = self._align.process(frames)
-                depth, color = (frames.get_depth_frame(), frames.get_color_frame()) if ok else (None, None)
+            ok, sent = self._queue.try_wait_for_frame(timeout_ms)
+            if ok and not sent.is_depth_frame():
+                self._keep_color(sent)
+                return False, None
+            if not ok:
+                return False, None
+            depth = sent.as_depth_frame()
+            frame = to_frame(depth, self.intrinsics, self._undistorter, depth.get_frame_number())
+            color = self._color_queue.poll_for_frame()
+            if color:
+                self._keep_color(color)
         except RuntimeError as error:
             raise self._explain(error) from error
-        if not depth:
-            return False, None
-        return True, to_frame(depth, color, self.intrinsics, self._undistorter, depth.get_frame_number())
+        if self._registration is not None and self._color is not None:
+            frame = replace(frame, color=self._registration(self._color, frame.depth_mm()))
+        return True, frame
+
+    def _keep_color(self, frame: Any) -> None:
+        """The newest colour picture is laid over every depth image: waiting for the matching one would cost latency."""
+        self._color = np.array(np.asanyarray(frame.as_video_frame().get_data()), np.uint8)
 
     def _require_connected(self) -> None:
         try:
@@ -210,4 +230,5 @@ class RealSenseCamera(SensorBase):
                     # An unplugged camera cannot be stopped any more, and need not be.
                     continue
         self._started = []
-        self._queue = self._align = self._device = self._context = None
+        self._queue = self._color_queue = self._device = self._context = None
+        self._color = self._registration = None

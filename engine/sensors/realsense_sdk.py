@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from engine.sensors.protocol import MAX_IMAGE_SIDE, SensorError, SensorUnavailable
-from engine.sensors.undistort import Undistorter, inverse_of, rational
+from engine.sensors.registration import ColorCamera
+from engine.sensors.undistort import Distort, Undistorter, modified_brown_conrady, rational
 from engine.types import DepthFrame, Intrinsics
 
 _USB_DEVICES = Path("/sys/bus/usb/devices")
@@ -64,8 +65,8 @@ def none_attached_reason(root: Path = _USB_DEVICES) -> str:
     return "no RealSense is attached: plug one into a USB 3 port"
 
 
-def camera_model(sdk: Any, source: Any) -> tuple[Intrinsics, Undistorter | None]:
-    """Pinhole intrinsics of an SDK intrinsics object, and what straightens its images (None when nothing moves).
+def lens_model(sdk: Any, source: Any) -> tuple[Intrinsics, Distort | None]:
+    """Pinhole intrinsics of an SDK intrinsics object, and how its lens bends straight rays (None: not at all).
 
     Raises SensorError for a size that cannot be or a lens model that is not known.
     """
@@ -75,35 +76,42 @@ def camera_model(sdk: Any, source: Any) -> tuple[Intrinsics, Undistorter | None]
     k1, k2, p1, p2, k3 = (float(value) for value in source.coeffs)
     if source.model == sdk.distortion.none or not any((k1, k2, p1, p2, k3)):
         return intrinsics, None
-    # The SDK's coefficients p1, p2 belong to x y and y x terms in this order.
-    brown_conrady = rational((k1, k2, k3, 0, 0, 0), p1, p2, cross=2)
     if source.model == sdk.distortion.brown_conrady:
-        undistorter = Undistorter(intrinsics, brown_conrady)
-    elif source.model == sdk.distortion.inverse_brown_conrady:
-        undistorter = Undistorter(intrinsics, inverse_of(brown_conrady))
-    else:
-        raise SensorError(f"the camera's lens model {source.model} is not known: record with a D400 camera")
-    return intrinsics, None if undistorter.is_identity else undistorter
+        return intrinsics, rational((k1, k2, k3, 0, 0, 0), p1, p2, cross=2)
+    if source.model in (sdk.distortion.inverse_brown_conrady, sdk.distortion.modified_brown_conrady):
+        return intrinsics, modified_brown_conrady(k1, k2, k3, p1, p2)
+    raise SensorError(f"the camera's lens model {source.model} is not known: record with a D400 camera")
 
 
-def to_frame(
-    depth: Any, color: Any, intrinsics: Intrinsics, undistorter: Undistorter | None, number: int
-) -> DepthFrame:
+def camera_model(sdk: Any, source: Any) -> tuple[Intrinsics, Undistorter | None]:
+    """As lens_model, but with what straightens the camera's depth images (None when no pixel moves)."""
+    intrinsics, distort = lens_model(sdk, source)
+    undistorter = Undistorter(intrinsics, distort) if distort else None
+    return intrinsics, None if undistorter is None or undistorter.is_identity else undistorter
+
+
+def to_unit_mm(unit_m: float) -> float:
+    """The SDK's unit in mm. It is a float32: 0.001 arrives as 0.00100000004749745."""
+    return float(f"{unit_m * 1000:.6g}")
+
+
+def color_camera(sdk: Any, depth_profile: Any, color_profile: Any) -> ColorCamera:
+    """Where the colour camera is and how it sees. Raises RuntimeError where the SDK does not know its place."""
+    intrinsics, distort = lens_model(sdk, color_profile.as_video_stream_profile().get_intrinsics())
+    place = depth_profile.get_extrinsics_to(color_profile)
+    # The SDK keeps rotations by columns, and lengths in metres.
+    rotation = np.array(place.rotation, np.float64).reshape(3, 3).T
+    return ColorCamera(intrinsics, rotation, np.array(place.translation) * 1000.0, distort)
+
+
+def to_frame(depth: Any, intrinsics: Intrinsics, undistorter: Undistorter | None, number: int) -> DepthFrame:
     """A DepthFrame that owns its pixels: the SDK recycles a small pool of buffers, so nothing may point into it."""
     view = np.asanyarray(depth.get_data())
     if view.dtype != np.uint16 or view.shape != (intrinsics.height, intrinsics.width):
         raise SensorError(
-            f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16: open it again"
+            f"the camera sent {view.shape} {view.dtype}, not {(intrinsics.height, intrinsics.width)} uint16:"
+            " open it again"
         )
     pixels = undistorter(view) if undistorter else np.array(view, np.uint16)
-    colors = None
-    if color:
-        seen = np.asanyarray(color.get_data())
-        # Registered colour has the depth image's size; without registration it cannot be used.
-        if seen.shape == (intrinsics.height, intrinsics.width, 3):
-            colors = np.array(seen, np.uint8)
-    # The unit is a float32 in the SDK: 0.001 arrives as 0.00100000004749745.
-    unit_mm = float(f"{depth.get_units() * 1000:.6g}")
-    return DepthFrame(
-        pixels, unit_mm, intrinsics, number, depth.get_timestamp() / 1000, time.monotonic(), color=colors
-    )
+    unit_mm = to_unit_mm(depth.get_units())
+    return DepthFrame(pixels, unit_mm, intrinsics, number, depth.get_timestamp() / 1000, time.monotonic())

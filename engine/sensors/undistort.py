@@ -67,14 +67,18 @@ def rational(k: Sequence[float], p1: float, p2: float, cross: float, max_radius:
     return distort
 
 
-def inverse_of(undistort: Distort, iterations: int = 20) -> Distort:
-    """The inverse of a mild distortion, by fixed-point iteration (it converges while pixels move by a few per cent)."""
+def modified_brown_conrady(k1: float, k2: float, k3: float, p1: float, p2: float) -> Distort:
+    """The RealSense variant of Brown-Conrady, whose tangential terms act on rays already bent radially.
+
+    The SDK's "inverse Brown-Conrady" is unprojected by inverting this very function, so it serves for both.
+    """
 
     def distort(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        xd, yd = x, y
-        for _ in range(iterations):
-            xu, yu = undistort(xd, yd)
-            xd, yd = xd + (x - xu), yd + (y - yu)
+        r2 = x * x + y * y
+        ratio = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        xr, yr = x * ratio, y * ratio
+        xd = xr + 2 * p1 * xr * yr + p2 * (r2 + 2 * xr * xr)
+        yd = yr + 2 * p2 * xr * yr + p1 * (r2 + 2 * yr * yr)
         return xd, yd
 
     return distort

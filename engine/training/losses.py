@@ -19,7 +19,7 @@ class LossWeights:
     """How much each term counts; lengths enter in centimetres."""
 
     points: float = 1.0
-    joints: float = 0.6
+    joints: float = 1.0
     rotation: float = 0.3
     articulation: float = 0.4
     beta: float = 0.03

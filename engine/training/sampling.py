@@ -4,47 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.geometry.rotations import rotation_about_axis
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.hand.skeleton import Skeleton, SkeletonPose
+from engine.training.poses import (
+    FINGER_POSE_WEIGHTS,
+    FINGER_POSES,
+    THUMB_POSE_WEIGHTS,
+    THUMB_POSES,
+    PoseBank,
+    load_pose_bank,
+)
 from engine.types import BETA_SIZE
 
-#: Articulations of one finger, (flexion of the knuckle, of the middle joint, of the end joint) in radians, which
-#: people hold: straight, relaxed, bent at the knuckle, hooked, half closed, closed.
-_FINGER_POSES = (
-    (-0.10, 0.02, 0.00),
-    (0.30, 0.40, 0.20),
-    (1.20, 0.10, 0.05),
-    (0.00, 1.50, 0.90),
-    (0.75, 1.00, 0.55),
-    (1.40, 1.70, 0.95),
-)
-_FINGER_POSE_WEIGHTS = (0.34, 0.14, 0.08, 0.08, 0.14, 0.22)
-#: The thumb's (flexion and abduction of its first joint, flexion of its second and third): spread in the palm's plane,
-#: alongside the index, forward of the palm, across the palm over the fingers, tucked into the palm, pinching.
-_THUMB_POSES = (
-    (-0.25, 0.05, 0.00, -0.05),
-    (0.20, 0.30, 0.10, 0.05),
-    (0.05, -0.50, 0.10, 0.05),
-    (0.45, -0.30, 0.65, 0.60),
-    (0.75, -0.05, 0.80, 0.90),
-    (0.35, -0.50, 0.40, 0.40),
-)
-_THUMB_POSE_WEIGHTS = (0.28, 0.18, 0.12, 0.17, 0.10, 0.15)
+#: How much of the jitter each angle of a finger takes: flexion, abduction, flexion, flexion.
+_ANGLE_JITTER = (1.0, 0.5, 1.0, 0.7)
+#: How a finger that opens or closes by itself turns its joints.
+_CURL = (0.6, 0.0, 1.0, 0.6)
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How wide the random hands range. Spreads are standard deviations; radians and mm."""
+    """How wide the random hands range. Spreads are standard deviations; radians and mm.
+
+    bank_fraction of the hands take a recorded pose and `bank_jitter`; uniform_pose_fraction of the others any angles.
+    """
 
     beta_spread: float = 1.2
     size_spread: float = 1.6
     thickness_whole_mm: float = 1.1
     thickness_part_mm: float = 0.7
-    angle_jitter: float = 0.16
+    angle_jitter: float = 0.2
+    bank_fraction: float = 0.4
+    bank_jitter: float = 0.08
     uniform_pose_fraction: float = 0.12
     same_pose_fraction: float = 0.45
     roll_spread: float = 0.9
@@ -64,19 +60,32 @@ class HandSample:
 
 
 class HandSampler:
-    """Draws plausible hands; poses in which fingers pass through each other are thrown away."""
+    """Draws plausible hands; poses in which fingers pass through each other are thrown away.
 
-    def __init__(self, config: SamplingConfig, skeleton: Skeleton, generator: torch.Generator) -> None:
+    bank: recorded poses; the shipped ones when None and the configuration uses any.
+    """
+
+    def __init__(
+        self, config: SamplingConfig, skeleton: Skeleton, generator: torch.Generator, bank: PoseBank | None = None
+    ) -> None:
         self.config, self._skeleton, self._generator = config, skeleton, generator
         self.device = generator.device
         #: 0 to 1: how far the views have widened from the easy ones to all of the configuration's (a curriculum).
         self.width = 1.0
         self._limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32, device=self.device)
+        if bank is None and config.bank_fraction > 0:
+            bank = load_pose_bank(device=self.device)
+        self._bank = bank
 
     def draw(self, count: int) -> HandSample:
         """`count` random hands."""
         beta, thickness = self._shape(count)
         candidates = self._articulation(2 * count)
+        if self._bank is not None:
+            # The same recorded pose in both candidates, so that open hands do not win over closed ones.
+            recorded = self._jittered(self._bank.draw(count, self._generator).repeat(2, 1))
+            use_recorded = (self._uniform(count, 1) < self.config.bank_fraction).repeat(2, 1)
+            candidates = torch.where(use_recorded, recorded, candidates)
         depth = self._penetration(candidates, beta.repeat(2, 1), thickness.repeat(2, 1))
         # Of two candidates for the same hand the one that intersects itself less: rejection with a fixed cost.
         keep_second = depth[:count] > depth[count:]
@@ -103,24 +112,34 @@ class HandSampler:
     def _articulation(self, count: int) -> Tensor:
         angles = torch.empty(count, 5, 4, device=self.device)
         angles[:, 0] = self._thumbs(count)
-        fingers = self._two_poses(_FINGER_POSES, _FINGER_POSE_WEIGHTS, (count, 4))
+        fingers = self._two_poses(FINGER_POSES, FINGER_POSE_WEIGHTS, (count, 4))
         alike = self._uniform(count) < self.config.same_pose_fraction
         fingers = torch.where(alike[:, None, None], fingers[:, :1], fingers)
         angles[:, 1:, [0, 2, 3]] = fingers
         # Spread fans out from the middle finger and closes as the fingers bend.
         fan = torch.tensor([-1.0, -0.1, 0.8, 1.6], device=self.device) * (0.09 + 0.12 * self._normal(count, 1))
         angles[:, 1:, 1] = (fan + 0.06 * self._normal(count, 4)) * (1 - 0.75 * (fingers[..., 0] / 1.4).clamp(0, 1))
-        angles = angles + self.config.angle_jitter * self._normal(count, 5, 4) * torch.tensor(
-            [1.0, 0.5, 1.0, 0.7], device=self.device
-        )
+        angles = angles + self.config.angle_jitter * self._normal(count, 5, 4) * self._row(_ANGLE_JITTER)
         low, high = self._limits[:, 0], self._limits[:, 1]
         anywhere = low + (high - low) * self._uniform(count, 20)
         use_anywhere = self._uniform(count, 1) < self.config.uniform_pose_fraction
         flat = torch.where(use_anywhere, anywhere, angles.reshape(count, 20))
         return torch.minimum(torch.maximum(flat, low), high)
 
+    def _jittered(self, recorded: Tensor) -> Tensor:
+        """Recorded poses (B, 20) with every angle moved a little, and some fingers opened or closed further."""
+        count = len(recorded)
+        moved = self.config.bank_jitter * self._normal(count, 5, 4) * self._row(_ANGLE_JITTER)
+        alone = (self._uniform(count, 5, 1) < 0.15).float()
+        moved = moved + 0.3 * alone * self._normal(count, 5, 1) * self._row(_CURL)
+        low, high = self._limits[:, 0], self._limits[:, 1]
+        return torch.minimum(torch.maximum(recorded + moved.reshape(count, 20), low), high)
+
+    def _row(self, values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, device=self.device)
+
     def _thumbs(self, count: int) -> Tensor:
-        return self._two_poses(_THUMB_POSES, _THUMB_POSE_WEIGHTS, (count,))
+        return self._two_poses(THUMB_POSES, THUMB_POSE_WEIGHTS, (count,))
 
     def _two_poses(
         self, poses: tuple[tuple[float, ...], ...], weights: tuple[float, ...], shape: tuple[int, ...]
@@ -175,6 +194,11 @@ def finger_spheres(pose: SkeletonPose) -> tuple[Tensor, Tensor]:
     centres = torch.cat((fingers.flatten(1, 2), palm), 1)
     owners = torch.cat((torch.arange(5).repeat_interleave(9), torch.full((palm.shape[1],), 5)))
     return centres, owners
+
+
+def batch_seed(seed: int, index: int) -> int:
+    """A generator's seed for batch `index` of `seed`: both mixed into the 32 bits that torch's CPU generator keeps."""
+    return int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
 
 
 def random_rotations(normals: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ class FakeTracker:
 
     def __init__(self, blind: tuple[int, ...] = (), side: Side = Side.RIGHT) -> None:
         self.side: Side | None = None
+        self.faces = np.array([[0, 1, 2]], np.int32)
         self.resets = 0
         self.centres: list[FloatArray | None] = []
         self._blind = blind
@@ -66,7 +67,8 @@ class FakeTracker:
         self.centres.append(crop_centre_mm)
         if frame.number in self._blind:
             return TrackingResult(frame, TrackingState.LOST, message="the hand was lost")
-        geometry = HandGeometry(_hand(frame.number), *(np.zeros((1, 3), np.float32),) * 2, np.ones(1, np.float32))
+        surface = np.array([[-60, -60, 483], [60, -60, 483], [0, 60, 483]], np.float32)
+        geometry = HandGeometry(_hand(frame.number), surface, np.zeros((1, 3), np.float32), np.ones(1, np.float32))
         if self._result_side is Side.LEFT:
             geometry = geometry.mirrored()
         parameters = _parameters(frame.number)

@@ -23,8 +23,17 @@ def pattern(k: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
 class SoftwareCamera:
     """Feeds frames into the real SDK as a camera would."""
 
-    def __init__(self, *, usb: str = "3.2", fps: tuple[int, ...] = (30,), size=(WIDTH, HEIGHT), coeffs=(0.0,) * 5,
-                 model: Any = None, color: bool = False, serial: str = "SW001") -> None:  # fmt: skip
+    def __init__(
+        self,
+        *,
+        usb: str = "3.2",
+        fps: tuple[int, ...] = (30,),
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+        coeffs: tuple[float, ...] = (0.0,) * 5,
+        model: Any = None,
+        color: bool = False,
+        serial: str = "SW001",
+    ) -> None:
         self.size = size
         self.device = rs.software_device()
         for field, value in (("serial_number", serial), ("name", "Software D435"), ("usb_type_descriptor", usb),

@@ -44,6 +44,7 @@ def save_weights(path: Path, encoder: Encoder, name: str, images: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata)
+    part.chmod(0o644)  # the library makes it readable by its owner only
     os.replace(part, path)
 
 

@@ -1,0 +1,51 @@
+"""`python main.py run`, and `python main.py` alone: the app's window on a camera, a recording or the demo take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from app.display import require_display
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-command's own options."""
+    parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
+    parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
+    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; options here override them")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the window; 0 when it was closed. LumbricalError on what the user can mend, before any window opens."""
+    from app.config import load_config
+    from app.runtime.sources import check_source, choose_source, list_sources, open_source
+    from app.runtime.tracker_factory import limit_threads, make_tracker
+
+    config = load_config(args.config)
+    _check(args.exit_after, args.screenshot)
+    wanted = args.source or config.source
+    if wanted is not None:
+        check_source(wanted)
+    require_display()
+    limit_threads(config.tracking.threads)
+
+    from app.runtime.session import LiveSession
+    from app.ui.application import WindowRun, run_window
+
+    sources = list_sources()
+    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make_tracker(config.tracking))
+    return run_window(session, config, sources, WindowRun(args.exit_after, args.screenshot))
+
+
+def _check(exit_after: float | None, screenshot: Path | None) -> None:
+    from engine.types import LumbricalError
+
+    if exit_after is not None and not 0 <= exit_after <= 86_400:
+        raise LumbricalError(f"--exit-after must be from 0 to 86400 seconds, not {exit_after}")
+    if screenshot is None:
+        return
+    if screenshot.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise LumbricalError(f"--screenshot {screenshot}: the name must end in .png or .jpg")
+    if not screenshot.parent.is_dir():
+        raise LumbricalError(f"--screenshot {screenshot}: there is no folder {screenshot.parent}; make it first")

@@ -1,0 +1,37 @@
+"""Makes the tracker for a live session, with as many threads as leave the window and the sensor room."""
+
+from __future__ import annotations
+
+import os
+
+import cv2
+
+from app.config import TrackingConfig
+from app.runtime.interfaces import FrameTracker
+
+
+def thread_count(wanted: int) -> int:
+    """Threads for the networks: what was asked for, else half the cores, at least one and at most four."""
+    return wanted or max(1, min(4, (os.cpu_count() or 2) // 2))
+
+
+def limit_threads(wanted: int) -> None:
+    """Tell libraries that start thread pools on import how many threads to take; call before they are imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(thread_count(wanted)))
+    cv2.setNumThreads(thread_count(wanted))
+
+
+def make_tracker(config: TrackingConfig) -> FrameTracker:
+    """The tracker with the shipped weights; slow, so it belongs on the tracking thread.
+
+    Errors: LumbricalError when weights are missing or of another version.
+    """
+    import torch
+
+    from engine.tracker import Tracker
+
+    torch.set_num_threads(thread_count(config.threads))
+    tracker: FrameTracker = Tracker()
+    tracker.set_smoothing(config.smoothing)
+    return tracker

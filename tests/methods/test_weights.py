@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.methods.gaussian.encoder import Encoder, EncoderConfig
+from engine.methods.gaussian.weights import FORMAT, load_weights, save_weights
+from engine.types import LumbricalError
+
+SMALL = EncoderConfig(width=0.125, head_channels=8, hidden=16)
+
+
+def test_weights_come_back_in_half_precision(tmp_path: Path) -> None:
+    encoder = Encoder(SMALL)
+    save_weights(tmp_path / "w.safetensors", encoder, "small", 123)
+    loaded = load_weights(tmp_path / "w.safetensors")
+    assert loaded.images == 123
+    assert loaded.version.startswith("small-")
+    for a, b in zip(encoder.state_dict().values(), loaded.encoder.state_dict().values(), strict=True):
+        assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_each_file_has_its_own_version(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_weights(tmp_path / name, Encoder(SMALL), "small", 1)
+    assert load_weights(tmp_path / "a").version != load_weights(tmp_path / "b").version
+
+
+def test_missing_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(LumbricalError, match="no weights at"):
+        load_weights(tmp_path / "none")
+    (tmp_path / "noise").write_bytes(b"\x00" * 100)
+    with pytest.raises(LumbricalError, match="not a usable weights file"):
+        load_weights(tmp_path / "noise")
+    save_file({"x": torch.zeros(1)}, tmp_path / "old", {"format": "lumbrical-encoder-0"})
+    with pytest.raises(LumbricalError, match="another version"):
+        load_weights(tmp_path / "old")
+    save_file({"x": torch.zeros(1)}, tmp_path / "wrong", {"format": FORMAT, "config": "{}"})
+    with pytest.raises(LumbricalError, match="not a usable weights file"):
+        load_weights(tmp_path / "wrong")

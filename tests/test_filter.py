@@ -1,0 +1,56 @@
+import numpy as np
+
+from engine.filter import PoseFilter, SmoothingConfig
+from engine.types import HandParameters
+
+
+def hand(theta: np.ndarray, beta: float = 0.0, confidence: float = 1.0) -> HandParameters:
+    return HandParameters(theta.astype(np.float32), np.full(20, beta, np.float32), np.zeros(6, np.float32), confidence)
+
+
+def run(amount: float, thetas: np.ndarray, rate_hz: float = 60.0) -> np.ndarray:
+    smoother = PoseFilter(SmoothingConfig(amount=amount))
+    return np.array([smoother.update(hand(t), i / rate_hz).theta for i, t in enumerate(thetas)])
+
+
+def test_noise_shrinks_as_the_amount_grows() -> None:
+    noise = np.random.default_rng(0).normal(0, 1, (300, 26)) * ([2.0] * 3 + [0.02] * 23)
+    spreads = [run(amount, noise)[60:].std(0) for amount in (0.0, 0.4, 0.9)]
+    assert (spreads[1] < 0.8 * spreads[0]).all()
+    assert (spreads[2] < 0.7 * spreads[1]).all()
+
+
+def test_a_fast_hand_is_followed_closely() -> None:
+    time = np.arange(120) / 60
+    thetas = np.zeros((120, 26))
+    thetas[:, 0] = 1000 * time
+    lag_mm = 1000 * time[-1] - run(0.4, thetas)[-1, 0]
+    assert lag_mm < 20
+
+
+def test_amount_zero_changes_no_pose() -> None:
+    thetas = np.random.default_rng(1).normal(0, 0.4, (10, 26)).astype(np.float32)
+    assert np.array_equal(run(0.0, thetas), thetas)
+
+
+def test_rotation_does_not_jump_where_its_angle_wraps() -> None:
+    thetas = np.zeros((60, 26))
+    thetas[:, 5] = np.linspace(np.pi - 0.3, np.pi + 0.3, 60)
+    thetas[:, 5] = (thetas[:, 5] + np.pi) % (2 * np.pi) - np.pi
+    smooth = run(0.3, thetas)[:, 5]
+    turn = np.abs(np.angle(np.exp(1j * np.diff(smooth))))
+    assert turn.max() < 0.05
+
+
+def test_shape_becomes_the_mean_of_what_was_seen() -> None:
+    smoother = PoseFilter(SmoothingConfig(shape_seconds=1000))
+    for i, beta in enumerate([1.0, 3.0] * 100):
+        shape = smoother.update(hand(np.zeros(26), beta), i / 60).beta
+    assert np.allclose(shape, 2.0, atol=0.05)
+
+
+def test_reset_forgets() -> None:
+    smoother = PoseFilter()
+    smoother.update(hand(np.full(26, 0.1)), 0.0)
+    smoother.reset()
+    assert np.allclose(smoother.update(hand(np.full(26, 0.4)), 0.1).theta, 0.4, atol=1e-6)

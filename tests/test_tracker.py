@@ -1,0 +1,155 @@
+"""The tracker on rendered frames, with the shipped weights; where the hand is comes from a stand-in detector."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from engine.filter import SmoothingConfig
+from engine.hand.hand import HandModel
+from engine.localise.detector import HandCandidate
+from engine.methods.gaussian.weights import load_weights
+from engine.rendering.mesh_depth import render_depth
+from engine.runners.protocol import Runner
+from engine.runners.torch_runner import TorchRunner
+from engine.tracker import Tracker, TrackerConfig, surface_residual
+from engine.types import DepthFrame, HandParameters, Intrinsics, Side, TrackingState
+
+CAMERA = Intrinsics(640, 480, 475.0, 475.0, 319.5, 239.5)
+BLANK = np.zeros((480, 640), np.uint16)
+
+
+class KnownPlace:
+    """Always proposes one place."""
+
+    def __init__(self, centre_mm: tuple[float, float, float]) -> None:
+        self.centre = np.array(centre_mm, np.float32)
+
+    def detect(self, frame: DepthFrame, limit: int = 4) -> list[HandCandidate]:
+        return [HandCandidate(self.centre, self.centre, 0.9)] if frame.depth.any() else []
+
+
+@pytest.fixture(scope="module")
+def model() -> HandModel:
+    return HandModel()
+
+
+@pytest.fixture(scope="module")
+def runner() -> Runner:
+    return TorchRunner(load_weights())
+
+
+def parameters(x: float = 0.0, roll: float = 0.1) -> HandParameters:
+    theta = np.zeros(26, np.float32)
+    theta[:6] = (x, 60, 500, 0.1, 0.15, roll)
+    theta[6:].reshape(5, 4)[1:, 0] = 0.2
+    return HandParameters(theta, np.zeros(20, np.float32), np.zeros(6, np.float32), 1.0)
+
+
+def frame(model: HandModel, hand: HandParameters | None, number: int = 0, mirrored: bool = False) -> DepthFrame:
+    depth = BLANK
+    if hand is not None:
+        depth = np.rint(render_depth(model(hand).vertices, model.faces, CAMERA)).astype(np.uint16)
+    if mirrored:
+        depth = np.ascontiguousarray(depth[:, ::-1])
+    return DepthFrame(depth, 1.0, CAMERA, number, number / 60, number / 60)
+
+
+def make(model: HandModel, runner: Runner, x: float = 0.0, side: Side | None = None) -> Tracker:
+    config = TrackerConfig(side=side, smoothing=SmoothingConfig(amount=0.0))
+    return Tracker(config, runner, KnownPlace((x, -10.0, 500.0)), model)  # type: ignore[arg-type]
+
+
+def test_a_rendered_hand_is_found_and_its_model_agrees_with_itself(model: HandModel, runner: Runner) -> None:
+    truth = model(parameters()).joints
+    result = make(model, runner).track(frame(model, parameters()))
+    assert result.state is TrackingState.TRACKING
+    assert result.side is Side.RIGHT
+    assert result.geometry is not None and result.parameters is not None and result.joint_sigma_mm is not None
+    assert np.linalg.norm(result.geometry.joints - truth, axis=1).mean() < 15
+    assert result.residual_mm < 6
+    assert np.allclose(model(result.parameters).joints, result.geometry.joints)
+    assert {"localise", "crop", "encode", "fit", "filter", "model"} <= set(result.stage_ms)
+
+
+def test_a_left_hand_is_found_on_its_own_side(model: HandModel, runner: Runner) -> None:
+    hand = parameters(x=80)
+    truth = model(hand).joints * (-1, 1, 1)
+    result = make(model, runner, x=-80).track(frame(model, hand, mirrored=True))
+    assert result.side is Side.LEFT
+    assert result.geometry is not None
+    assert np.linalg.norm(result.geometry.joints - truth, axis=1).mean() < 15
+
+
+def test_a_side_that_is_set_is_kept(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner, side=Side.LEFT)
+    assert tracker.track(frame(model, parameters())).side is Side.LEFT
+
+
+def test_a_moving_hand_is_followed_without_the_detector(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner)
+    for number in range(12):
+        hand = parameters(x=8.0 * number)
+        result = tracker.track(frame(model, hand, number))
+        assert result.state is TrackingState.TRACKING
+        if number:
+            assert "localise" not in result.stage_ms
+    assert result.geometry is not None
+    assert np.linalg.norm(result.geometry.joints - model(hand).joints, axis=1).mean() < 15
+
+
+def test_a_hand_that_leaves_is_lost_then_searched_then_found_again_at_once(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner)
+    shown = frame(model, parameters())
+    states: list[TrackingState] = []
+
+    def play() -> Iterator[DepthFrame]:
+        for number in range(3):
+            yield frame(model, parameters(), number)
+        for number in range(3, 9):
+            yield frame(model, None, number)
+        yield DepthFrame(shown.depth, 1.0, CAMERA, 9, 9 / 60, 9 / 60)
+
+    for image in play():
+        result = tracker.track(image)
+        states.append(result.state)
+        assert (result.geometry is None) == (result.state is not TrackingState.TRACKING)
+    assert states[:3] == [TrackingState.TRACKING] * 3
+    assert states[3] is TrackingState.LOST
+    assert states[8] is TrackingState.SEARCHING
+    assert states[9] is TrackingState.TRACKING
+
+
+def test_tracking_is_deterministic(model: HandModel, runner: Runner) -> None:
+    frames = [frame(model, parameters(x=4.0 * n), n) for n in range(4)]
+    first, second = ([tracker.track(f) for f in frames] for tracker in (make(model, runner), make(model, runner)))
+    for a, b in zip(first, second, strict=True):
+        assert a.parameters is not None and b.parameters is not None
+        assert np.array_equal(a.parameters.theta, b.parameters.theta)
+
+
+def test_a_clock_that_goes_back_starts_the_search_anew(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner)
+    shown = frame(model, parameters(), 30)
+    tracker.track(shown)
+    earlier = tracker.track(frame(model, parameters(), 3))
+    assert "localise" in earlier.stage_ms
+    assert earlier.state is TrackingState.TRACKING
+
+
+def test_the_centre_can_be_given(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner, x=5000)
+    result = tracker.track(frame(model, parameters()), crop_centre_mm=np.array([0.0, -10.0, 500.0]))
+    assert result.state is TrackingState.TRACKING
+    assert "localise" not in result.stage_ms
+
+
+def test_residual_is_the_distance_between_surfaces(model: HandModel) -> None:
+    from engine.localise.crop import cut, look_at
+
+    vertices = model(parameters()).vertices
+    window = look_at(vertices.mean(0))
+    crop = cut(frame(model, parameters()), window)
+    assert surface_residual(vertices, window, crop) < 1.5
+    assert surface_residual(vertices + np.array([0, 0, 12], np.float32), window, crop) == pytest.approx(12, abs=2)
+    assert np.isnan(surface_residual(vertices, window, np.ones_like(crop)))
