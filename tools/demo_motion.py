@@ -45,9 +45,9 @@ class Motion:
     articulation: Tensor
 
 
-def looped(pieces: tuple[Piece, ...], clips: dict[str, Clip], fps: float) -> Motion:
+def looped(pieces: tuple[Piece, ...], clips: dict[str, Clip], fps: float, fit_steps: int = 300) -> Motion:
     """The pieces as one motion that ends as it begins."""
-    parts = [_motion(piece, clips[piece.clip], fps) for piece in pieces]
+    parts = [_motion(piece, clips[piece.clip], fps, fit_steps) for piece in pieces]
     blend = round(_BLEND_S * fps)
     whole = [_packed(part) for part in parts]
     joined = whole[0]
@@ -68,13 +68,13 @@ def _crossed(first: Tensor, second: Tensor) -> Tensor:
     return (1 - way) * first + way * second
 
 
-def _motion(piece: Piece, clip: Clip, fps: float) -> Motion:
+def _motion(piece: Piece, clip: Clip, fps: float, fit_steps: int) -> Motion:
     """One piece, evenly timed and smooth, its mean wrist turned as the piece says."""
     inside = (clip.time_s >= piece.start) & (clip.time_s <= piece.end)
     rate = (len(clip.time_s) - 1) / clip.time_s[-1]
     step = max(1, round(rate / (1.5 * fps)))
     time = clip.time_s[inside][::step]
-    fitted = fit_clip(Clip(clip.name, clip.joints[inside][::step], time), steps=300)
+    fitted = fit_clip(Clip(clip.name, clip.joints[inside][::step], time), steps=fit_steps)
     recorded = torch.from_numpy(fitted.rotation)
     mean = six_d_to_matrix(matrix_to_six_d(recorded).mean(0))
     x, y, z = (torch.deg2rad(torch.tensor(angle)) for angle in piece.turn_deg)

@@ -91,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _pack(folder: Path) -> None:
     """Write the images again, as small as they get: the writer is made for speed."""
     for path in folder.iterdir():
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        assert image is not None, "the writer has just written it"
         path.write_bytes(cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
 
 
@@ -216,9 +217,9 @@ class _Parts:
     def stack(self) -> Quadrics:
         """All parts so far, as one scene."""
         centre, turn, half, taper, limb = zip(*self._rows, strict=True)
-        stacked = (torch.stack(column).unsqueeze(0) for column in (centre, turn, half))
+        centres, turns, halves = (torch.stack(column).unsqueeze(0) for column in (centre, turn, half))
         shown = torch.ones(1, len(self._rows), dtype=torch.bool)
-        return Quadrics(*stacked, torch.tensor([taper]), torch.tensor(limb), shown)
+        return Quadrics(centres, turns, halves, torch.tensor([taper]), torch.tensor(limb), shown)
 
 
 if __name__ == "__main__":
