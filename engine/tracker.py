@@ -6,19 +6,18 @@ import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from engine.filter import PoseFilter, SmoothingConfig
-from engine.geometry.rotations import matrix_to_euler
 from engine.hand.hand import HandModel
-from engine.hand.inverse_kinematics import FittedPose, PoseFitter
+from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow, cut, look_at
 from engine.localise.detector import HandDetector
 from engine.localise.predict import CropPredictor
 from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
+from engine.reading import Reading
 from engine.runners.onnx_runner import OnnxRunner
-from engine.runners.protocol import Estimate, Runner
+from engine.runners.protocol import Runner
 from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
 
 #: A crop is recentred on its own estimate this many times when its first place came from the detector.
@@ -36,45 +35,6 @@ class TrackerConfig:
     lost_frames: int = 3
     candidates: int = 3
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One crop and what the encoder says of it."""
-
-    window: CropWindow
-    crop: FloatArray
-    estimate: Estimate
-    index: int
-
-    @property
-    def confidence(self) -> float:
-        return float(self.estimate.hand[self.index])
-
-    @property
-    def right(self) -> float:
-        return float(self.estimate.right[self.index])
-
-    def centre_mm(self) -> FloatArray:
-        """The mean of the estimated joints in the frame's own camera, mm."""
-        centre = self.window.to_camera(self.estimate.points[self.index].mean(0, keepdims=True))[0]
-        return centre * (-1.0 if self.window.mirrored else 1.0, 1.0, 1.0)
-
-    def parameters(self, fitter: PoseFitter) -> HandParameters:
-        """Pose and shape in the canonical camera frame: the regressor's, moved towards the dense head's points."""
-        e, i = self.estimate, self.index
-        ahead = np.array([0.0, 0.0, self.window.distance])
-        start = FittedPose(
-            e.translation[i].astype(np.float64) + ahead,
-            e.rotation[i].astype(np.float64),
-            e.articulation[i].astype(np.float64),
-            e.beta[i].astype(np.float64),
-        )
-        fitted = fitter.fit(start, e.points[i] + ahead, e.sigma[i])
-        back = self.window.rotation.T.astype(np.float64)
-        euler = matrix_to_euler(torch.from_numpy(back @ fitted.rotation)).numpy()
-        theta = np.concatenate((back @ fitted.translation, euler, fitted.articulation)).astype(np.float32)
-        return HandParameters(theta, fitted.beta.astype(np.float32), e.thickness[i], self.confidence)
 
 
 class Tracker:
@@ -133,7 +93,7 @@ class Tracker:
                 return self._found(frame, reading, parameters, geometry, residual, clock)
         return self._missed(frame, clock, "the hand was lost", reading.confidence, residual)
 
-    def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> _Reading | None:
+    def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:
         if centre is None and self._state is TrackingState.TRACKING:
             centre = self._predictor.predict(frame.device_time_s)
         if centre is not None:
@@ -152,7 +112,7 @@ class Tracker:
     def _sides(self) -> list[Side]:
         return [self.side] if self.side else [Side.RIGHT, Side.LEFT]
 
-    def _best(self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch) -> _Reading:
+    def _best(self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch) -> Reading:
         """Read every centre as every side; the surest is taken."""
         windows = [look_at(centre, side is Side.LEFT) for centre in centres for side in sides]
         crops = np.stack([cut(frame, window) for window in windows])
@@ -161,12 +121,12 @@ class Tracker:
         estimate = self.runner.run(crops, distances)
         clock.lap("encode")
         best = int(np.argmax(estimate.hand * (0.5 + estimate.right)))
-        return _Reading(windows[best], crops[best], estimate, best)
+        return Reading(windows[best], crops[best], estimate, best)
 
     def _found(
         self,
         frame: DepthFrame,
-        reading: _Reading,
+        reading: Reading,
         parameters: HandParameters,
         geometry: HandGeometry,
         residual: float,

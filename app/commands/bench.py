@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from app.display import require_display
 
 if TYPE_CHECKING:
     from app.runtime.session import LiveSession
+    from app.runtime.statistics import StatisticsSnapshot
     from app.ui.main_window import MainWindow
 
 #: As fast as a RealSense D400 delivers depth at 640 x 480.
@@ -19,7 +20,9 @@ INPUT_FPS = 90.0
 MAX_FRAMES = 120
 _WARM_UP_S = 2.0
 _START_LIMIT_S = 90.0
-_POLL_MS = 50
+_POLL_S = 0.05
+_PROGRESS_S = 0.25
+_BAR = "{desc} |{bar:30}| {n:.0f} of {total:.0f} s"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         LiveStatistics(horizon_s=math.inf),
     )
     height, width = frames[0].depth.shape
-    report = {"source": spec, "width": width, "height": height, "input_fps": args.fps, "seconds": args.seconds}
+    report = {"source": spec, "width": width, "height": height, "input_fps": args.fps}
     report |= _measure(session, args.seconds)
     print(json.dumps(report, indent=2) if args.json else _as_table(report))
     return 0
@@ -99,10 +102,10 @@ class _Stopwatch:
     def _later(self, seconds: float, action: Any) -> None:
         from PySide6.QtCore import QTimer
 
-        QTimer.singleShot(round(1000 * seconds), self._window, action)
+        QTimer.singleShot(max(1, round(1000 * seconds)), self._window, action)
 
     def _wait_for_start(self) -> None:
-        self._waited_s += _POLL_MS / 1000
+        self._waited_s += _POLL_S
         self.trouble = self._session.trouble() or self._window.view.trouble
         if self.trouble or self._waited_s > _START_LIMIT_S:
             self.trouble = self.trouble or f"no results and pictures came within {_START_LIMIT_S:g} s"
@@ -110,30 +113,44 @@ class _Stopwatch:
         elif self._session.statistics.snapshot().results > 0 and self._window.view.has_picture:
             self._later(_WARM_UP_S, self._start)
         else:
-            self._later(_POLL_MS / 1000, self._wait_for_start)
+            self._later(_POLL_S, self._wait_for_start)
 
     def _start(self) -> None:
-        if sys.stderr.isatty():
-            print(f"measuring for {self._seconds:g} s …", file=sys.stderr)
-        self._session.statistics.reset()
-        self._later(self._seconds, self._finish)
+        from tqdm import tqdm
 
-    def _finish(self) -> None:
+        # Silent where stderr is no terminal.
+        self._bar = tqdm(total=self._seconds, desc="measuring", unit="s", disable=None, bar_format=_BAR)
+        self._session.statistics.reset()
+        self._began_s = time.monotonic()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        passed = time.monotonic() - self._began_s
+        self._bar.update(min(passed, self._seconds) - self._bar.n)
+        if passed < self._seconds and not self._session.failure():
+            self._later(min(_PROGRESS_S, self._seconds - passed), self._go_on)
+            return
         numbers = self._session.statistics.snapshot()
+        self._bar.close()
         self.trouble = self._session.trouble()
         if numbers.results and not self.trouble:
-            self.report = {
-                "results_per_s": round(numbers.results_per_s, 1),
-                "latency_ms": {
-                    "p50": round(numbers.latency_p50_ms, 2),
-                    "p95": round(numbers.latency_p95_ms, 2),
-                    "p99": round(numbers.latency_p99_ms, 2),
-                },
-                "viewer_fps": round(numbers.viewer_fps, 1),
-                "dropped": numbers.dropped + numbers.lost_by_sensor,
-                "results": numbers.results,
-            }
+            self.report = _as_report(numbers, passed)
         self._window.close()
+
+
+def _as_report(numbers: StatisticsSnapshot, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 2),
+        "results_per_s": round(numbers.results_per_s, 1),
+        "latency_ms": {
+            "p50": round(numbers.latency_p50_ms, 2),
+            "p95": round(numbers.latency_p95_ms, 2),
+            "p99": round(numbers.latency_p99_ms, 2),
+        },
+        "viewer_fps": round(numbers.viewer_fps, 1),
+        "dropped": numbers.dropped + numbers.lost_by_sensor,
+        "results": numbers.results,
+    }
 
 
 def _as_table(report: dict[str, Any]) -> str:

@@ -37,7 +37,10 @@ _QUIET_S = 2.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a sequence folder with its labels")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a sequence folder with its labels")
+    parser.add_argument(
+        "--rendered", action="store_true", help="measure the encoder on its rendered test sets instead of on folders"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument(
         "--gt-crop",
@@ -67,6 +70,10 @@ def _amount(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Track all frames of all folders, print how far they are from their labels, and return 0."""
+    if args.rendered:
+        return _run_rendered(args)
+    if not args.folders:
+        raise LumbricalError("evaluate needs a FOLDER to measure on, or --rendered; see evaluate --help")
     from engine.evaluation.measure import open_recordings
     from engine.evaluation.report import evaluate
 
@@ -84,6 +91,29 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         _write_plot(args.plot, report, measured)
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else as_table(report))
+    return 0
+
+
+def _run_rendered(args: argparse.Namespace) -> int:
+    if args.folders or args.gt_crop or args.plot is not None or args.smoothing is not None:
+        raise LumbricalError("--rendered stands alone: no folders, no --gt-crop, --plot or --smoothing")
+    from tqdm import tqdm
+
+    from engine.evaluation.rendered import evaluate_rendered, test_configs
+    from engine.methods.gaussian.weights import load_weights
+    from engine.runners.onnx_runner import OnnxRunner
+    from engine.training.config import ENCODER_CONFIG, load_config
+
+    config = load_config(ENCODER_CONFIG)
+    total = config.test_images * len(test_configs(config))
+    with tqdm(total=total, unit="frame", desc="evaluate", leave=False, disable=None, file=sys.stderr) as bar:
+        report = evaluate_rendered(OnnxRunner(load_weights()), config, lambda: bar.update(1) and None)
+    if args.json:
+        print(json.dumps(report, indent=2, allow_nan=False))
+        return 0
+    for name, row in report["test_sets"].items():
+        figures = " ".join(f"{key} {_cell(key, row[f'{key}_joint_error_mm'])}" for key in ("mean", "median", "finger"))
+        print(f"{name:5} {row['frames']} rendered frames: {figures} mm ({row['what']})")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.types import LumbricalError
 
@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--render-workers", type=int, default=0, help="processes that render beside the training (default: 0, none)"
     )
+    parser.add_argument(
+        "--start-from", type=Path, metavar="WEIGHTS", help="encoder weights (.safetensors) to begin with, not at random"
+    )
     parser.add_argument("--restart", action="store_true", help="start anew instead of resuming the checkpoint in --out")
 
 
@@ -40,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     trainer = _trainer(args, device)
     resumed = False if args.restart else trainer.resume()
+    if args.start_from is not None and not resumed:
+        trainer.start_from(_encoder_weights(args.start_from, trainer))
     print(f"training {trainer.config.name} on {device}, files in {trainer.out}", file=sys.stderr)
     if resumed:
         print(f"resumed after {trainer.images} images", file=sys.stderr)
@@ -71,6 +76,17 @@ def _trainer(args: argparse.Namespace, device: str) -> Trainer | DetectorTrainer
         raise LumbricalError("--render-workers: the training renders the detector's scenes itself; leave it out")
     detector = load_detector_config(args.config)
     return DetectorTrainer(detector, args.out or Path("runs") / detector.name, device)
+
+
+def _encoder_weights(path: Path, trainer: Trainer | DetectorTrainer) -> dict[str, Any]:
+    """The state of a saved encoder of the trainer's own sizes."""
+    from engine.methods.gaussian.weights import load_weights
+    from engine.training.trainer import Trainer
+
+    encoder = load_weights(path).encoder
+    if not isinstance(trainer, Trainer) or encoder.config != trainer.config.encoder:
+        raise LumbricalError(f"--start-from {path}: these are weights of an encoder of other sizes than CONFIG's")
+    return encoder.state_dict()
 
 
 def _export(trainer: Trainer | DetectorTrainer) -> None:

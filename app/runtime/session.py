@@ -71,9 +71,10 @@ class LiveSession:
         self.tracking.add_listener(listener)
         return listener
 
+    def failure(self) -> str:
+        """One line on the worker that died, or nothing."""
+        return next((w.message for w in (self.tracking, self.capture) if w.state is WorkerState.FAILED), "")
+
     def trouble(self) -> str:
         """One line on what keeps the session from working, or nothing."""
-        for worker in (self.tracking, self.capture):
-            if worker.state is WorkerState.FAILED:
-                return worker.message
-        return self.capture.message
+        return self.failure() or self.capture.message

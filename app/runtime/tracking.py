@@ -63,6 +63,8 @@ class TrackingWorker(Worker):
         """Make the tracker on this thread: loading weights must not hold up the window."""
         self._tracker = self._make_tracker()
         self._faces = self._tracker.faces
+        # Frames that came while there was no tracker were not dropped by it.
+        self._statistics.reset()
 
     def step(self) -> None:
         """Track one frame, or wait a moment for one."""

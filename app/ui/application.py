@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.config import AppConfig
@@ -27,6 +27,8 @@ from engine.types import LumbricalError
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _PICTURE_WAIT_S = 20.0
 _POLL_MS = 100
+#: Held here until the interpreter ends: a QApplication that is collected before that takes the process down with it.
+_applications: list[QApplication] = []
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class WindowRun:
 
 def get_application() -> QApplication:
     """The one QApplication, dressed; made on the first call."""
-    existing = QApplication.instance()
-    if isinstance(existing, QApplication):
-        return existing
+    if _applications:
+        return _applications[0]
     application = QApplication(["lumbrical"])
+    _applications.append(application)
     application.setApplicationName("Lumbrical")
     application.setDesktopFileName("lumbrical")
     apply_theme(application)
@@ -57,11 +59,17 @@ def run_window(
     memory: Memory | None = None,
     on_shown: Callable[[MainWindow], None] | None = None,
 ) -> int:
-    """Show the window until it is closed or its time is over; 0, or LumbricalError when the screenshot fails."""
+    """Show the window until it is closed or its time is over: 0.
+
+    Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
+    """
     application = get_application()
     window = MainWindow(session, config, memory or Memory(), sources)
+    previous_hook = sys.excepthook
     _route_errors(window)
-    previous = signal.signal(signal.SIGINT, lambda number, frame: window.close())
+    # Qt's loop is in C++: handlers run when one of the window's timers next enters Python, milliseconds later.
+    asked_to_end = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, lambda *_: window.close()) for number in asked_to_end]
     failures: list[LumbricalError] = []
     session.start()
     window.show()
@@ -72,14 +80,28 @@ def run_window(
     try:
         with low_latency():
             application.exec()
+        failure = session.failure()
     finally:
-        signal.signal(signal.SIGINT, previous)
-        sys.excepthook = sys.__excepthook__
-        window.close()
+        for number, handler in zip(asked_to_end, previous, strict=True):
+            signal.signal(number, handler)
+        sys.excepthook = previous_hook
+        dispose(window)
         session.stop()
     if failures:
         raise failures[0]
+    if failure:
+        raise LumbricalError(failure)
     return 0
+
+
+def dispose(widget: QWidget) -> None:
+    """Destroy a top-level widget now.
+
+    Left to the interpreter's last collection it would go after the QApplication, which crashes the process at its exit.
+    """
+    widget.close()
+    widget.deleteLater()
+    QCoreApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete.value)
 
 
 def save_picture(widget: QWidget, path: Path) -> None:

@@ -17,9 +17,10 @@ from app.config import ViewerConfig
 from app.ui import theme
 from app.viewer.camera import OrbitCamera
 from app.viewer.render_process import RenderProcess, software_rendering
-from app.viewer.scene import Layers, SceneInput, reduced_depth
-from engine.types import TrackingResult
+from app.viewer.scene import Layers, SceneInput, nearest_thing, reduced_depth
+from engine.types import TrackingResult, TrackingState
 
+_TICK_MS = 7
 _RESIZE_DELAY_MS = 120
 _RESTARTS = 2
 
@@ -35,6 +36,7 @@ class View3D(QWidget):
         self._camera = OrbitCamera()
         self._scene = SceneInput(self._camera.pose(), Layers())
         self._picture: QImage | None = None
+        self._pixels: NDArray[np.uint8] | None = None
         self._changed = True
         self._drag_from: QPointF | None = None
         self._last_result_s = time.monotonic()
@@ -45,10 +47,15 @@ class View3D(QWidget):
         self.setToolTipDuration(0)
         self._start_process()
         fps = config.max_fps_software if self._software else config.max_fps
-        self._timer = QTimer(self, timerType=Qt.TimerType.PreciseTimer, interval=max(1, round(1000 / fps)))
+        self._interval_s = 1 / fps
+        self._asked_s = 0.0
+        self._timer = QTimer(self)
+        self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self._ask)
         self._timer.start()
-        self._resize_timer = QTimer(self, singleShot=True, interval=_RESIZE_DELAY_MS)
+        self._resize_timer = QTimer(self)
+        self._resize_timer.setSingleShot(True)
+        self._resize_timer.setInterval(_RESIZE_DELAY_MS)
         self._resize_timer.timeout.connect(self._resize_pictures)
         self._needs_resize = True
 
@@ -82,9 +89,14 @@ class View3D(QWidget):
         limit = self._config.cloud_points_software if self._software else self._config.cloud_points
         depth, intrinsics = reduced_depth(result.frame, limit)
         geometry = result.geometry
-        now = time.monotonic()
+        target: NDArray[np.floating] | None = None
         if geometry is not None:
-            self._camera.follow(0.4 * geometry.joints[0] + 0.6 * geometry.joints[9], now - self._last_result_s)
+            target = 0.4 * geometry.joints[0] + 0.6 * geometry.joints[9]
+        elif result.state is TrackingState.SEARCHING:
+            target = nearest_thing(depth, result.frame.depth_unit_mm, intrinsics)
+        now = time.monotonic()
+        if target is not None:
+            self._camera.follow(target, now - self._last_result_s)
         self._last_result_s = now
         self._scene = replace(
             self._scene,
@@ -133,8 +145,13 @@ class View3D(QWidget):
             self._recover()
         if self._needs_resize and not self._resize_timer.isActive():
             self._resize_pictures()
-        if self._changed and self.isVisible():
-            self._changed = not self._process.submit(replace(self._scene, camera=self._camera.pose()))
+        now = time.monotonic()
+        if not self._changed or now - self._asked_s < self._interval_s or not self.isVisible():
+            return
+        if self._process.submit(replace(self._scene, camera=self._camera.pose())):
+            # Counted from when it was due, so that the coarse timer does not slow the pictures down.
+            self._asked_s = max(self._asked_s + self._interval_s, now - 0.5 * self._interval_s)
+            self._changed = False
 
     def _receive(self) -> None:
         pixels = self._process.poll()
@@ -143,11 +160,12 @@ class View3D(QWidget):
                 self._notifier.setEnabled(False)
             return
         height, width = pixels.shape[:2]
-        # A QImage does not own the memory it is made of.
-        self._picture = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
+        # A QImage does not own the memory it is made of, so the pixels are kept beside it.
+        self._picture, self._pixels = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32), pixels
         self.trouble = ""
         self._on_drawn()
         self.update()
+        self._ask()
 
     def _recover(self) -> None:
         failure = self._process.failure

@@ -52,8 +52,8 @@ class OrbitCamera:
         self.following = True
 
     def orbit(self, dx: float, dy: float) -> None:
-        """Turn by a drag, in fractions of the view's height."""
-        self.yaw += dx * _RADIANS_PER_HEIGHT
+        """Turn by a drag, in fractions of the view's height; the near side goes with the cursor."""
+        self.yaw -= dx * _RADIANS_PER_HEIGHT
         self.pitch = float(np.clip(self.pitch + dy * _RADIANS_PER_HEIGHT, -_PITCH_LIMIT, _PITCH_LIMIT))
 
     def pan(self, dx: float, dy: float) -> None:

@@ -17,7 +17,7 @@ FINGER_COLORS = np.array(
     np.float32,
 )
 WRIST_COLOR = np.array((0.90, 0.92, 0.95), np.float32)
-SKIN_COLOR = np.array((0.86, 0.71, 0.63), np.float32)
+SKIN_COLOR = np.array((0.92, 0.76, 0.67), np.float32)
 BACKGROUND_CENTER = np.array((0.120, 0.133, 0.158), np.float32)
 BACKGROUND_EDGE = np.array((0.052, 0.058, 0.072), np.float32)
 

@@ -28,7 +28,7 @@ from engine.types import LumbricalError
 if TYPE_CHECKING:
     from app.viewer.open3d_view import Open3DView
 
-_NICENESS = 5
+_NICENESS = 2
 _STOP_TIMEOUT_S = 2.0
 MAX_SIDE = 4096
 
@@ -117,7 +117,7 @@ class RenderProcess:
         return self._busy
 
     def poll(self, timeout_s: float = 0.0) -> NDArray[np.uint8] | None:
-        """A new picture, (height, width, 4) B, G, R, X, valid until the next submit(); None when there is none.
+        """A new picture, (height, width, 4) B, G, R, X; None when there is none.
 
         After the process has failed, failure says why.
         """
@@ -127,7 +127,7 @@ class RenderProcess:
                 self._busy = False
                 if isinstance(reply, Drawn) and self._memory is not None:
                     size = reply.height * reply.width * 4
-                    return _pixels(self._memory, size).reshape(reply.height, reply.width, 4)
+                    return _pixels(self._memory, size).reshape(reply.height, reply.width, 4).copy()
                 if isinstance(reply, DrawingFailed):
                     self.failure = reply
         except (EOFError, OSError):
@@ -163,9 +163,7 @@ class RenderProcess:
     def _forget_memory(self) -> None:
         if self._memory is None:
             return
-        with contextlib.suppress(BufferError):
-            # A picture somebody still holds keeps the mapping alive; the name goes all the same.
-            self._memory.close()
+        self._memory.close()
         self._memory.unlink()
         self._memory = None
 

@@ -38,6 +38,7 @@ _BACKDROP_CELLS = 10
 _CLOUD_RANGE_MM = (200.0, 1600.0)
 #: Seen from within it, the outline of the sensor would only be in the way.
 _SENSOR_SHOWN_FROM_MM = 260.0
+_THING_DEPTH_MM = 150.0
 _LINE_COLOR = np.array((0.16, 0.19, 0.23), np.float32)
 
 
@@ -105,6 +106,20 @@ def reduced_depth(frame: DepthFrame, max_points: int) -> tuple[NDArray[np.uint16
     old = frame.intrinsics
     scaled = (value / stride for value in (old.fx, old.fy, old.cx, old.cy))
     return depth, Intrinsics(depth.shape[1], depth.shape[0], *scaled)
+
+
+def nearest_thing(depth: NDArray[np.uint16], unit_mm: float, intrinsics: Intrinsics) -> NDArray[np.float64] | None:
+    """The middle (3,) mm, camera frame, of what stands nearest to the sensor; None where nothing was measured."""
+    step = max(1, depth.shape[1] // 80)
+    rows, columns = (step * places for places in np.nonzero(depth[::step, ::step]))
+    if not len(rows):
+        return None
+    z = depth[rows, columns].astype(np.float64) * unit_mm
+    # A few stray pixels do not count as the nearest thing.
+    near = z < np.percentile(z, 3) + _THING_DEPTH_MM
+    u, v, z = columns[near], rows[near], z[near]
+    x, y = (u - intrinsics.cx) / intrinsics.fx * z, (v - intrinsics.cy) / intrinsics.fy * z
+    return np.array([np.median(x), np.median(y), np.median(z)])
 
 
 @dataclass
@@ -186,8 +201,10 @@ class SceneBuilder:
 
     def _skeleton(self, hand: HandGeometry, scene: SceneInput) -> Surface:
         joints = hand.joints.astype(np.float32)
-        points, normals = shapes.spheres(self._sphere, joints, _JOINT_RADII_MM)
-        radii = np.full(20, _BONE_RADIUS_MM, np.float32)
+        # Thinner before the Gaussians, which it would otherwise hide.
+        girth = np.float32(0.6 if scene.layers.gaussians else 1.0)
+        points, normals = shapes.spheres(self._sphere, joints, _JOINT_RADII_MM * girth)
+        radii = np.full(20, _BONE_RADIUS_MM * girth, np.float32)
         parents = joints[list(JOINT_PARENTS[1:])]
         tube_points, tube_normals = shapes.tubes(parents, joints[1:], 1.25 * radii, radii, _TUBE_SEGMENTS)
         return _lit(
@@ -207,7 +224,7 @@ class SceneBuilder:
         points[z.ravel() == 0] = OUT_OF_SIGHT
         nearest, farthest = _CLOUD_RANGE_MM
         shade = np.clip((z - nearest) * (255 / (farthest - nearest)), 0, 255).astype(np.uint8)
-        return Points(points, self._depth_colors[shade.ravel()] * np.float32(0.8))
+        return Points(points, self._depth_colors[shade.ravel()])
 
 
 def _lit(

@@ -60,7 +60,7 @@ def tubes(starts: F32, ends: F32, start_radii: F32, end_radii: F32, segments: in
 
 def tube_triangles(segments: int) -> I32:
     """Triangles of one tube made by tubes()."""
-    return _ring_quads(2, segments)[:, ::-1].astype(np.int32)
+    return _ring_quads(2, segments).astype(np.int32)
 
 
 def repeat_triangles(triangles: I32, points: int, copies: int) -> I32:

@@ -70,7 +70,7 @@ class PoseFitter:
             hessian, gradient = jacobian.T @ jacobian, jacobian.T @ residual
             _add_priors(hessian, gradient, current, start, self.config)
             hessian[np.diag_indices(len(hessian))] *= 1 + self.config.damping
-            current = _moved(current, -np.linalg.solve(hessian, gradient))
+            current = _moved(current, -np.linalg.solve(hessian, gradient).astype(np.float64))
         return current
 
     def pose(self, fit: FittedPose) -> SkeletonPose:

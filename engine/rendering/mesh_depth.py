@@ -28,9 +28,9 @@ def render_depth(vertices: FloatArray, faces: NDArray[np.integer], intrinsics: I
     steps = np.minimum(2 ** np.ceil(np.log2(np.maximum(longest / _STEP_PX, 1))), _MAX_LATTICE).astype(int)
     for step in np.unique(steps):
         points = (_lattice(step) @ corners[steps == step]).reshape(-1, 3)
-        column, row = np.rint(project(points, intrinsics)).astype(np.int64).T
-        seen = (column >= 0) & (column < intrinsics.width) & (row >= 0) & (row < intrinsics.height)
-        cells = row[seen] * intrinsics.width + column[seen]
+        pixels = np.rint(project(points, intrinsics)).astype(np.int64)
+        seen = ((pixels >= 0) & (pixels < (intrinsics.width, intrinsics.height))).all(1)
+        cells = pixels[seen, 1] * intrinsics.width + pixels[seen, 0]
         np.minimum.at(image, cells, points[seen, 2].astype(np.float32))
     return np.where(np.isinf(image), 0, image).reshape(intrinsics.height, intrinsics.width).astype(np.float32)
 
@@ -39,5 +39,5 @@ def _lattice(steps: int) -> FloatArray:
     """Barycentric coordinates (N, 3) of an even lattice over a triangle, corners included."""
     a, b = np.meshgrid(np.arange(steps + 1), np.arange(steps + 1), indexing="ij")
     keep = a + b <= steps
-    a, b = a[keep] / steps, b[keep] / steps
-    return np.stack((a, b, 1 - a - b), 1)
+    first, second = a[keep] / steps, b[keep] / steps
+    return np.stack((first, second, 1 - first - second), 1)

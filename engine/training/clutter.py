@@ -16,7 +16,7 @@ _EMPTY = float("inf")
 class Clutter:
     """Draws surroundings; every chance is per image."""
 
-    held_chance = 0.25
+    held_chance = 0.2
     behind_chance = 0.45
     sleeve_chance = 0.3
 

@@ -9,51 +9,56 @@ from pathlib import Path
 from typing import Any
 
 from engine.methods.gaussian.encoder import EncoderConfig
+from engine.training.loop import Schedule
 from engine.training.losses import LossWeights
 from engine.training.renders import RenderConfig
 from engine.training.sampling import SamplingConfig
 from engine.types import LumbricalError
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """One experiment. images: rendered in all; the learning rate warms up, then falls along a cosine over them.
-    widen_views_images: until then the views widen from easy ones to all."""
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Schedule):
+    """One experiment with the encoder. widen_views_images: until then the views widen from easy ones to all."""
 
-    name: str
     images: int = 1_000_000
     batch_size: int = 64
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-4
     warm_up_images: int = 20_000
-    widen_views_images: int = 300_000
     ema_half_life_images: int = 40_000
-    seed: int = 1
+    widen_views_images: int = 300_000
     test_images: int = 2048
     test_seed: int = 20_261_120
-    checkpoint_minutes: float = 3.0
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
     loss: LossWeights = field(default_factory=LossWeights)
 
 
+#: The configuration of the shipped weights.
+ENCODER_CONFIG = Path(__file__).parents[2] / "configs" / "encoder.toml"
 _SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "render": RenderConfig, "loss": LossWeights}
 
 
 def load_config(path: Path) -> TrainConfig:
     """Read a TOML file; LumbricalError names the key that is unknown or of the wrong type."""
+    table = read_toml(path)
+    sections = {name: build(kind, table.pop(name, {}), f"{path}: [{name}]") for name, kind in _SECTIONS.items()}
+    return build(TrainConfig, table | sections, str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as it is; LumbricalError when it cannot be read."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LumbricalError(f"cannot read the training configuration {path}: {error}") from error
-    sections = {name: _build(kind, table.pop(name, {}), f"{path}: [{name}]") for name, kind in _SECTIONS.items()}
-    return _build(TrainConfig, table | sections, str(path))
 
 
-def _build(kind: type, table: dict[str, Any], where: str) -> Any:
+def build(kind: type, table: dict[str, Any], where: str) -> Any:
+    """A dataclass from a table; LumbricalError, beginning with `where`, names what does not fit."""
     table = dict(table)
     if kind is RenderConfig and "sampling" in table:
-        table["sampling"] = _build(SamplingConfig, table["sampling"], f"{where} sampling")
+        table["sampling"] = build(SamplingConfig, table["sampling"], f"{where} sampling")
     known = {f.name: f for f in dataclasses.fields(kind)}
     for key, value in table.items():
         if key not in known:

@@ -1,14 +1,10 @@
-"""Training of the hand detector: rendered scenes in, an ONNX file out. Resumable like the encoder's trainer."""
+"""Training of the hand detector: rendered scenes in."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import json
-import math
-import time
-import tomllib
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +15,15 @@ from torch.nn.functional import logsigmoid
 
 from engine.localise.frames import INPUT_HEIGHT, INPUT_WIDTH, STRIDE
 from engine.localise.network import Detections, DetectorNet
-from engine.training.checkpoints import load_checkpoint, save_checkpoint
-from engine.training.config import _build
+from engine.training.config import build, read_toml
+from engine.training.loop import Schedule, TrainingLoop
 from engine.training.scenes import SceneBatch, SceneConfig, SceneRenderer
-from engine.types import LumbricalError
-
-Report = Callable[[dict[str, float]], None]
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """One experiment. width: channels of the network's first stage; images: rendered in all."""
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig(Schedule):
+    """One experiment with the detector. width: channels of the network's first stage."""
 
-    name: str
     kind: str = "detector"
     width: int = 16
     images: int = 60_000
@@ -40,8 +32,6 @@ class DetectorConfig:
     weight_decay: float = 1e-3
     warm_up_images: int = 2_000
     ema_half_life_images: int = 1_500
-    seed: int = 1
-    checkpoint_minutes: float = 2.0
     threshold: float = 0.3
     test_scenes: int = 384
     test_seed: int = 20_261_120
@@ -49,21 +39,15 @@ class DetectorConfig:
 
 
 def is_detector_config(path: Path) -> bool:
-    """Whether a TOML file describes a detector (kind = "detector"); False also when it cannot be read."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8")).get("kind") == "detector"
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return False
+    """Whether a TOML file describes a detector (kind = "detector")."""
+    return read_toml(path).get("kind") == "detector"
 
 
 def load_detector_config(path: Path) -> DetectorConfig:
     """Read a TOML file; LumbricalError names the key that is unknown or of the wrong type."""
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise LumbricalError(f"cannot read the training configuration {path}: {error}") from error
-    scene = _build(SceneConfig, table.pop("scene", {}), f"{path}: [scene]")
-    return _build(DetectorConfig, table | {"scene": scene}, str(path))
+    table = read_toml(path)
+    scene = build(SceneConfig, table.pop("scene", {}), f"{path}: [scene]")
+    return build(DetectorConfig, table | {"scene": scene}, str(path))
 
 
 @dataclass(frozen=True)
@@ -123,117 +107,29 @@ def detector_loss(found: Detections, batch: SceneBatch) -> tuple[Tensor, dict[st
     return heat + 0.01 * (pixel_error + depth_error + shift_error), parts
 
 
-class DetectorTrainer:
-    """Trains one detector. Files in `out`: checkpoint.pt (everything, to resume), log.jsonl (a line a report)."""
+class DetectorTrainer(TrainingLoop[DetectorNet, SceneBatch]):
+    """Trains one detector."""
+
+    max_gradient_norm = 5.0
 
     def __init__(self, config: DetectorConfig, out: Path, device: str = "cpu") -> None:
-        self.config, self.out, self.device = config, out, device
         torch.manual_seed(config.seed)
-        self.net = DetectorNet(config.width).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
-        self.renderer = SceneRenderer(config.scene, config.seed, device)
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.images, self.seconds = 0, 0.0
-        out.mkdir(parents=True, exist_ok=True)
+        super().__init__(DetectorNet(config.width), config, out, device)
+        self.config = config
+        self._renderer = SceneRenderer(config.scene, config.seed, device)
 
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.out / "checkpoint.pt"
+    def batches(self) -> Iterable[SceneBatch]:
+        """Rendered scenes."""
+        size = self.config.batch_size
+        numbers = range(self.images // size, -(-self.config.images // size))
+        return (self._renderer.batch(size, number) for number in numbers)
 
-    def resume(self) -> bool:
-        """Take up the checkpoint in `out`, when there is one."""
-        if not self.checkpoint_path.exists():
-            return False
-        state = load_checkpoint(self.checkpoint_path, self.device)
-        try:
-            self.net.load_state_dict(state["net"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.images, self.seconds = state["images"], state["seconds"]
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise LumbricalError(
-                f"{self.checkpoint_path} does not fit this configuration; choose another --out"
-            ) from error
-        return True
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        save_checkpoint(
-            self.checkpoint_path,
-            {
-                "net": self.net.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "images": self.images,
-                "seconds": self.seconds,
-            },
-        )
-
-    def run(self, minutes: float | None = None, report: Report | None = None, every: int = 50) -> bool:
-        """Train until config.images were seen, or for `minutes`; True when done. Reports every `every` steps."""
-        start, last_save, before = time.monotonic(), time.monotonic(), self.seconds
-        step = 0
-        sums: dict[str, float] = {}
-        while self.images < self.config.images:
-            for name, value in self._step().items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-            step += 1
-            self.seconds = before + time.monotonic() - start
-            if step % every == 0:
-                self._report({name: value / every for name, value in sums.items()}, report)
-                sums = {}
-            if time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
-                self.save()
-                last_save = time.monotonic()
-            if minutes is not None and time.monotonic() - start > 60 * minutes:
-                break
-        self.save()
-        return self.images >= self.config.images
-
-    def _step(self) -> dict[str, Tensor]:
-        batch = self.renderer.batch(self.config.batch_size, self.images // self.config.batch_size)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        self.net.train()
+    def loss(self, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """See detector_loss."""
         depth = network_input(batch).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.split(":")[0], torch.bfloat16):
             found = self.net(depth, batch.focal)
-        loss, parts = detector_loss(found, batch)
-        if not torch.isfinite(loss):
-            raise LumbricalError(f"the loss is not a number after {self.images} images; lower learning_rate")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimizer.step()
-        self._update_average()
-        self.images += len(batch.depth)
-        return {"loss": loss.detach(), **{name: value.detach() for name, value in parts.items()}}
-
-    def _learning_rate(self) -> float:
-        config = self.config
-        if self.images < config.warm_up_images:
-            return config.learning_rate * (self.images + 1) / config.warm_up_images
-        way = (self.images - config.warm_up_images) / max(1, config.images - config.warm_up_images)
-        return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, way))))
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        half_life = min(self.config.ema_half_life_images, 0.1 * self.images + 100)
-        keep = 0.5 ** (self.config.batch_size / half_life)
-        for slow, fast in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
-            if slow.is_floating_point():
-                slow.lerp_(fast, 1 - keep)
-            else:
-                slow.copy_(fast)
-
-    def _report(self, means: dict[str, float], report: Report | None) -> None:
-        line = {"images": self.images, "seconds": round(self.seconds, 1), "lr": self._learning_rate(), **means}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
-        if report is not None:
-            report(line)
+        return detector_loss(found, batch)
 
     def facts(self) -> dict[str, Any]:
         """What a weights file says of itself: images and seconds trained, the configuration."""

@@ -18,7 +18,7 @@ from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.rendering.splat import splat_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
-from engine.training.sampling import HandSampler, SamplingConfig
+from engine.training.sampling import HandSampler, SamplingConfig, batch_seed
 
 _PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
 _CENTRE_PX = (CROP_SIZE - 1) / 2
@@ -81,7 +81,7 @@ class HandRenderer:
     def batch(self, count: int, index: int = 0, view_width: float = 1.0) -> RenderedBatch:
         """Render `count` crops; view_width: how far the views range, from easy ones (0) to all (1)."""
         device, config = self._generator.device, self.config
-        self._generator.manual_seed((self._seed << 32) + index)
+        self._generator.manual_seed(batch_seed(self._seed, index))
         self._sampler.width = min(1.0, max(0.0, view_width))
         hands, distance = self._sampler.draw(count), self._sampler.distances(count)
         lengths = self.skeleton.bone_lengths(hands.beta)

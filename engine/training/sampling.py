@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,8 @@ _CURL = (0.6, 0.0, 1.0, 0.6)
 class SamplingConfig:
     """How wide the random hands range. Spreads are standard deviations; radians and mm.
 
-    bank_fraction of the hands take a recorded pose and `bank_jitter`; uniform_pose_fraction of the others any angles.
+    bank_fraction of the hands take a recorded pose and `bank_jitter`; curl_fraction of the others' fingers
+    bend their joints freely, uniform_pose_fraction of the others take any angles.
     """
 
     beta_spread: float = 1.2
@@ -40,6 +42,7 @@ class SamplingConfig:
     angle_jitter: float = 0.2
     bank_fraction: float = 0.4
     bank_jitter: float = 0.08
+    curl_fraction: float = 0.3
     uniform_pose_fraction: float = 0.12
     same_pose_fraction: float = 0.45
     roll_spread: float = 0.9
@@ -79,9 +82,9 @@ class HandSampler:
     def draw(self, count: int) -> HandSample:
         """`count` random hands."""
         beta, thickness = self._shape(count)
-        candidates = self._articulation(2 * count)
+        # Both candidates jitter the same pose, so that open hands do not win over closed ones.
+        candidates = self._articulation(count)
         if self._bank is not None:
-            # The same recorded pose in both candidates, so that open hands do not win over closed ones.
             recorded = self._jittered(self._bank.draw(count, self._generator).repeat(2, 1))
             use_recorded = (self._uniform(count, 1) < self.config.bank_fraction).repeat(2, 1)
             candidates = torch.where(use_recorded, recorded, candidates)
@@ -109,20 +112,24 @@ class HandSampler:
         return beta.clamp(-3.5, 3.5), whole + self._normal(count, 6) * self.config.thickness_part_mm
 
     def _articulation(self, count: int) -> Tensor:
+        """Two differently jittered poses (2 * count, 20) of each of `count` hands, the second ones after the first."""
         angles = torch.empty(count, 5, 4, device=self.device)
         angles[:, 0] = self._thumbs(count)
         fingers = self._two_poses(FINGER_POSES, FINGER_POSE_WEIGHTS, (count, 4))
+        curled = self._uniform(count, 4, 1) < self.config.curl_fraction
+        fingers = torch.where(curled, self._curls(count), fingers)
         alike = self._uniform(count) < self.config.same_pose_fraction
         fingers = torch.where(alike[:, None, None], fingers[:, :1], fingers)
         angles[:, 1:, [0, 2, 3]] = fingers
         # Spread fans out from the middle finger and closes as the fingers bend.
         fan = torch.tensor([-1.0, -0.1, 0.8, 1.6], device=self.device) * (0.09 + 0.12 * self._normal(count, 1))
         angles[:, 1:, 1] = (fan + 0.06 * self._normal(count, 4)) * (1 - 0.75 * (fingers[..., 0] / 1.4).clamp(0, 1))
-        angles = angles + self.config.angle_jitter * self._normal(count, 5, 4) * self._row(_ANGLE_JITTER)
+        angles = angles.repeat(2, 1, 1)
+        angles = angles + self.config.angle_jitter * self._normal(2 * count, 5, 4) * self._row(_ANGLE_JITTER)
         low, high = self._limits[:, 0], self._limits[:, 1]
-        anywhere = low + (high - low) * self._uniform(count, 20)
-        use_anywhere = self._uniform(count, 1) < self.config.uniform_pose_fraction
-        flat = torch.where(use_anywhere, anywhere, angles.reshape(count, 20))
+        anywhere = low + (high - low) * self._uniform(2 * count, 20)
+        use_anywhere = (self._uniform(count, 1) < self.config.uniform_pose_fraction).repeat(2, 1)
+        flat = torch.where(use_anywhere, anywhere, angles.flatten(1))
         return torch.minimum(torch.maximum(flat, low), high)
 
     def _jittered(self, recorded: Tensor) -> Tensor:
@@ -133,6 +140,13 @@ class HandSampler:
         moved = moved + 0.3 * alone * self._normal(count, 5, 1) * self._row(_CURL)
         low, high = self._limits[:, 0], self._limits[:, 1]
         return torch.minimum(torch.maximum(recorded + moved.reshape(count, 20), low), high)
+
+    def _curls(self, count: int) -> Tensor:
+        """Fingers (B, 4, 3) whose knuckle and middle joint bend freely and whose end joint follows the middle one, as
+        its tendon makes it (DIP about half to two thirds of PIP)."""
+        knuckle = -0.2 + 1.7 * self._uniform(count, 4)
+        middle = 2.0 * self._uniform(count, 4)
+        return torch.stack((knuckle, middle, middle * (0.25 + 0.45 * self._uniform(count, 4))), -1)
 
     def _row(self, values: tuple[float, ...]) -> Tensor:
         return torch.tensor(values, device=self.device)
@@ -193,6 +207,11 @@ def finger_spheres(pose: SkeletonPose) -> tuple[Tensor, Tensor]:
     centres = torch.cat((fingers.flatten(1, 2), palm), 1)
     owners = torch.cat((torch.arange(5).repeat_interleave(9), torch.full((palm.shape[1],), 5)))
     return centres, owners
+
+
+def batch_seed(seed: int, index: int) -> int:
+    """A generator's seed for batch `index` of `seed`: both mixed into the 32 bits that torch's CPU generator keeps."""
+    return int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
 
 
 def random_rotations(normals: Tensor) -> Tensor:

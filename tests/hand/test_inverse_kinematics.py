@@ -46,7 +46,8 @@ def test_jacobian_equals_autograd() -> None:
 
 def test_a_disturbed_hand_finds_back_to_its_points() -> None:
     fitter = PoseFitter(Skeleton(), FitConfig(steps=3))
-    before, after = [], []
+    before: list[float] = []
+    after: list[float] = []
     for seed in range(10):
         truth = a_hand(seed)
         random = np.random.default_rng(100 + seed)

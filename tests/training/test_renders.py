@@ -36,7 +36,7 @@ def test_joints_lie_behind_the_surface_they_project_to() -> None:
     depth_below_skin = (batch.joints[..., 2] - surface)[seen]
     # Inside the flesh: not before the skin by more than a splat's coarseness, mostly within a finger's or palm's depth.
     assert (depth_below_skin > -8).float().mean() > 0.97
-    assert depth_below_skin.median() < 15
+    assert depth_below_skin.median() < 20
 
 
 def test_shapes_and_poses_stay_in_their_ranges() -> None:

@@ -56,7 +56,7 @@ def test_a_foreign_or_broken_checkpoint_is_refused_in_one_line(tmp_path: Path) -
 def test_training_stops_on_nan(tmp_path: Path) -> None:
     trainer = Trainer(TINY, tmp_path)
     with torch.no_grad():
-        next(trainer.encoder.parameters()).fill_(float("nan"))
+        next(trainer.net.parameters()).fill_(float("nan"))
     with pytest.raises(LumbricalError, match="not a number"):
         trainer.run()
 

@@ -16,7 +16,7 @@ from PySide6.QtTest import QTest
 
 from app.runtime.interfaces import FrameSource
 from app.runtime.sources import SourceChoice
-from app.ui.application import get_application, save_picture
+from app.ui.application import dispose, get_application, save_picture
 from app.ui.controls import LayerSwitches
 from app.ui.main_window import MainWindow
 from app.ui.settings import Choices, Memory
@@ -24,7 +24,7 @@ from app.viewer.scene import Layers
 from engine.sensors.protocol import SensorUnavailable
 from engine.types import LumbricalError, Side, TrackingState
 from tests.app.fakes import FakeSensor, FakeTracker
-from tests.app.ui.windows import open_window, pump
+from tests.app.ui.windows import faults, open_window, pump
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -90,7 +90,7 @@ def test_the_mouse_moves_the_camera_and_r_brings_it_back() -> None:
         QTest.mousePress(window.view, Qt.MouseButton.LeftButton, pos=QPoint(300, 300))
         QTest.mouseMove(window.view, QPoint(360, 300))
         QTest.mouseRelease(window.view, Qt.MouseButton.LeftButton, pos=QPoint(360, 300))
-        assert camera.yaw > yaw
+        assert camera.yaw < yaw
         turn = QWheelEvent(
             QPointF(300, 300), QPointF(300, 300), QPoint(), QPoint(0, 240),
             Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
@@ -157,16 +157,34 @@ def test_layer_switches_report_what_is_on() -> None:
     seen: list[Layers] = []
     switches.changed.connect(seen.append)
     switches.set_layers(Layers(True, True, False, False))
+    dispose(switches)
     assert seen[-1] == Layers(True, True, False, False)
 
 
 def test_a_screenshot_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     get_application()
+    widget = LayerSwitches()
     with pytest.raises(LumbricalError, match="screenshot"):
-        save_picture(LayerSwitches(), tmp_path / "missing" / "shot.png")
+        save_picture(widget, tmp_path / "missing" / "shot.png")
     with pytest.raises(LumbricalError, match=r"\.png"):
-        save_picture(LayerSwitches(), tmp_path / "shot.docx")
+        save_picture(widget, tmp_path / "shot.docx")
+    dispose(widget)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_layout_check_sees_what_is_wrong() -> None:
+    with open_window() as window:
+        pump(lambda: window.banner.isVisible())
+        pump(lambda: False, 0.3)
+        assert faults(window) == []
+        window.layers.move(window.controls.pos())
+        over = " ".join(faults(window))
+        window.banner._text.setFixedWidth(120)
+        window.banner.setFixedHeight(40)
+        pump(lambda: False, 0.2)
+        cut = " ".join(faults(window))
+    assert "lies over" in over and "'Skeleton'" in over
+    assert "cut off" in cut and "'No depth camera" in cut
 
 
 @pytest.mark.parametrize(("scale", "size"), [("1", (1280, 800)), ("1", (860, 700)), ("2", (1280, 800))])

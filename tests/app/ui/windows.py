@@ -17,9 +17,10 @@ from app.config import AppConfig
 from app.runtime.interfaces import FrameSource
 from app.runtime.session import LiveSession
 from app.runtime.sources import demo_choice
-from app.ui.application import get_application
+from app.ui.application import dispose, get_application
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
+from app.ui.status_bar import ElidedLabel
 from engine.sensors.playback import Playback
 from engine.sensors.synthetic import SyntheticSensor
 from tests.app.fakes import CAMERA, FakeTracker
@@ -48,7 +49,7 @@ def open_window(
     try:
         yield window
     finally:
-        window.close()
+        dispose(window)
         assert session.stop()
 
 
@@ -72,12 +73,15 @@ def faults(window: QWidget) -> list[str]:
     ]
     found = [f"{_name(a)} lies over {_name(b)}" for a, b in combinations(leaves, 2) if _area(a).intersects(_area(b))]
     found += [f"{_name(leaf)} leaves the window" for leaf in leaves if not window.rect().contains(_area(leaf))]
-    for leaf in leaves:
-        if isinstance(leaf, QLabel | QAbstractButton) and leaf.text() and leaf.sizeHint().width() > leaf.width() + 1:
-            wraps = isinstance(leaf, QLabel) and leaf.wordWrap()
-            if not wraps and not leaf.toolTip().startswith(leaf.text()[:1]):
-                found.append(f"{_name(leaf)} is cut off")
-    return found
+    return found + [f"{_name(leaf)} is cut off" for leaf in leaves if _is_cut(leaf)]
+
+
+def _is_cut(leaf: QWidget) -> bool:
+    if isinstance(leaf, ElidedLabel) or not isinstance(leaf, QLabel | QAbstractButton) or not leaf.text():
+        return False
+    if isinstance(leaf, QLabel) and leaf.wordWrap():
+        return leaf.heightForWidth(leaf.width()) > leaf.height()
+    return leaf.sizeHint().width() > leaf.width() + 1
 
 
 def _area(widget: QWidget) -> QRect:

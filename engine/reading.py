@@ -1,0 +1,53 @@
+"""What the encoder says of one crop, and the hand that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from engine.geometry.rotations import matrix_to_euler
+from engine.hand.inverse_kinematics import FittedPose, PoseFitter
+from engine.localise.crop import CropWindow
+from engine.runners.protocol import Estimate
+from engine.types import FloatArray, HandParameters
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Crop number `index` of a batch that was run: its window, its pixels, and the batch's estimate."""
+
+    window: CropWindow
+    crop: FloatArray
+    estimate: Estimate
+    index: int
+
+    @property
+    def confidence(self) -> float:
+        return float(self.estimate.hand[self.index])
+
+    @property
+    def right(self) -> float:
+        return float(self.estimate.right[self.index])
+
+    def centre_mm(self) -> FloatArray:
+        """The mean of the estimated joints in the frame's own camera, mm."""
+        centre = self.window.to_camera(self.estimate.points[self.index].mean(0, keepdims=True))[0]
+        return centre * (-1.0 if self.window.mirrored else 1.0, 1.0, 1.0)
+
+    def parameters(self, fitter: PoseFitter) -> HandParameters:
+        """Pose and shape in the canonical camera frame: the regressor's, moved towards the dense head's points."""
+        e, i = self.estimate, self.index
+        ahead = np.array([0.0, 0.0, self.window.distance])
+        start = FittedPose(
+            e.translation[i].astype(np.float64) + ahead,
+            e.rotation[i].astype(np.float64),
+            e.articulation[i].astype(np.float64),
+            e.beta[i].astype(np.float64),
+        )
+        fitted = fitter.fit(start, e.points[i] + ahead, e.sigma[i])
+        back = self.window.rotation.T.astype(np.float64)
+        euler = matrix_to_euler(torch.from_numpy(back @ fitted.rotation)).numpy()
+        theta = np.concatenate((back @ fitted.translation, euler, fitted.articulation)).astype(np.float32)
+        return HandParameters(theta, fitted.beta.astype(np.float32), e.thickness[i], self.confidence)

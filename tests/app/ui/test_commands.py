@@ -1,0 +1,81 @@
+"""`run` and `bench live` as a user calls them, on a written recording and a fake tracker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QImage
+
+from app import cli
+from app.runtime import sources, tracker_factory
+from app.runtime.interfaces import FrameTracker
+from app.ui import application, settings
+from engine.sensors.sequence_folder import write_sequence
+from engine.types import LumbricalError
+from tests.app.fakes import FakeTracker, make_frame
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    folder = tmp_path / "wave"
+    write_sequence(folder, [make_frame(number) for number in range(8)], fps=30)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fake tracker, no search for cameras, and no settings of whoever runs the tests."""
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config: FakeTracker())
+    monkeypatch.setattr(sources, "list_sources", list)
+    monkeypatch.setattr(application, "Memory", settings.Memory.forgetful)
+
+
+def test_run_plays_a_recording_and_leaves_a_picture(recording: Path, tmp_path: Path) -> None:
+    shot = tmp_path / "shot.png"
+    assert cli.main(["run", f"--source={recording}", "--exit-after=1.5", f"--screenshot={shot}"]) == 0
+    picture = QImage(str(shot))
+    assert picture.width() >= 860
+    colors = {picture.pixel(x, y) for x in range(0, 900, 7) for y in range(0, 600, 7)}
+    assert len(colors) > 50
+
+
+def test_run_ends_with_the_line_a_dead_tracker_left(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_weights(config: object) -> FrameTracker:
+        raise LumbricalError("no weights; train them")
+
+    monkeypatch.setattr(tracker_factory, "make_tracker", no_weights)
+    assert cli.main(["run", f"--source={recording}", "--exit-after=0.5"]) == 2
+    assert capsys.readouterr().err.strip() == "lumbrical: error: tracking stopped: no weights; train them"
+
+
+def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "live", "--json", "--seconds=1", f"--source={recording}"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["results_per_s"] > 20 and report["viewer_fps"] > 1
+    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"] <= report["latency_ms"]["p99"]
+    assert report["dropped"] >= 0 and report["results"] > 20
+    assert (report["width"], report["height"]) == (160, 120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--source=/nowhere"], "does not exist"),
+        (["run", "--exit-after=-1"], "--exit-after"),
+        (["run", "--screenshot=shot.gif"], ".png"),
+        (["run", "--screenshot=/nowhere/shot.png"], "no folder"),
+        (["run", "--config=/nowhere.toml"], "cannot read"),
+        (["bench", "live", "--seconds=0"], "--seconds"),
+        (["bench", "live", "--source=realsense"], "name a recording"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
