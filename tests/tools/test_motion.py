@@ -82,7 +82,7 @@ def test_recordings_are_hands(shared_data: Path) -> None:
         index = np.linalg.norm(np.diff(clip.joints[:, 5:9], axis=1), axis=-1).mean(0)
         assert np.all((index > 12) & (index < 60)), clip.name
         assert index[0] > index[1]
-        # A right hand bends its fingers to where (little to index knuckle) x (along the finger) points; a left one away.
+        # A right hand bends its fingers to where (little to index knuckle) x (along the finger) points, a left one not.
         across, along = clip.joints[:, 5] - clip.joints[:, 17], clip.joints[:, 10] - clip.joints[:, 9]
         bend = np.einsum("ij,ij->i", np.cross(across, along), clip.joints[:, 12] - clip.joints[:, 11])
         assert (bend > 0).mean() > 0.95, clip.name
