@@ -64,6 +64,8 @@ _CAPTION = (196, 204, 214)
 #: The window's pictures are taken this long after the first tracked frame, for the view to have settled on the hand.
 _SETTLE_S = 4.0
 _START_LIMIT_S = 90.0
+#: A held frame is shown for this long before its picture is taken.
+_HELD_S = 1.5
 #: The animation: pictures a second, their size, and how far the view swings to either side, radians.
 _PICTURES_PER_S = 10.0
 _ANIMATION_SIZE = (880, 550)
@@ -116,7 +118,7 @@ def app_on_open_hand(path: Path) -> None:
     if not (OPEN_HAND / "sequence.json").is_file():
         print(f"{path.name}: left as it is, because {os.path.relpath(OPEN_HAND, ROOT)} is not here")
         return
-    shots = _filmed(str(OPEN_HAND), _Film(show_depth=False))
+    shots = _filmed(str(OPEN_HAND), _Film(show_depth=False, hold_at=16))
     _write(path, lambda file: shots[0].picture.save(file, "PNG", optimize=True))
 
 
@@ -132,9 +134,11 @@ def animation(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Film:
-    """What to take of the window: one picture, or many of the whole take. show_depth: the depth panel is not empty."""
+    """What to take of the window: one picture, or many of the whole take. show_depth: the depth panel is not empty;
+    hold_at: the frame at which the recording is held for its picture."""
 
     whole_take: bool = False
+    hold_at: int | None = None
     show_depth: bool = True
 
 
@@ -171,6 +175,7 @@ class _Photographer:
         self._results = session.listen(capacity=1000)
         self._began_s = time.monotonic()
         self._tracked_s: float | None = None
+        self._held_s: float | None = None
         self._position, self._played, self._swing = -1, 0, 0.0
         self.shots: list[_Shot] = []
         self.done = False
@@ -193,8 +198,8 @@ class _Photographer:
         tracking = self._is_tracking()
         if self._tracked_s is None and tracking and self._window.view.has_picture:
             self._tracked_s = now
-        if self._tracked_s is not None and now - self._tracked_s > _SETTLE_S and (tracking or self.shots):
-            self._take(now)
+        if self._tracked_s is not None and now - self._tracked_s > _SETTLE_S:
+            self._hold_or_take(now, tracking)
         if self.done or self.trouble:
             self._timer.stop()
             self._window.close()
@@ -205,6 +210,17 @@ class _Photographer:
         while (live := self._results.get()) is not None:
             newest = live
         return newest is not None and newest.result.state is TrackingState.TRACKING
+
+    def _hold_or_take(self, now: float, tracking: bool) -> None:
+        if self._film.hold_at is None:
+            if self.shots or tracking:
+                self._take(now)
+        elif self._held_s is None:
+            self._session.capture.pause()
+            self._session.capture.seek(self._film.hold_at)
+            self._held_s = now
+        elif now - self._held_s > _HELD_S:
+            self._take(now)
 
     def _take(self, now: float) -> None:
         if not self._film.show_depth:
