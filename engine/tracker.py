@@ -99,11 +99,12 @@ class Tracker:
         if centre is not None:
             sides = [self._current_side] if self._state is TrackingState.TRACKING else self._sides()
             return self._best(frame, [centre], sides, clock)
-        candidates = self._detector.detect(frame)[: self.config.candidates]
+        candidates = self._detector.detect(frame, self.config.candidates)
         clock.lap("localise")
         if not candidates:
             return None
-        best = self._best(frame, [candidate.centre_mm for candidate in candidates], self._sides(), clock)
+        centres, scores = [c.centre_mm for c in candidates], [c.score for c in candidates]
+        best = self._best(frame, centres, self._sides(), clock, scores)
         for _ in range(_SETTLE_ROUNDS):
             side = Side.LEFT if best.window.mirrored else Side.RIGHT
             best = self._best(frame, [best.centre_mm()], [side], clock)
@@ -112,15 +113,23 @@ class Tracker:
     def _sides(self) -> list[Side]:
         return [self.side] if self.side else [Side.RIGHT, Side.LEFT]
 
-    def _best(self, frame: DepthFrame, centres: list[FloatArray], sides: list[Side], clock: _Stopwatch) -> Reading:
-        """Read every centre as every side; the surest is taken."""
+    def _best(
+        self,
+        frame: DepthFrame,
+        centres: list[FloatArray],
+        sides: list[Side],
+        clock: _Stopwatch,
+        scores: list[float] | None = None,
+    ) -> Reading:
+        """Read every centre as every side; the likeliest is taken. scores: how likely each centre was beforehand."""
         windows = [look_at(centre, side is Side.LEFT) for centre in centres for side in sides]
         crops = np.stack([cut(frame, window) for window in windows])
         clock.lap("crop")
         distances = np.array([window.distance for window in windows], np.float32)
         estimate = self.runner.run(crops, distances)
         clock.lap("encode")
-        best = int(np.argmax(estimate.hand * (0.5 + estimate.right)))
+        prior = np.repeat(scores or [1.0] * len(centres), len(sides))
+        best = int(np.argmax(prior * estimate.hand * (0.5 + estimate.right)))
         return Reading(windows[best], crops[best], estimate, best)
 
     def _found(

@@ -13,6 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
+    parser.add_argument(
+        "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; options here override them")
 
 
@@ -32,9 +35,11 @@ def run(args: argparse.Namespace) -> int:
 
     from app.runtime.session import LiveSession
     from app.ui.application import WindowRun, run_window
+    from engine.hand.imports import load_hand
 
+    hand = load_hand(args.hand) if args.hand is not None else None
     sources = list_sources()
-    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make_tracker(config.tracking))
+    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make_tracker(config.tracking, hand))
     return run_window(session, config, sources, WindowRun(args.exit_after, args.screenshot))
 
 

@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a frame (implies --headless)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write .npz or .jsonl (implies --headless)")
+    parser.add_argument(
+        "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
+    )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=_seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -44,26 +47,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open the window on the source, or track it here; 0 when all went well."""
     if not (args.headless or args.json or args.out is not None or args.seconds is not None):
-        return _open_window(args.source, args.side)
+        return _open_window(args)
     if args.out is not None:
         check_results_path(args.out, args.force)
     sensor = open_sensor(args.source)
     with sensor:
-        tracker = make_tracker()
+        tracker = make_tracker(args.hand)
         tracker.side = _side(args.side, sensor)
         tracker.reset()
         return _track_all(sensor, tracker, args)
 
 
-def _open_window(source: str, side: str | None) -> int:
+def _open_window(args: argparse.Namespace) -> int:
     """What `run --source SOURCE` does."""
     import app.commands.run as window
 
-    if side is not None:
+    if args.side is not None:
         raise LumbricalError("--side is for tracking without a window: add --headless")
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    return window.run(parser.parse_args([f"--source={source}"]))
+    own_hand = [] if args.hand is None else [f"--hand={args.hand}"]
+    return window.run(parser.parse_args([f"--source={args.source}", *own_hand]))
 
 
 def open_sensor(source: str) -> Sensor:
@@ -75,11 +79,13 @@ def open_sensor(source: str) -> Sensor:
     return found.sensor if isinstance(found, Playback) else cast(Sensor, found)
 
 
-def make_tracker() -> Tracker:
-    """The tracker the app uses. Raises LumbricalError when its weights cannot be loaded."""
+def make_tracker(hand: Path | None) -> Tracker:
+    """The tracker the app uses, with the user's own hand, if any. LumbricalError when a file cannot be loaded."""
+    from engine.hand.hand import HandModel
+    from engine.hand.imports import load_hand
     from engine.tracker import Tracker
 
-    return Tracker()
+    return Tracker(model=HandModel(load_hand(hand)) if hand is not None else None)
 
 
 def _seconds(text: str) -> float:

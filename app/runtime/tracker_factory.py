@@ -8,6 +8,7 @@ import cv2
 
 from app.config import TrackingConfig
 from app.runtime.interfaces import FrameTracker
+from engine.hand.template import HandTemplate
 
 
 def thread_count(wanted: int) -> int:
@@ -22,16 +23,17 @@ def limit_threads(wanted: int) -> None:
     cv2.setNumThreads(thread_count(wanted))
 
 
-def make_tracker(config: TrackingConfig) -> FrameTracker:
-    """The tracker with the shipped weights; slow, so it belongs on the tracking thread.
+def make_tracker(config: TrackingConfig, hand: HandTemplate | None = None) -> FrameTracker:
+    """The tracker with the shipped weights and the user's own hand, if any; slow, so it belongs on the tracking thread.
 
     Errors: LumbricalError when weights are missing or of another version.
     """
     import torch
 
+    from engine.hand.hand import HandModel
     from engine.tracker import Tracker
 
     torch.set_num_threads(thread_count(config.threads))
-    tracker: FrameTracker = Tracker()
+    tracker: FrameTracker = Tracker(model=HandModel(hand))
     tracker.set_smoothing(config.smoothing)
     return tracker

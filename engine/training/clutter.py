@@ -78,14 +78,18 @@ class Clutter:
         depth[some] = torch.where(kind == 0, shapes[0], torch.where(kind == 1, shapes[1], shapes[2]))
         return depth
 
-    def behind(self, rays: Tensor, distance: Tensor) -> Tensor:
-        """Depth (B, N) of a body, a head or a wall near the far side of the cube; infinite in the other images."""
+    def behind(self, rays: Tensor, distance: Tensor, has_hand: Tensor) -> Tensor:
+        """Depth (B, N) of a body, a head or a wall near the far side of the cube; infinite in the other images.
+
+        Where has_hand (B,) is false, it may stand in the cube's middle, where a hand would.
+        """
         depth = torch.full((len(rays), rays.shape[1]), _EMPTY, device=self.device)
         some = torch.nonzero(self._uniform(len(rays)) < self.behind_chance).flatten()
         if len(some) == 0:
             return depth
         count = len(some)
         back = self._uniform(count, low=35.0, high=210.0)
+        back = torch.where(has_hand[some], back, back - self._uniform(count, low=0.0, high=120.0))
         point = torch.stack((torch.zeros(count, device=self.device), torch.zeros(count, device=self.device), back), 1)
         point[:, 2] += distance[some]
         normal = torch.nn.functional.normalize(
@@ -100,7 +104,8 @@ class Clutter:
             ),
             1,
         )
-        body = point + torch.cat((150.0 * self._normal(count, 2), half[:, 2:]), 1)
+        spread = torch.where(has_hand[some], 150.0, 60.0).unsqueeze(1)
+        body = point + torch.cat((spread * self._normal(count, 2), half[:, 2:]), 1)
         blob = ellipsoid_depth(rays[some], body, random_rotations(self._normal(count, 4)), half)
         depth[some] = torch.where(self._uniform(count, 1) < 0.35, wall, blob)
         return depth

@@ -32,7 +32,7 @@ class RenderConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     points: int = 11_000
     centre_jitter_mm: float = 12.0
-    empty_fraction: float = 0.06
+    empty_fraction: float = 0.1
     left_fraction: float = 0.12
     noise: bool = True
     clutter: bool = True
@@ -89,10 +89,12 @@ class HandRenderer:
         centred = self.skeleton.pose(origin, hands.rotation, hands.articulation, lengths).joints
         jitter = config.centre_jitter_mm * torch.randn(count, 3, generator=self._generator, device=device)
         offset = jitter - centred.mean(1)
-        place = offset.clone()
+        has_hand = self._chance(count) >= config.empty_fraction
+        # Without a hand the crop looks at the arm beyond it, which is what is most easily taken for one.
+        up_the_arm = -hands.rotation[:, :, 1] * (60 + 180 * self._chance(count)).unsqueeze(1)
+        place = torch.where(has_hand.unsqueeze(1), offset, up_the_arm + jitter)
         place[:, 2] += distance
         pose = self.skeleton.pose(place, hands.rotation, hands.articulation, lengths)
-        has_hand = self._chance(count) >= config.empty_fraction
         is_right = self._chance(count) >= config.left_fraction
         depth = self._depth(pose, hands.rotation, hands.thickness, distance, has_hand)
         crop = normalise(depth, distance)
@@ -117,14 +119,18 @@ class HandRenderer:
     ) -> Tensor:
         points, normals = self._surface(pose, thickness)
         arm_points, arm_normals = self._clutter.forearm_points(pose, rotation, _FOREARM_POINTS)
+        # A crop without a hand shows the arm alone, or nothing of it.
+        has_arm = has_hand | (self._chance(len(has_hand)) < 0.6)
+        shown = torch.cat(
+            (has_hand.unsqueeze(1).expand(normals.shape[:2]), has_arm.unsqueeze(1).expand(arm_normals.shape[:2])), 1
+        )
         points, normals = torch.cat((points, arm_points), 1), torch.cat((normals, arm_normals), 1)
-        facing = (points * normals).sum(-1) < 0
-        facing = facing & has_hand.unsqueeze(1)
+        facing = shown & ((points * normals).sum(-1) < 0)
         focal = distance / _PIXEL_MM
         depth = splat_depth(points, focal, _CENTRE_PX, CROP_SIZE, facing)
         if self.config.clutter:
             rays = self._grid_mm / distance[:, None, None]
-            other = torch.minimum(self._clutter.held(rays, pose), self._clutter.behind(rays, distance))
+            other = torch.minimum(self._clutter.held(rays, pose), self._clutter.behind(rays, distance, has_hand))
             depth = torch.minimum(depth, other.reshape_as(depth))
         return self._noise(depth, distance, _PIXEL_MM) if self.config.noise else depth
 

@@ -53,8 +53,10 @@ def test_empty_and_left_crops_come_in_their_shares() -> None:
     batch = HandRenderer(replace(CLEAN, empty_fraction=0.5, left_fraction=0.5), 6).batch(200)
     assert 0.35 < batch.has_hand.float().mean() < 0.65
     assert 0.35 < batch.is_right.float().mean() < 0.65
-    empty = batch.crop[~batch.has_hand]
-    assert (empty == 1).all()
+    shown = (batch.crop < 1).flatten(1).float().mean(1)
+    assert shown[batch.has_hand].min() > 0.02
+    # Some crops without a hand show the arm, some nothing.
+    assert 0.2 < (shown[~batch.has_hand] > 0.02).float().mean() < 0.9
 
 
 @pytest.mark.parametrize("seed", range(3))

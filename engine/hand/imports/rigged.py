@@ -8,6 +8,7 @@ Tips. Files put their tips anywhere between the last joint and the skin; the pro
 end is looked up in the mesh.
 Wrist. It is no hinge here, only the place that the palm's bones start from, and every file has its own idea of where
 that is. It slides along the middle ray until the palm is as long as it should be for a hand with such fingers.
+Thumb. Its first joint hides in the flesh and is as far out as a file likes; it slides along its metacarpal likewise.
 Size. One scale, from the lengths of the four fingers, for everything; then each bone takes its mean length along
 itself.
 Pose. Every bone's frame in the file is turned into its frame at rest; the skin follows by linear blend skinning.
@@ -37,7 +38,7 @@ _PARENTS = np.array(JOINT_PARENTS[1:])
 _PALM_BONES = np.arange(0, BONE_COUNT, 4)
 _PHALANGES = np.array([k for k in range(4, BONE_COUNT) if k % 4])
 _PALM_JOINTS = [0, 5, 9, 13, 17]
-_WRIST, _INDEX, _MIDDLE, _LITTLE = 0, 5, 9, 17
+_WRIST, _THUMB_CMC, _INDEX, _MIDDLE, _LITTLE = 0, 1, 5, 9, 17
 _PALM_DIRECTION = np.array([0.0, 0.0, -1.0])
 #: A tip this far from the skin's end, as a part of the last bone's length, is taken to be meant there.
 _TIP_TOLERANCE = 0.1
@@ -188,10 +189,11 @@ def _on_the_skin(hand: RiggedHand) -> RiggedHand:
 
 
 def _scaled(hand: RiggedHand, size: float, rest: _Rest) -> RiggedHand:
-    """The hand in mm at the size of the mean hand, its wrist where the palm has its proper length."""
+    """The hand in mm at the size of the mean hand, with palm and thumb metacarpal at their proper lengths."""
     joints = size * hand.joints
-    knuckle, ray = joints[_MIDDLE], joints[_WRIST] - joints[_MIDDLE]
-    joints[_WRIST] = knuckle + ray * (rest.lengths[_MIDDLE - 1] / np.linalg.norm(ray))
+    for near, far in ((_WRIST, _MIDDLE), (_THUMB_CMC, _THUMB_CMC + 1)):
+        ray = joints[near] - joints[far]
+        joints[near] = joints[far] + ray * (rest.lengths[far - 1] / np.linalg.norm(ray))
     return replace(hand, vertices=size * hand.vertices, joints=joints)
 
 
