@@ -32,9 +32,9 @@ class OneEuro:
         self._time = 0.0
 
     def __call__(self, value: FloatArray, time_s: float, min_cutoff_hz: float, speed_gain: FloatArray) -> FloatArray:
-        if self._value is None or self._speed is None or time_s <= self._time:
-            if self._value is None:
-                self._value, self._speed, self._time = value, np.zeros_like(value), time_s
+        if self._value is None or self._speed is None:
+            self._value, self._speed, self._time = value, np.zeros_like(value), time_s
+        if time_s <= self._time:
             return self._value
         dt = time_s - self._time
         speed = (value - self._value) / dt
@@ -65,9 +65,13 @@ class PoseFilter:
         self._shape_weight = 0.0
         self._shape_time = 0.0
 
-    def update(self, parameters: HandParameters, time_s: float) -> HandParameters:
-        """The smoothed parameters at time_s (seconds, any clock that goes forward)."""
-        shape = self._average_shape(parameters, time_s)
+    def update(self, parameters: HandParameters, time_s: float, certainty: float = 1.0) -> HandParameters:
+        """The smoothed parameters at time_s (seconds, any clock that goes forward).
+
+        certainty: how much this frame's shape counts against other frames', in any unit; a closed fist says little
+        of the lengths of its fingers.
+        """
+        shape = self._average_shape(parameters, time_s, certainty)
         theta = parameters.theta
         if self.config.amount > 0:
             theta = self._smooth_theta(theta, time_s)
@@ -84,13 +88,13 @@ class PoseFilter:
         euler = matrix_to_euler(six_d_to_matrix(torch.from_numpy(smooth[3:9]))).numpy()
         return np.concatenate((smooth[:3], euler, smooth[9:])).astype(np.float32)
 
-    def _average_shape(self, parameters: HandParameters, time_s: float) -> FloatArray:
+    def _average_shape(self, parameters: HandParameters, time_s: float, certainty: float) -> FloatArray:
         shape = np.concatenate((parameters.beta, parameters.thickness))
         if self._shape is None:
-            self._shape, self._shape_weight, self._shape_time = shape, parameters.confidence + 1e-3, time_s
-            return self._shape
-        dt = max(0.0, time_s - self._shape_time)
-        self._shape_weight = self._shape_weight * 0.5 ** (dt / self.config.shape_seconds) + parameters.confidence
-        self._shape = self._shape + (parameters.confidence / max(self._shape_weight, 1e-3)) * (shape - self._shape)
+            self._shape, self._shape_weight = shape, certainty
+        else:
+            dt = max(0.0, time_s - self._shape_time)
+            self._shape_weight = self._shape_weight * 0.5 ** (dt / self.config.shape_seconds) + certainty
+            self._shape = self._shape + (certainty / self._shape_weight) * (shape - self._shape)
         self._shape_time = time_s
         return self._shape

@@ -83,7 +83,8 @@ class Tracker:
         clock.lap("fit")
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:
-            parameters = self._filter.update(parameters, frame.device_time_s)
+            certainty = float(np.mean(reading.estimate.sigma[reading.index]) ** -2)
+            parameters = self._filter.update(parameters, frame.device_time_s, certainty)
             clock.lap("filter")
             geometry = self.model(parameters)
             clock.lap("model")

@@ -49,6 +49,14 @@ def test_shape_becomes_the_mean_of_what_was_seen() -> None:
     assert np.allclose(shape, 2.0, atol=0.05)
 
 
+def test_sure_frames_decide_the_shape() -> None:
+    smoother = PoseFilter(SmoothingConfig(shape_seconds=1000))
+    for i in range(20):
+        smoother.update(hand(np.zeros(26), 0.0), i / 60, certainty=0.01)
+    shape = smoother.update(hand(np.zeros(26), 2.0), 0.5, certainty=1.0).beta
+    assert (shape > 1.6).all()
+
+
 def test_reset_forgets() -> None:
     smoother = PoseFilter()
     smoother.update(hand(np.full(26, 0.1)), 0.0)
