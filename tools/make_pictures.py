@@ -36,7 +36,7 @@ from app.runtime.sources import open_source  # noqa: E402
 from app.runtime.tracker_factory import limit_threads, make_tracker  # noqa: E402
 from app.viewer.camera import CameraPose  # noqa: E402
 from app.viewer.scene import Layers, SceneBuilder, SceneInput  # noqa: E402
-from engine.types import BETA_SIZE, THETA_SIZE, THICKNESS_SIZE, HandParameters, LumbricalError, TrackingState  # noqa: E402
+from engine.types import BETA_SIZE, THETA_SIZE, THICKNESS_SIZE, FloatArray, HandParameters, LumbricalError  # noqa: E402
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
@@ -64,8 +64,8 @@ _CAPTION = (196, 204, 214)
 #: The window's pictures are taken this long after the first tracked frame, for the view to have settled on the hand.
 _SETTLE_S = 4.0
 _START_LIMIT_S = 90.0
-#: A held frame is shown for this long before its picture is taken.
-_HELD_S = 1.5
+#: From going to a frame to the picture, for the tracker to find the hand again and the view to follow.
+_LEAD_S = 1.5
 #: The animation: pictures a second, their size, and how far the view swings to either side, radians.
 _PICTURES_PER_S = 10.0
 _ANIMATION_SIZE = (880, 550)
@@ -109,7 +109,7 @@ def _looking_at_hand(turn_deg: float, above_deg: float) -> CameraPose:
 
 def app_on_demo(path: Path) -> None:
     """The window on the demo take, as `make run` shows it where there is no camera."""
-    shots = _filmed(str(DEMO_SOURCE), _Film())
+    shots = _filmed(str(DEMO_SOURCE), _Film(start_at=225))
     _write(path, lambda file: shots[0].picture.save(file, "PNG", optimize=True))
 
 
@@ -118,7 +118,7 @@ def app_on_open_hand(path: Path) -> None:
     if not (OPEN_HAND / "sequence.json").is_file():
         print(f"{path.name}: left as it is, because {os.path.relpath(OPEN_HAND, ROOT)} is not here")
         return
-    shots = _filmed(str(OPEN_HAND), _Film(show_depth=False, hold_at=16))
+    shots = _filmed(str(OPEN_HAND), _Film(show_depth=False, start_at=16, hold=True))
     _write(path, lambda file: shots[0].picture.save(file, "PNG", optimize=True))
 
 
@@ -135,10 +135,11 @@ def animation(path: Path) -> None:
 @dataclass(frozen=True)
 class _Film:
     """What to take of the window: one picture, or many of the whole take. show_depth: the depth panel is not empty;
-    hold_at: the frame at which the recording is held for its picture."""
+    start_at: the frame from which the recording plays on, or at which it is held, before the only picture."""
 
     whole_take: bool = False
-    hold_at: int | None = None
+    start_at: int = 0
+    hold: bool = False
     show_depth: bool = True
 
 
@@ -172,10 +173,11 @@ class _Photographer:
 
     def __init__(self, session: LiveSession, film: _Film) -> None:
         self._session, self._film = session, film
-        self._results = session.listen(capacity=1000)
+        self._results = session.listen(capacity=8)
         self._began_s = time.monotonic()
         self._tracked_s: float | None = None
-        self._held_s: float | None = None
+        self._started_s: float | None = None
+        self._joints: FloatArray | None = None
         self._position, self._played, self._swing = -1, 0, 0.0
         self.shots: list[_Shot] = []
         self.done = False
@@ -195,31 +197,33 @@ class _Photographer:
         self.trouble = self._session.trouble() or self._window.view.trouble
         if not self.trouble and self._tracked_s is None and now - self._began_s > _START_LIMIT_S:
             self.trouble = f"no hand was tracked within {_START_LIMIT_S:g} s"
-        tracking = self._is_tracking()
+        tracking = self._look()
         if self._tracked_s is None and tracking and self._window.view.has_picture:
             self._tracked_s = now
         if self._tracked_s is not None and now - self._tracked_s > _SETTLE_S:
-            self._hold_or_take(now, tracking)
+            self._start_or_take(now)
         if self.done or self.trouble:
             self._timer.stop()
             self._window.close()
 
-    def _is_tracking(self) -> bool:
-        """Whether the newest result shows a hand."""
-        newest = None
+    def _look(self) -> bool:
+        """Whether a hand is tracked, by the last result; a still picture's view is turned to it at once."""
         while (live := self._results.get()) is not None:
-            newest = live
-        return newest is not None and newest.result.state is TrackingState.TRACKING
+            self._joints = live.result.geometry.joints if live.result.geometry is not None else None
+        if self._joints is not None and not self._film.whole_take:
+            self._window.view.camera.follow(self._joints.mean(0), math.inf)
+            self._window.view.touch()
+        return self._joints is not None
 
-    def _hold_or_take(self, now: float, tracking: bool) -> None:
-        if self._film.hold_at is None:
-            if self.shots or tracking:
-                self._take(now)
-        elif self._held_s is None:
-            self._session.capture.pause()
-            self._session.capture.seek(self._film.hold_at)
-            self._held_s = now
-        elif now - self._held_s > _HELD_S:
+    def _start_or_take(self, now: float) -> None:
+        if self._started_s is None:
+            self._started_s = now
+            if self._film.whole_take:
+                return
+            if self._film.hold:
+                self._session.capture.pause()
+            self._session.capture.seek(self._film.start_at)
+        elif self._film.whole_take or now - self._started_s > _LEAD_S:
             self._take(now)
 
     def _take(self, now: float) -> None:
