@@ -29,10 +29,15 @@ def euler_to_matrix(euler: Tensor) -> Tensor:
 
 
 def matrix_to_euler(matrix: Tensor) -> Tensor:
-    """The angles (x, y, z) of euler_to_matrix, x in [-pi/2, pi/2], (..., 3) from (..., 3, 3)."""
-    x = torch.asin(matrix[..., 2, 1].clamp(-1, 1))
+    """The angles (x, y, z) of euler_to_matrix, x in [-pi/2, pi/2], (..., 3) from (..., 3, 3).
+
+    They give the matrix back even where the gimbal locks and y and z by themselves mean nothing.
+    """
+    x = torch.atan2(matrix[..., 2, 1], torch.hypot(matrix[..., 2, 0], matrix[..., 2, 2]))
     y = torch.atan2(-matrix[..., 2, 0], matrix[..., 2, 2])
-    z = torch.atan2(-matrix[..., 0, 1], matrix[..., 1, 1])
+    # z is read from Rz Rx = R Ry(-y): whatever rounding made of y near the lock, z makes up for it.
+    first = matrix[..., :, 0] * y.cos().unsqueeze(-1) + matrix[..., :, 2] * y.sin().unsqueeze(-1)
+    z = torch.atan2(first[..., 1], first[..., 0])
     return torch.stack((x, y, z), -1)
 
 

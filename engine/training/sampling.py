@@ -37,7 +37,9 @@ class SamplingConfig:
 
     beta_spread: float = 1.2
     size_spread: float = 1.6
-    thickness_whole_mm: float = 1.5
+    thickness_mean_mm: float = 0.6
+    thickness_whole_mm: float = 1.4
+    thickness_palm_mm: float = 2.5
     thickness_part_mm: float = 0.8
     angle_jitter: float = 0.2
     bank_fraction: float = 0.4
@@ -108,8 +110,12 @@ class HandSampler:
     def _shape(self, count: int) -> tuple[Tensor, Tensor]:
         beta = self._normal(count, BETA_SIZE) * self.config.beta_spread
         beta[:, 0] *= self.config.size_spread / self.config.beta_spread
-        whole = self._normal(count, 1) * self.config.thickness_whole_mm
-        return beta.clamp(-3.5, 3.5), whole + self._normal(count, 6) * self.config.thickness_part_mm
+        config = self.config
+        # Bone lengths say nothing of a hand's breadth, which differs by some 6 mm from one to the next (Greiner 1991):
+        # the palm's flesh makes up for it.
+        spread = self._row((config.thickness_palm_mm,) + (config.thickness_part_mm,) * 5)
+        whole = config.thickness_mean_mm + config.thickness_whole_mm * self._normal(count, 1)
+        return beta.clamp(-3.5, 3.5), whole + spread * self._normal(count, 6)
 
     def _articulation(self, count: int) -> Tensor:
         """Two differently jittered poses (2 * count, 20) of each of `count` hands, the second ones after the first."""

@@ -19,6 +19,16 @@ def test_euler_round_trip_where_the_gimbal_is_free() -> None:
     assert torch.allclose(matrix_to_euler(euler_to_matrix(euler)), euler, atol=1e-9)
 
 
+def test_euler_angles_give_the_rotation_back_where_the_gimbal_locks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y, z = torch.rand(2, 100, generator=generator) * 6 - 3
+    for pitch in (torch.pi / 2, -torch.pi / 2, torch.pi / 2 - 1e-5, 1e-6 - torch.pi / 2):
+        matrix = euler_to_matrix(torch.stack((torch.full_like(y, pitch), y, z), -1))
+        # Rounding, as a product of rotations leaves it.
+        matrix = matrix + 3e-7 * torch.randn(100, 3, 3, generator=generator)
+        assert torch.allclose(euler_to_matrix(matrix_to_euler(matrix)), matrix, atol=1e-5)
+
+
 def test_euler_order_is_z_x_y() -> None:
     x, y, z = torch.tensor([0.3, -0.7, 1.1])
     expected = rotation_about_axis(2, z) @ rotation_about_axis(0, x) @ rotation_about_axis(1, y)
