@@ -30,7 +30,8 @@ class Says:
     def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
         p, joints = self.hand, self.model(self.hand).joints
         rotation = euler_to_matrix(torch.from_numpy(p.theta[3:6])).numpy()
-        rows = (joints - CENTRE, 5 * np.ones(21), p.theta[:3] - CENTRE, rotation, p.theta[6:], p.beta, p.thickness, 1, 1)
+        place, sigma = p.theta[:3] - CENTRE, np.full(21, 5.0)
+        rows = (joints - CENTRE, sigma, place, rotation, p.theta[6:], p.beta, p.thickness, 1, 1)
         return Estimate(*(np.stack([np.asarray(row, np.float32)] * len(crops)) for row in rows))
 
 
