@@ -1,7 +1,7 @@
 """The command line: finds the sub-command, imports its module, runs it, and turns failures into one line.
 
-A sub-command's module is imported only when it is chosen, so that `--help` is instant and `train` runs where only
-torch and numpy are installed.
+A sub-command's module is imported only when it is chosen, so that `--help` is instant and `train` trains where
+only torch and numpy are installed.
 """
 
 from __future__ import annotations

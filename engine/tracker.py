@@ -30,7 +30,9 @@ _DOUBT_FRAMES = 5
 @dataclass(frozen=True)
 class TrackerConfig:
     """side: which hand, None for either. min_confidence: below it a hand is not believed. max_residual_mm: nor when its
-    surface lies this far from the depth. lost_frames: how long a failing track is held before it is given up."""
+    surface lies this far from the depth. lost_frames: after so many failed frames in a row the state is no longer
+    "lost" but "searching"; the whole frame is searched in both. candidates: places of the detector that are looked at.
+    """
 
     side: Side | None = None
     min_confidence: float = 0.5
@@ -95,7 +97,8 @@ class Tracker:
             clock.lap("model")
             residual = surface_residual(geometry.vertices, reading.window, reading.crop)
             clock.lap("residual")
-            if not residual > self.config.max_residual_mm:
+            # Not a number where no depth was measured under the hand: nothing there speaks for it.
+            if residual <= self.config.max_residual_mm:
                 return self._found(frame, reading, parameters, geometry, residual, clock)
         return self._missed(frame, clock, "the hand was lost", reading.confidence, residual)
 
@@ -180,9 +183,10 @@ class Tracker:
         residual: float = float("nan"),
     ) -> TrackingResult:
         self._failures += 1
+        # Also while searching: what was taken for a hand and refused must not be smoothed into the next one.
+        self._filter.reset()
         if self._state is TrackingState.TRACKING:
             self._state = TrackingState.LOST
-            self._filter.reset()
         elif self._failures > self.config.lost_frames:
             self._state = TrackingState.SEARCHING
         return TrackingResult(
@@ -212,8 +216,9 @@ class _Stopwatch:
 def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray) -> float:
     """Median |observed - model| depth in mm over the mesh vertices nearest to the camera; NaN when none is seen.
 
-    vertices (V, 3): canonical camera frame. Of the vertices that fall into the same cell of four pixels the nearest
-    stands for the surface there.
+    vertices (V, 3) mm: canonical camera frame; crop (128, 128) in [-1, 1]. Only vertices within 6 mm of the nearest one
+    in the same 4 x 4 pixels count, as the others are hidden; so do only those with depth measured within the cube, so
+    that it does not show how much of the hand lies over nothing.
     """
     size = len(crop)
     local = vertices @ window.rotation.T

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file, such as configs/encoder.toml")
     parser.add_argument("--out", type=Path, default=None, help="where checkpoint and log go (default: runs/NAME)")
-    parser.add_argument("--minutes", type=float, default=None, help="stop after this long; run again to go on")
+    parser.add_argument("--minutes", type=_minutes, default=None, help="stop after this long; run again to go on")
     parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--threads", type=_count, default=None, help="CPU threads (default: torch's choice)")
     parser.add_argument(
-        "--render-workers", type=int, default=0, help="processes that render beside the training (default: 0, none)"
+        "--render-workers", type=_count, default=0, help="processes that render beside the training (default: 0, none)"
     )
     parser.add_argument(
         "--start-from", type=Path, metavar="WEIGHTS", help="encoder weights (.safetensors) to begin with, not at random"
@@ -32,13 +34,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="start anew instead of resuming the checkpoint in --out")
 
 
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes")
+    return value
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 9999")
+    return int(text)
+
+
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on training; prints a line of losses every few seconds."""
+    """Train, or go on training; prints a line of losses every 50 steps. Writing the weights at the end takes
+    safetensors (encoder) or onnx (detector); where they are missing the checkpoint is there all the same."""
     import torch
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise LumbricalError("--device cuda: torch finds no CUDA device here; leave it out to train on the CPU")
+    device = _device(args.device)
+    if args.render_workers and device != "cpu":
+        raise LumbricalError("--render-workers: on a GPU the training renders there itself; leave it out")
     if args.threads:
         torch.set_num_threads(args.threads)
     trainer = _trainer(args, device)
@@ -61,6 +80,17 @@ def run(args: argparse.Namespace) -> int:
     print(f"{'finished' if done else 'stopped'} after {trainer.images} images: {trainer.checkpoint_path}")
     _export(trainer)
     return 0
+
+
+def _device(asked: str | None) -> str:
+    import torch
+
+    device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
+        raise LumbricalError(f"--device {device}: must be cpu, cuda or cuda:NUMBER")
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise LumbricalError(f"--device {device}: torch finds no such device here; leave it out to train without")
+    return device
 
 
 def _trainer(args: argparse.Namespace, device: str) -> Trainer | DetectorTrainer:
@@ -91,16 +121,18 @@ def _encoder_weights(path: Path, trainer: Trainer | DetectorTrainer) -> dict[str
 
 def _export(trainer: Trainer | DetectorTrainer) -> None:
     """Write the weights as the app reads them, beside the checkpoint, and say how good they are on rendered data."""
-    from engine.localise.export import export_detector
-    from engine.methods.gaussian.weights import save_weights
     from engine.training.detector_training import DetectorTrainer, rendered_accuracy
     from engine.training.trainer import rendered_errors, test_set
 
     if isinstance(trainer, DetectorTrainer):
+        from engine.localise.export import export_detector
+
         path = trainer.out / "detector.onnx"
         export_detector(trainer.average, path, trainer.facts())
         figures = rendered_accuracy(trainer.average, trainer.config)
     else:
+        from engine.methods.gaussian.weights import save_weights
+
         path = trainer.out / "encoder.safetensors"
         save_weights(path, trainer.average, trainer.config.name, trainer.images)
         tests = test_set(trainer.config, trainer.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,15 +35,20 @@ def load_template(path: Path = DEFAULT_TEMPLATE) -> HandTemplate:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in HandTemplate.__dataclass_fields__}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise LumbricalError(
             f"{path} is not a hand template ({error}); rebuild it: tools/build_hand_mesh.py"
         ) from error
     template = HandTemplate(**arrays)
-    count = len(template.vertices)
-    shapes = (template.normals.shape, template.bone_weights.shape, template.thickness_weights.shape)
-    if shapes != ((count, 3), (count, BONE_COUNT), (count, THICKNESS_SIZE)) or not 0 < count <= _MAX_VERTICES:
-        raise LumbricalError(f"{path}: arrays do not fit together: {count} vertices, {shapes}")
-    if template.faces.ndim != 2 or template.faces.min() < 0 or template.faces.max() >= count:
+    points = (template.vertices, template.normals, template.bone_weights, template.thickness_weights)
+    count, shapes = template.vertices.size // 3, tuple(array.shape for array in points)
+    if shapes != ((count, 3), (count, 3), (count, BONE_COUNT), (count, THICKNESS_SIZE)) or count > _MAX_VERTICES:
+        raise LumbricalError(f"{path}: arrays do not fit together: {shapes}; rebuild it: tools/build_hand_mesh.py")
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in points):
+        raise LumbricalError(f"{path}: not all its numbers are finite; rebuild it: tools/build_hand_mesh.py")
+    triangles = template.faces.ndim == 2 and template.faces.shape[1:] == (3,) and template.faces.size > 0
+    if not triangles or template.faces.dtype.kind not in "iu":
+        raise LumbricalError(f"{path}: it has no triangles; rebuild it: tools/build_hand_mesh.py")
+    if template.faces.min() < 0 or template.faces.max() >= count:
         raise LumbricalError(f"{path}: triangles name vertices that are not there")
     return template

@@ -11,6 +11,7 @@ from engine.methods.gaussian.encoder import CROP_SIZE
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.onnx_export import write_onnx
 from engine.runners.torch_runner import EstimateOutputs
+from engine.types import LumbricalError
 
 INPUTS = ("crops", "distances")
 OUTPUTS = ("points", "sigma", "translation", "rotation", "articulation", "beta", "thickness", "hand", "right")
@@ -23,8 +24,14 @@ def export_onnx(loaded: LoadedEncoder, path: Path) -> None:
 
 
 def cached_onnx(loaded: LoadedEncoder) -> Path:
-    """The ONNX file of these weights, made on first use."""
+    """The ONNX file of these weights, made on first use. LumbricalError where it cannot be written.
+
+    The name holds the weights' version only: delete the folder's files after a change of the encoder's own code.
+    """
     path = user_cache_path("lumbrical") / f"{loaded.version}.onnx"
-    if not path.is_file():
-        export_onnx(loaded, path)
+    try:
+        if not path.is_file():
+            export_onnx(loaded, path)
+    except OSError as error:
+        raise LumbricalError(f"{path} cannot be written ({error.strerror}); make room or set XDG_CACHE_HOME") from error
     return path

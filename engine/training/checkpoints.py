@@ -21,8 +21,11 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path, device: str) -> dict[str, Any]:
     """Read a checkpoint, tensors only; LumbricalError when it is not one."""
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many types for a broken file
         raise LumbricalError(
             f"{path} is not a usable checkpoint ({type(error).__name__}); delete it to start anew"
         ) from error
+    if not isinstance(state, dict):
+        raise LumbricalError(f"{path} is not a usable checkpoint ({type(state).__name__}); delete it to start anew")
+    return state

@@ -18,7 +18,9 @@ from engine.types import LumbricalError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Schedule):
-    """One experiment with the encoder. widen_views_images: until then the views widen from easy ones to all."""
+    """One experiment with the encoder. widen_views_images: until then the views widen from easy ones to all.
+    test_seed: of the rendered test set; it differs from the training's own seed, or the two would share their hands.
+    """
 
     images: int = 1_000_000
     batch_size: int = 64
@@ -32,6 +34,10 @@ class TrainConfig(Schedule):
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
     loss: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_test(self.test_seed, test_images=self.test_images)
 
 
 #: The configuration of the shipped weights.
@@ -56,10 +62,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def build(kind: type, table: dict[str, Any], where: str) -> Any:
     """A dataclass from a table; LumbricalError, beginning with `where`, names what does not fit."""
+    if not isinstance(table, dict):
+        raise LumbricalError(f"{where} must be a table, not {table!r}")
     table = dict(table)
-    if kind is RenderConfig and "sampling" in table:
-        table["sampling"] = build(SamplingConfig, table["sampling"], f"{where} sampling")
     known = {f.name: f for f in dataclasses.fields(kind)}
+    if "sampling" in table and "sampling" in known:
+        table["sampling"] = build(SamplingConfig, table["sampling"], f"{where} sampling")
     for key, value in table.items():
         if key not in known:
             raise LumbricalError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
@@ -69,8 +77,16 @@ def build(kind: type, table: dict[str, Any], where: str) -> Any:
         elif isinstance(default, (bool, int, float, str)) and type(value) is not type(default):
             raise LumbricalError(f"{where}: {key} must be {type(default).__name__}, not {value!r}")
         elif isinstance(default, tuple):
-            table[key] = tuple(value)
+            table[key] = _range(value, f"{where}: {key}")
     try:
         return kind(**table)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise LumbricalError(f"{where}: {error}") from error
+
+
+def _range(value: object, where: str) -> tuple[float, float]:
+    """All settings of several numbers are ranges."""
+    numbers = value if isinstance(value, list) and all(type(one) in (int, float) for one in value) else []
+    if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1] < float("inf"):
+        raise LumbricalError(f"{where} must be two rising numbers above 0, such as [200.0, 900.0], not {value!r}")
+    return float(numbers[0]), float(numbers[1])

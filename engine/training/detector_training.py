@@ -37,6 +37,10 @@ class DetectorConfig(Schedule):
     test_seed: int = 20_261_120
     scene: SceneConfig = field(default_factory=SceneConfig)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_test(self.test_seed, width=self.width, test_scenes=self.test_scenes // self.batch_size)
+
 
 def is_detector_config(path: Path) -> bool:
     """Whether a TOML file describes a detector (kind = "detector")."""

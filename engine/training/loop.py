@@ -29,7 +29,8 @@ Net = TypeVar("Net", bound=nn.Module)
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """name: of the experiment. images: seen in all; the learning rate warms up, then falls along a cosine over them.
-    ema_half_life_images: over which the average of the weights forgets."""
+    ema_half_life_images: over which the average of the weights forgets. Raises ValueError on what cannot be trained.
+    """
 
     name: str
     images: int
@@ -40,6 +41,24 @@ class Schedule:
     ema_half_life_images: int
     seed: int = 1
     checkpoint_minutes: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name in ("images", "batch_size", "ema_half_life_images"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("weight_decay", "warm_up_images", "seed", "checkpoint_minutes"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+
+    def check_test(self, test_seed: int, **counts: int) -> None:
+        """Raise ValueError for test data that training has seen, or where a count leaves nothing to test on."""
+        if test_seed < 0 or test_seed == self.seed:
+            raise ValueError(f"test_seed must be 0 or more and differ from seed ({self.seed}), not {test_seed}")
+        for name, count in counts.items():
+            if count < 1:
+                raise ValueError(f"{name} is too small")
 
     def learning_rate_after(self, images: int) -> float:
         """The rate of the step that follows so many images."""

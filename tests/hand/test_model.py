@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from engine.hand.gaussians import GaussianModel
 from engine.hand.hand import HandModel
 from engine.hand.model import rest_pose, sample_surface, skin_of
 from engine.hand.skeleton import Skeleton
-from engine.hand.template import load_template
+from engine.hand.template import HandTemplate, load_template
 from engine.types import HandParameters, LumbricalError
 
 
@@ -65,9 +67,28 @@ def test_gaussians_lie_within_the_hand_and_grow_with_thickness() -> None:
     assert (thick > thin).all()
 
 
-def test_broken_templates_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_broken_templates_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LumbricalError, match="not a hand template"):
         load_template(tmp_path / "none.npz")
     np.savez(tmp_path / "bad.npz", vertices=np.zeros((3, 3)))
     with pytest.raises(LumbricalError, match="not a hand template"):
         load_template(tmp_path / "bad.npz")
+
+
+def test_templates_whose_arrays_are_wrong_are_refused(tmp_path: Path) -> None:
+    good = {name: getattr(load_template(), name) for name in HandTemplate.__dataclass_fields__}
+    vertices, faces = good["vertices"], good["faces"]
+    for wrong, message in (
+        ({"vertices": vertices[:, :2]}, "do not fit together"),
+        ({"normals": vertices * np.nan}, "not all its numbers are finite"),
+        ({"faces": faces[:, :2]}, "no triangles"),
+        ({"faces": faces.astype(np.float32)}, "no triangles"),
+        ({"faces": faces[:0]}, "no triangles"),
+    ):
+        np.savez(tmp_path / "t.npz", **{**good, **wrong})
+        with pytest.raises(LumbricalError, match=message):
+            load_template(tmp_path / "t.npz")
+    np.savez(tmp_path / "t.npz", **good)
+    (tmp_path / "t.npz").write_bytes((tmp_path / "t.npz").read_bytes()[:5000])
+    with pytest.raises(LumbricalError, match="not a hand template"):
+        load_template(tmp_path / "t.npz")

@@ -27,6 +27,11 @@ def test_each_file_has_its_own_version(tmp_path: Path) -> None:
     assert load_weights(tmp_path / "a").version != load_weights(tmp_path / "b").version
 
 
+def test_nothing_in_a_file_leads_out_of_the_cache(tmp_path: Path) -> None:
+    save_weights(tmp_path / "w", Encoder(SMALL), "../../elsewhere/x y", 1)
+    assert load_weights(tmp_path / "w").version.startswith(".._.._elsewhere_x_y-")
+
+
 def test_missing_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -38,6 +43,15 @@ def test_missing_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "old", {"format": "lumbrical-encoder-0"})
     with pytest.raises(LumbricalError, match="another version"):
         load_weights(tmp_path / "old")
+    huge = '{"width": 1e6}'
+    save_file({"x": torch.zeros(1)}, tmp_path / "huge", {"format": FORMAT, "config": huge})
+    with pytest.raises(LumbricalError, match="no encoder has a width"):
+        load_weights(tmp_path / "huge")
+    whole = dict(Encoder(SMALL).state_dict())
+    config = '{"width": 0.125, "head_channels": 8, "hidden": 16}'
+    save_file(whole, tmp_path / "count", {"format": FORMAT, "config": config, "images": "many"})
+    with pytest.raises(LumbricalError, match="not a usable weights file"):
+        load_weights(tmp_path / "count")
     save_file({"x": torch.zeros(1)}, tmp_path / "wrong", {"format": FORMAT, "config": "{}"})
     with pytest.raises(LumbricalError, match="not a usable weights file"):
         load_weights(tmp_path / "wrong")

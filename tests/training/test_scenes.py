@@ -183,3 +183,15 @@ def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, named: str) -
     with pytest.raises(LumbricalError, match=named) as caught:
         load_detector_config(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_detector_configuration_reaches_down_to_the_hands_that_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "d.toml"
+    path.write_text('kind = "detector"\nname = "d"\n[scene.sampling]\nbank_fraction = 0.25')
+    assert load_detector_config(path).scene.sampling.bank_fraction == 0.25
+    path.write_text('kind = "detector"\nname = "d"\n[scene.sampling]\nbank = 1')
+    with pytest.raises(LumbricalError, match=r"\[scene\] sampling: unknown key"):
+        load_detector_config(path)
+    path.write_text('kind = "detector"\nname = "d"\ntest_scenes = 8\nbatch_size = 16')
+    with pytest.raises(LumbricalError, match="test_scenes is too small"):
+        load_detector_config(path)

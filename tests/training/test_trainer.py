@@ -51,6 +51,9 @@ def test_a_foreign_or_broken_checkpoint_is_refused_in_one_line(tmp_path: Path) -
     (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
     with pytest.raises(LumbricalError, match="not a usable checkpoint"):
         Trainer(TINY, tmp_path).resume()
+    torch.save([1.0], tmp_path / "checkpoint.pt")
+    with pytest.raises(LumbricalError, match="not a usable checkpoint"):
+        Trainer(TINY, tmp_path).resume()
 
 
 def test_training_stops_on_nan(tmp_path: Path) -> None:
@@ -77,6 +80,14 @@ def test_configurations_say_what_is_wrong(tmp_path: Path) -> None:
         ('name = "x"\nimages = "many"', "images must be int"),
         ('name = "x"\n[render]\nsparkle = 1', r"\[render\]: unknown key"),
         ("name =", "cannot read"),
+        ('name = "x"\nbatch_size = 0', "batch_size must be at least 1"),
+        ('name = "x"\nlearning_rate = nan', "learning_rate must be above 0"),
+        ('name = "x"\nseed = 7\ntest_seed = 7', "test_seed must be 0 or more and differ from seed"),
+        ('name = "x"\ntest_images = 0', "test_images is too small"),
+        ('name = "x"\nencoder = 3', r"\[encoder\] must be a table"),
+        ('name = "x"\n[encoder]\nwidth = 0.001', r"\[encoder\]: no encoder has a width"),
+        ('name = "x"\n[render.sampling]\ndistance_range_mm = 5', "distance_range_mm must be two rising numbers"),
+        ('name = "x"\n[render.sampling]\ndistance_range_mm = [900, 200]', "two rising numbers"),
     ):
         path.write_text(text)
         with pytest.raises(LumbricalError, match=message):

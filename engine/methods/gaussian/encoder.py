@@ -27,11 +27,18 @@ _POINT_SCALE_MM = 60.0
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Sizes of the network. width: of the ResNet-18, 1.0 is the published one (64 channels in the first stage)."""
+    """Sizes of the network. width: of the ResNet-18, 1.0 is the published one (64 channels in the first stage).
+
+    Raises ValueError for sizes of no network: they come from files.
+    """
 
     width: float = 0.5
     head_channels: int = 64
     hidden: int = 256
+
+    def __post_init__(self) -> None:
+        if not (1 / 64 <= self.width <= 4 and 1 <= self.head_channels <= 1024 and 1 <= self.hidden <= 8192):
+            raise ValueError(f"no encoder has a width of {self.width}, {self.head_channels} and {self.hidden} channels")
 
 
 class Encoding(NamedTuple):

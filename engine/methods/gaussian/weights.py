@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +68,10 @@ def load_weights(path: Path = DEFAULT_WEIGHTS) -> LoadedEncoder:
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
         encoder = Encoder(EncoderConfig(**json.loads(metadata["config"])))
         encoder.load_state_dict(tensors)
+        name, images = metadata.get("name", "encoder"), int(metadata.get("images", 0))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise LumbricalError(f"{path} is not a usable weights file ({reason})") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
-    return LoadedEncoder(encoder.eval(), f"{metadata.get('name', 'encoder')}-{digest}", int(metadata.get("images", 0)))
+    # The version becomes part of a file's name, so nothing of another folder may stand in it.
+    return LoadedEncoder(encoder.eval(), f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)[:60]}-{digest}", images)
