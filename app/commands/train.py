@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +22,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file, such as configs/encoder.toml")
     parser.add_argument("--out", type=Path, default=None, help="where checkpoint and log go (default: runs/NAME)")
-    parser.add_argument("--minutes", type=float, default=None, help="stop after this long; run again to go on")
-    parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--minutes", type=_minutes, default=None, help="stop after this long; run again to go on")
+    parser.add_argument("--device", default=None, type=_device, help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--threads", type=_count, default=None, help="CPU threads (default: torch's choice)")
     parser.add_argument(
-        "--render-workers", type=int, default=0, help="processes that render beside the training (default: 0, none)"
+        "--render-workers", type=_count, default=0, help="processes that render beside the training (default: 0, none)"
     )
     parser.add_argument(
         "--start-from", type=Path, metavar="WEIGHTS", help="encoder weights (.safetensors) to begin with, not at random"
     )
     parser.add_argument("--restart", action="store_true", help="start anew instead of resuming the checkpoint in --out")
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes above 0")
+    return minutes
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 0 <= count <= 1024:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1024")
+    return count
+
+
+def _device(text: str) -> str:
+    if re.fullmatch(r"cpu|cuda(:\d{1,3})?", text) is None:
+        raise argparse.ArgumentTypeError(f"{text} is neither cpu nor cuda")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -16,27 +18,42 @@ INPUTS = ("crops", "distances")
 OUTPUTS = ("points", "sigma", "translation", "rotation", "articulation", "beta", "thickness", "hand", "right")
 
 
-def export_onnx(loaded: LoadedEncoder, path: Path) -> None:
-    """Write the encoder as ONNX with a free batch size, whole or not at all."""
+def onnx_bytes(loaded: LoadedEncoder) -> bytes:
+    """The encoder as an ONNX model with a free batch size."""
     crops, distances = torch.ones(2, CROP_SIZE, CROP_SIZE), torch.full((2,), 500.0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    model = io.BytesIO()
     torch.onnx.export(
         EstimateOutputs(loaded.encoder).eval(),
         (crops, distances),
-        str(part),
+        model,
         input_names=list(INPUTS),
         output_names=list(OUTPUTS),
         dynamic_axes={name: {0: "batch"} for name in (*INPUTS, *OUTPUTS)},
         opset_version=17,
         dynamo=False,
     )
-    os.replace(part, path)
+    return model.getvalue()
 
 
-def cached_onnx(loaded: LoadedEncoder) -> Path:
-    """The ONNX file of these weights, made on first use."""
+def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
+    """The ONNX file of these weights, made on first use; the model itself where the user's cache cannot be written."""
     path = user_cache_path("lumbrical") / f"{loaded.version}.onnx"
-    if not path.is_file():
-        export_onnx(loaded, path)
+    with suppress(OSError):
+        if path.is_file():
+            return path
+    model = onnx_bytes(loaded)
+    try:
+        _write_whole(path, model)
+    except OSError:
+        return model
     return path
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.methods.gaussian.encoder import EncoderConfig
-from engine.training.loop import Schedule
+from engine.training.loop import Schedule, check_range
 from engine.training.losses import LossWeights
 from engine.training.renders import RenderConfig
 from engine.training.sampling import SamplingConfig
@@ -32,6 +32,11 @@ class TrainConfig(Schedule):
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
     loss: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("test_images", self.test_images, 1, 1e7)
+        check_range("test_seed", self.test_seed, 0, 2**62)
 
 
 #: The configuration of the shipped weights.
@@ -56,6 +61,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def build(kind: type, table: dict[str, Any], where: str) -> Any:
     """A dataclass from a table; LumbricalError, beginning with `where`, names what does not fit."""
+    if not isinstance(table, dict):
+        raise LumbricalError(f"{where} must be a table of entries, not {table!r:.40}")
     table = dict(table)
     if kind is RenderConfig and "sampling" in table:
         table["sampling"] = build(SamplingConfig, table["sampling"], f"{where} sampling")
@@ -70,7 +77,10 @@ def build(kind: type, table: dict[str, Any], where: str) -> Any:
             raise LumbricalError(f"{where}: {key} must be {type(default).__name__}, not {value!r}")
         elif isinstance(default, tuple):
             table[key] = tuple(value)
+    for key, entry in known.items():
+        if key not in table and entry.default is entry.default_factory is dataclasses.MISSING:
+            raise LumbricalError(f"{where}: the entry {key} is missing")
     try:
         return kind(**table)
-    except TypeError as error:
+    except (LumbricalError, TypeError) as error:
         raise LumbricalError(f"{where}: {error}") from error

@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 from engine.localise.frames import INPUT_HEIGHT, INPUT_WIDTH, STRIDE
 from engine.localise.network import Detections, DetectorNet
 from engine.training.config import build, read_toml
-from engine.training.loop import Schedule, TrainingLoop
+from engine.training.loop import Schedule, TrainingLoop, check_range
 from engine.training.scenes import SceneBatch, SceneConfig, SceneRenderer
 
 
@@ -36,6 +36,13 @@ class DetectorConfig(Schedule):
     test_scenes: int = 384
     test_seed: int = 20_261_120
     scene: SceneConfig = field(default_factory=SceneConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("width", self.width, 1, 512)
+        check_range("threshold", self.threshold, 0, 1)
+        check_range("test_scenes", self.test_scenes, 1, 1e6)
+        check_range("test_seed", self.test_seed, 0, 2**62)
 
 
 def is_detector_config(path: Path) -> bool:

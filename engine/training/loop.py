@@ -26,6 +26,12 @@ Batch = TypeVar("Batch")
 Net = TypeVar("Net", bound=nn.Module)
 
 
+def check_range(key: str, value: float, low: float, high: float) -> None:
+    """Raise LumbricalError when a configuration's number is not from low to high."""
+    if not low <= value <= high:
+        raise LumbricalError(f"{key} must be from {low:g} to {high:g}, not {value:g}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """name: of the experiment. images: seen in all; the learning rate warms up, then falls along a cosine over them.
@@ -40,6 +46,17 @@ class Schedule:
     ema_half_life_images: int
     seed: int = 1
     checkpoint_minutes: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Errors: LumbricalError that names the entry with which no training could begin or end well."""
+        if not isinstance(self.name, str) or not self.name or Path(self.name).name != self.name:
+            raise LumbricalError(f"name must be the name of a folder, not {self.name!r:.40}")
+        for key in ("images", "batch_size", "ema_half_life_images"):
+            check_range(key, getattr(self, key), 1, 1e12)
+        for key in ("warm_up_images", "weight_decay", "checkpoint_minutes"):
+            check_range(key, getattr(self, key), 0, 1e12)
+        check_range("learning_rate", self.learning_rate, 1e-12, 10)
+        check_range("seed", self.seed, 0, 2**62)
 
     def learning_rate_after(self, images: int) -> float:
         """The rate of the step that follows so many images."""

@@ -96,7 +96,17 @@ def test_user_error_is_one_line_and_exit_2(install_probe: Install, capsys: pytes
 
 
 def test_wrong_options_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--bogus"], ["bench"], ["track"], ["run", "--exit-after", "soon"]):
+    train = ["train", "configs/encoder.toml"]
+    for arguments in (
+        ["--bogus"],
+        ["bench"],
+        ["track"],
+        ["run", "--exit-after", "soon"],
+        [*train, "--minutes", "nan"],
+        [*train, "--threads", "-1"],
+        [*train, "--render-workers", "-1"],
+        [*train, "--device", "toaster"],
+    ):
         with pytest.raises(SystemExit) as end:
             cli.main(arguments)
         assert end.value.code == 2

@@ -1,5 +1,6 @@
 """What every runner must do, run over all of them."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from engine.methods.gaussian.encoder import CROP_SIZE, Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
-from engine.runners.export import export_onnx
+from engine.runners.export import onnx_bytes
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Runner
 from engine.runners.torch_runner import TorchRunner
@@ -17,7 +18,7 @@ from engine.runners.torch_runner import TorchRunner
 
 def _onnx(loaded: LoadedEncoder, folder: Path) -> Runner:
     path = folder / "encoder.onnx"
-    export_onnx(loaded, path)
+    path.write_bytes(onnx_bytes(loaded))
     return OnnxRunner(loaded, path=path)
 
 
@@ -87,3 +88,17 @@ def test_rotations_are_rotations_and_probabilities_are_probabilities(runner: Run
 def test_it_names_itself_and_its_weights(runner: Runner) -> None:
     assert runner.name
     assert runner.version == "test-1"
+
+
+def test_the_model_is_made_without_a_warning_and_without_a_cache(
+    loaded: LoadedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    caches = {"none can be made": tmp_path / "file", "kept": tmp_path / "cache"}
+    crops, distances = inputs(1)
+    for folder in caches.values():
+        monkeypatch.setattr("engine.runners.export.user_cache_path", lambda name, folder=folder: folder / name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", category=torch.jit.TracerWarning)
+            assert OnnxRunner(loaded).run(crops, distances).points.shape == (1, 21, 3)
+    assert [path.name for path in (tmp_path / "cache" / "lumbrical").iterdir()] == ["test-1.onnx"]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from engine.geometry.rotations import six_d_to_matrix
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.methods.backbone import ResNet18, conv_norm
-from engine.types import BETA_SIZE, JOINT_COUNT, THICKNESS_SIZE
+from engine.types import BETA_SIZE, JOINT_COUNT, THICKNESS_SIZE, LumbricalError
 
 #: Half the side of the crop's cube in mm (paper, section IV-B: 300 mm).
 HALF_CUBE_MM = 150.0
@@ -32,6 +32,12 @@ class EncoderConfig:
     width: float = 0.5
     head_channels: int = 64
     hidden: int = 256
+
+    def __post_init__(self) -> None:
+        """Errors: LumbricalError before a network is made that has no channels or does not fit into memory."""
+        for name, low, high in (("width", 0.02, 8), ("head_channels", 1, 4096), ("hidden", 1, 16384)):
+            if not low <= getattr(self, name) <= high:
+                raise LumbricalError(f"the encoder's {name} must be from {low} to {high}, not {getattr(self, name)}")
 
 
 class Encoding(NamedTuple):
@@ -89,6 +95,7 @@ class Encoder(nn.Module):
     """Crop (B, 1, 128, 128) in [-1, 1] and distance (B,) mm of its centre -> Encoding."""
 
     cells: Tensor
+    unturned: Tensor
     limits_middle: Tensor
     limits_half: Tensor
 
@@ -112,6 +119,7 @@ class Encoder(nn.Module):
         self.verdict = nn.Linear(pooled, 2)
         limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32)
         self.register_buffer("cells", cell_centres(CROP_SIZE // 4), persistent=False)
+        self.register_buffer("unturned", torch.tensor([1.0, 0, 0, 0, 1, 0]), persistent=False)
         self.register_buffer("limits_middle", limits.mean(1), persistent=False)
         self.register_buffer("limits_half", (limits[:, 1] - limits[:, 0]) / 2, persistent=False)
 
@@ -130,13 +138,12 @@ class Encoder(nn.Module):
 
     def _regress(self, points: Tensor, evidence: Tensor, spread: Tensor, d: Tensor, pooled: Tensor) -> Encoding:
         offset, six, angles, beta, thickness = self.regressor(evidence).split((3, 6, 20, BETA_SIZE, THICKNESS_SIZE), 1)
-        identity = torch.tensor([1.0, 0, 0, 0, 1, 0], device=six.device)
         hand_logit, right_logit = self.verdict(pooled).unbind(1)
         return Encoding(
             points=points,
             log_sigma=self.sigma(torch.cat((pooled, spread, d), 1)).clamp(-1.0, 5.0) + 1.5,
             translation=points[:, 0] + 5.0 * offset,
-            rotation=six_d_to_matrix(six + identity),
+            rotation=six_d_to_matrix(six + self.unturned),
             articulation=self.limits_middle + self.limits_half * angles,
             beta=beta,
             thickness=thickness,
