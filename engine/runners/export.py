@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from platformdirs import user_cache_path
@@ -21,18 +21,20 @@ OUTPUTS = ("points", "sigma", "translation", "rotation", "articulation", "beta",
 def onnx_bytes(loaded: LoadedEncoder) -> bytes:
     """The encoder as an ONNX model with a free batch size."""
     crops, distances = torch.ones(2, CROP_SIZE, CROP_SIZE), torch.full((2,), 500.0)
-    model = io.BytesIO()
-    torch.onnx.export(
-        EstimateOutputs(loaded.encoder).eval(),
-        (crops, distances),
-        model,
-        input_names=list(INPUTS),
-        output_names=list(OUTPUTS),
-        dynamic_axes={name: {0: "batch"} for name in (*INPUTS, *OUTPUTS)},
-        opset_version=17,
-        dynamo=False,
-    )
-    return model.getvalue()
+    # torch writes files only.
+    with TemporaryDirectory(prefix="lumbrical-") as folder:
+        file = Path(folder) / "encoder.onnx"
+        torch.onnx.export(
+            EstimateOutputs(loaded.encoder).eval(),
+            (crops, distances),
+            str(file),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in (*INPUTS, *OUTPUTS)},
+            opset_version=17,
+            dynamo=False,
+        )
+        return file.read_bytes()
 
 
 def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:

@@ -12,7 +12,7 @@ from engine.types import LumbricalError
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, strings, dicts, lists) so that the file is always whole, or raise LumbricalError."""
+    """Write `state` (tensors, numbers, strings, dicts, lists), whole or not at all; LumbricalError if it cannot be."""
     part = path.with_suffix(".part")
     try:
         torch.save(state, part)
