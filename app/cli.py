@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from engine.version import VERSION
 
@@ -39,9 +40,17 @@ DEFAULT_COMMAND = "run"
 _OWN_PACKAGES = ("app", "calibration", "engine")
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Refuses a wrong command line in one line, as all errors are told, without printing the usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit status 2."""
+        self.exit(EXIT_USER_ERROR, f"lumbrical: error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
 def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser of everything; only the chosen sub-command's module is imported, to declare its arguments."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="main.py",
         description="Lumbrical tracks a hand live from a depth camera. Without a sub-command it opens the app.",
         epilog="main.py COMMAND --help explains a command's own options.",
@@ -72,28 +81,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = arguments[0] if arguments[0] in COMMANDS else None
     try:
         args = build_parser(chosen).parse_args(arguments)
-        return int(importlib.import_module(COMMANDS[args.command].module).run(args))
+        status = int(importlib.import_module(COMMANDS[args.command].module).run(args))
+        if sys.stdout is not None:
+            # Now, where a full disk or a reader that left can still be told properly.
+            sys.stdout.flush()
+        return status
     except _user_errors() as error:
         return _complain(str(error))
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         package = (error.name or "").partition(".")[0]
         if not package or package in _OWN_PACKAGES:
             raise
-        return _complain(
-            f"{chosen} needs the Python package {package}, which this Python lacks: `make run` installs all"
-        )
+        return _complain(_import_words(chosen, package, error))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe (head, less) left. Python would complain once more on flushing stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a pipe (head, less) left.
+        _forget_output()
         return 0
+    except OSError as error:
+        # A full disk, a folder without permission: whoever handles the file could add nothing to the system's words.
+        _forget_output()
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}: check the path, its permissions and the free space")
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
     """LumbricalError where something has imported it; importing it here would need numpy, which --help must not."""
     types = sys.modules.get("engine.types")
     return (types.LumbricalError,) if types is not None else ()
+
+
+def _import_words(chosen: str | None, package: str, error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{chosen} needs the Python package {package}, which this Python lacks: `make run` installs all"
+    return f"{chosen} needs the Python package {package}, which does not load ({error}): `main.py doctor` says more"
+
+
+def _forget_output() -> None:
+    """Throw away what stdout cannot take, or Python would complain once more on flushing it at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> int:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not 0.5 <= args.seconds <= 3600 or not 1 <= args.fps <= 1000:
         raise LumbricalError("--seconds must be from 0.5 to 3600 and --fps from 1 to 1000")
-    spec = args.source or str(DEMO_SOURCE)
+    spec = str(DEMO_SOURCE) if args.source is None else args.source
     frames = load_frames(open_recording(spec), MAX_FRAMES)
     require_display()
     config = AppConfig()

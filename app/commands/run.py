@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     _check(args.exit_after, args.screenshot)
-    wanted = args.source or config.source
+    wanted = config.source if args.source is None else args.source
     if wanted is not None:
         check_source(wanted)
     require_display()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,8 +168,8 @@ class RenderProcess:
         self._memory = None
 
 
-def _draw_until_told(connection: Connection, point_size: float) -> None:
-    """The drawing process: obey messages until None or until the owner is gone."""
+def _draw_until_told(connection: Connection, point_size: float) -> NoReturn:
+    """The drawing process: obey messages until None or until the owner is gone. Ends the process, never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     software = software_rendering()
     if software:
@@ -184,12 +184,14 @@ def _draw_until_told(connection: Connection, point_size: float) -> None:
         view = Open3DView(point_size, soften_edges=software)
         _serve(connection, view)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+        pass  # the owner is gone
     except Exception as error:
         # The last thing this process can do is to say what it died of.
         line = str(error) if isinstance(error, LumbricalError) else f"the 3D view stopped: {error}"
         with contextlib.suppress(OSError):
             connection.send(DrawingFailed(line, traceback.format_exc()))
+    # Left to the interpreter, taking Open3D apart lasts seconds and now and then crashes. Nothing is left to save.
+    os._exit(0)
 
 
 def _pixels(memory: SharedMemory, size: int) -> NDArray[np.uint8]:

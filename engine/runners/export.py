@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from platformdirs import user_cache_path
@@ -11,7 +13,6 @@ from engine.methods.gaussian.encoder import CROP_SIZE
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.onnx_export import write_onnx
 from engine.runners.torch_runner import EstimateOutputs
-from engine.types import LumbricalError
 
 INPUTS = ("crops", "distances")
 OUTPUTS = ("points", "sigma", "translation", "rotation", "articulation", "beta", "thickness", "hand", "right")
@@ -23,15 +24,17 @@ def export_onnx(loaded: LoadedEncoder, path: Path) -> None:
     write_onnx(EstimateOutputs(loaded.encoder), inputs, INPUTS, OUTPUTS, path, free_batch=True)
 
 
-def cached_onnx(loaded: LoadedEncoder) -> Path:
-    """The ONNX file of these weights, made on first use. LumbricalError where it cannot be written.
+def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
+    """The ONNX file of these weights, made on first use; the model itself where the user's cache cannot be written.
 
     The name holds the weights' version only: delete the folder's files after a change of the encoder's own code.
     """
     path = user_cache_path("lumbrical") / f"{loaded.version}.onnx"
-    try:
+    with suppress(OSError):
         if not path.is_file():
             export_onnx(loaded, path)
-    except OSError as error:
-        raise LumbricalError(f"{path} cannot be written ({error.strerror}); make room or set XDG_CACHE_HOME") from error
-    return path
+        return path
+    with TemporaryDirectory(prefix="lumbrical-") as folder:
+        file = Path(folder) / "encoder.onnx"
+        export_onnx(loaded, file)
+        return file.read_bytes()

@@ -25,10 +25,13 @@ class OnnxRunner:
         # Spinning threads would take the cores that capture and drawing need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         model = path or cached_onnx(loaded)
+        source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exception types are not public
             reason = str(error).splitlines()[0]
+            if isinstance(model, bytes):
+                raise LumbricalError(f"the weights {loaded.version} cannot be run: {reason}") from error
             raise LumbricalError(f"{model} cannot be run ({reason}); delete it and start again") from error
 
     def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:

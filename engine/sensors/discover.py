@@ -68,7 +68,9 @@ def open_source(spec: str | Path, *, color: bool = False, fps: int = 60) -> Sens
     Raises SensorError (unknown name) or BadRecording (missing path, unknown format) with one line.
     """
     kind, _, which = str(spec).partition(":")
-    if isinstance(spec, str) and not Path(spec).exists():
+    if not str(spec).strip():
+        raise SensorError("the source has no name: give a sequence folder, a recording, or a camera")
+    if isinstance(spec, str) and not _exists(Path(spec)):
         if kind == "realsense":
             return RealSenseCamera(which or None, fps=fps, color=color)
         if kind == "kinect":
@@ -80,9 +82,16 @@ def open_source(spec: str | Path, *, color: bool = False, fps: int = 60) -> Sens
     return _open_path(Path(spec), color)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a folder on the way that may not be looked into, a name that is too long
+        raise BadRecording(f"{path!s:.200} cannot be read: {error.strerror}") from error
+
+
 def _open_path(path: Path, color: bool) -> Sensor:
     formats = ", ".join(known_suffixes())
-    if not path.exists():
+    if not _exists(path):
         raise BadRecording(
             f"{path} does not exist: give a sequence folder, a recording ({formats}), realsense, kinect or synthetic"
         )

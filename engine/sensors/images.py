@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -20,9 +21,17 @@ _MAX_FILE_BYTES = 64 << 20
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
+def _file_size(path: Path) -> int:
+    """The size in bytes. Opening a pipe that lies there instead of a file would wait for a writer, for ever."""
+    found = path.stat()
+    if stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode):
+        raise BadRecording(f"{path} is not a file: copy or record the sequence again")
+    return found.st_size
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        size = _file_size(path)
         if size > _MAX_FILE_BYTES:
             raise BadRecording(f"{path} is {size >> 20} MB, too large for one image: is it the right file?")
         return path.read_bytes()
@@ -49,9 +58,10 @@ def _check_png_header(path: Path, header: bytes, depth_bits: int, width: int, he
 def check_png(path: Path, depth_bits: int, width: int, height: int) -> None:
     """A quick look at both ends of a grey PNG file. Raises BadRecording: no PNG, other depth or size, cut short."""
     try:
+        size = _file_size(path)
         with path.open("rb") as file:
             header = file.read(_PNG_HEADER_SIZE)
-            file.seek(max(0, path.stat().st_size - len(_PNG_TAIL)))
+            file.seek(max(0, size - len(_PNG_TAIL)))
             tail = file.read(len(_PNG_TAIL))
     except OSError as error:
         raise BadRecording(f"{path} cannot be read: {error.strerror}") from error

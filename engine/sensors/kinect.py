@@ -61,7 +61,7 @@ class KinectRecording(SensorBase):
             raise BadRecording(f"{self._path} does not exist: check the path")
         av = load_av()
         try:
-            self._container = av.open(str(self._path), format="matroska")
+            self._container = av.open(str(self._path), format="matroska", metadata_errors="replace")
             self._open_streams()
             self._measure()
         except (av.FFmpegError, OSError) as error:
@@ -71,12 +71,12 @@ class KinectRecording(SensorBase):
         streams = {stream.metadata.get("title"): stream for stream in self._container.streams}
         self._depth = streams.get("DEPTH")
         attachments = [s for s in self._container.streams if s.metadata.get("filename") == "calibration.json"]
-        if self._depth is None or self._depth.type != "video":
+        if self._depth is None or not _is_readable(self._depth):
             raise BadRecording(f"{self._path} has no DEPTH track: it is not an Azure Kinect depth recording")
         if not attachments:
             raise BadRecording(f"{self._path} has no calibration.json inside: record it again with k4arecorder")
         mode = str(self._depth.metadata.get("K4A_DEPTH_MODE", ""))
-        self._color = streams.get("COLOR") if self._want_color else None
+        self._color = self._color_stream(streams)
         size = (self._color.width, self._color.height) if self._color is not None else None
         if size and max(size) > MAX_IMAGE_SIDE:
             raise BadRecording(f"{self._path}: colour of {size[0]} x {size[1]} is refused")
@@ -98,6 +98,11 @@ class KinectRecording(SensorBase):
         elif self._want_color:
             self._warnings.append(f"{self.name} holds no colour: showing depth alone")
             self._color = None
+
+    def _color_stream(self, streams: dict[str | None, Any]) -> Any:
+        """The colour track, or None where it is not wanted, not there or of a kind that cannot be read."""
+        stream = streams.get("COLOR") if self._want_color else None
+        return stream if stream is not None and _is_readable(stream) else None
 
     def _measure(self) -> None:
         """The first frame's time, and from the last one's how many periods there are."""
@@ -172,3 +177,8 @@ class KinectRecording(SensorBase):
         if self._container is not None:
             self._container.close()
             self._container = None
+
+
+def _is_readable(stream: Any) -> bool:
+    """Whether it is a video track whose codec is known: others have no size."""
+    return bool(stream.type == "video" and stream.codec_context is not None)

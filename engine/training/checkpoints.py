@@ -12,10 +12,16 @@ from engine.types import LumbricalError
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, strings, dicts, lists) so that the file is always whole."""
+    """Write `state` (tensors, numbers, strings, dicts, lists), whole or not at all; LumbricalError if it cannot be."""
     part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    try:
+        torch.save(state, part)
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter where a disk is full
+        reason = getattr(error, "strerror", None) or "is the disk full?"
+        raise LumbricalError(f"{path} cannot be written ({reason}); the last checkpoint is still whole") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, device: str) -> dict[str, Any]:

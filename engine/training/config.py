@@ -78,6 +78,9 @@ def build(kind: type, table: dict[str, Any], where: str) -> Any:
             raise LumbricalError(f"{where}: {key} must be {type(default).__name__}, not {value!r}")
         elif isinstance(default, tuple):
             table[key] = _range(value, f"{where}: {key}")
+    for key, entry in known.items():
+        if key not in table and entry.default is entry.default_factory is dataclasses.MISSING:
+            raise LumbricalError(f"{where}: the entry {key} is missing")
     try:
         return kind(**table)
     except (TypeError, ValueError) as error:

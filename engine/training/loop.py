@@ -43,6 +43,8 @@ class Schedule:
     checkpoint_minutes: float = 3.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or Path(self.name).name != self.name:
+            raise ValueError(f"name must be the name of a folder, not {self.name!r:.40}")
         for name in ("images", "batch_size", "ema_half_life_images"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

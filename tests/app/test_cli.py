@@ -95,6 +95,58 @@ def test_user_error_is_one_line_and_exit_2(install_probe: Install, capsys: pytes
     assert captured.out == ""
 
 
+def test_wrong_options_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    train = ["train", "configs/encoder.toml"]
+    for arguments in (
+        ["--bogus"],
+        ["bench"],
+        ["track"],
+        ["run", "--exit-after", "soon"],
+        [*train, "--minutes", "nan"],
+        [*train, "--threads", "-1"],
+        [*train, "--render-workers", "-1"],
+        [*train, "--device", "toaster"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        assert end.value.code == 2
+        told = capsys.readouterr().err
+        assert told.startswith("lumbrical: error: ") and told.count("\n") == 1 and "--help" in told
+
+
+def test_what_the_system_refuses_is_told_in_one_line(
+    install_probe: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_probe(_raiser(PermissionError(13, "Permission denied", "/far/away")))
+    assert cli.main(["probe"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("lumbrical: error: /far/away: Permission denied") and told.count("\n") == 1
+
+
+def test_a_library_that_does_not_load_is_named(install_probe: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install_probe(_raiser(ImportError("libEGL.so.1: cannot open shared object file", name="PySide6.QtGui")))
+    assert cli.main(["probe"]) == 2
+    told = capsys.readouterr().err
+    assert "PySide6" in told and "libEGL.so.1" in told and "doctor" in told
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_in_one_line() -> None:
+    code = (
+        "import sys, types\n"
+        "from app import cli\n"
+        "module = types.ModuleType('drop'); sys.modules['drop'] = module\n"
+        "module.add_arguments = lambda parser: None\n"
+        "module.run = lambda args: print('a line that waits in the buffer') or 0\n"
+        "cli.COMMANDS['drop'] = cli.Command('drop', 'prints little')\n"
+        "sys.exit(cli.main(['drop']))\n"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "No space left" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_interrupt_is_quiet(install_probe: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install_probe(_raiser(KeyboardInterrupt()))
     assert cli.main(["probe"]) == 130

@@ -26,7 +26,7 @@ def test_wrong_options_are_told_in_one_line(
     try:
         code = main(arguments)
     except SystemExit as leaving:  # argparse's own way out
-        code = leaving.code
+        code = leaving.code  # type: ignore[assignment]
     assert code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """What every runner must do, run over all of them."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,17 @@ def test_rotations_are_rotations_and_probabilities_are_probabilities(runner: Run
 def test_it_names_itself_and_its_weights(runner: Runner) -> None:
     assert runner.name
     assert runner.version == "test-1"
+
+
+def test_the_model_is_made_without_a_warning_and_without_a_cache(
+    loaded: LoadedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    caches = {"none can be made": tmp_path / "file", "kept": tmp_path / "cache"}
+    crops, distances = inputs(1)
+    for folder in caches.values():
+        monkeypatch.setattr("engine.runners.export.user_cache_path", lambda name, folder=folder: folder / name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert OnnxRunner(loaded).run(crops, distances).points.shape == (1, 21, 3)
+    assert [path.name for path in (tmp_path / "cache" / "lumbrical").iterdir()] == ["test-1.onnx"]

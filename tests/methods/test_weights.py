@@ -55,3 +55,13 @@ def test_missing_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "wrong", {"format": FORMAT, "config": "{}"})
     with pytest.raises(LumbricalError, match="not a usable weights file"):
         load_weights(tmp_path / "wrong")
+    save_file({"x": torch.zeros(1)}, tmp_path / "huge", {"format": FORMAT, "config": '{"width": 1e9}'})
+    with pytest.raises(LumbricalError, match="width"):
+        load_weights(tmp_path / "huge")
+
+
+def test_weights_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").mkdir()
+    with pytest.raises(LumbricalError, match="cannot be written"):
+        save_weights(tmp_path / "w.safetensors", Encoder(SMALL), "small", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]

@@ -85,3 +85,10 @@ def test_another_format_can_be_added(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert open_source(path, color=True) is sensor and ".take" in known_suffixes()
     with pytest.raises(ValueError):
         register_suffix("take", lambda opened, color: sensor)
+
+
+@pytest.mark.parametrize("spec", ["", " ", "a" * 5000])
+def test_names_that_no_system_takes_are_told_in_one_line(spec: str) -> None:
+    with pytest.raises(SensorError) as caught:
+        open_source(spec)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400

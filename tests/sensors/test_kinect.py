@@ -73,6 +73,19 @@ def test_bad_recordings_are_refused_in_one_line(tmp_path: Path, options: dict[st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("whole, broken, words", [
+    (b"calibration.json", b"calibration.jso\xff", "no calibration.json"),
+    (b"V_MS/VFW/FOURCC", b"V_MS/VFW/F\xffURCC", "no DEPTH track"),
+])  # fmt: skip
+def test_damaged_headers_are_told_in_one_line(tmp_path: Path, whole: bytes, broken: bytes, words: str) -> None:
+    path = write_mkv(tmp_path / "bad.mkv", [0, 1])
+    data = path.read_bytes()
+    assert whole in data
+    path.write_bytes(data.replace(whole, broken))
+    with pytest.raises(BadRecording, match=words):
+        KinectRecording(path, color=True).open()
+
+
 def test_files_that_are_no_recordings(tmp_path: Path) -> None:
     whole = write_mkv(tmp_path / "whole.mkv", list(range(6))).read_bytes()
     for name, data in (("junk", b"junk" * 100), ("empty", b""), ("head", whole[:300])):

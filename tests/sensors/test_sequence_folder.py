@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -133,6 +134,15 @@ def test_a_bad_folder_is_refused_in_one_line(folder: Path, name: str) -> None:
     with pytest.raises(BadRecording, match=words) as caught:
         SequenceFolder(folder).open()
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_an_image_s_place_does_not_hang(folder: Path) -> None:
+    image = folder / "depth" / "000001.png"
+    image.unlink()
+    os.mkfifo(image)
+    with pytest.raises(BadRecording, match=r"000001\.png is not a file"):
+        SequenceFolder(folder).open()
 
 
 def test_a_damaged_image_is_refused_when_it_is_read(folder: Path) -> None:

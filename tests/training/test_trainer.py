@@ -56,6 +56,24 @@ def test_a_foreign_or_broken_checkpoint_is_refused_in_one_line(tmp_path: Path) -
         Trainer(TINY, tmp_path).resume()
 
 
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(TINY, tmp_path)
+    trainer.save()
+    before = trainer.checkpoint_path.read_bytes()
+
+    def fill_the_disk(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(torch, "save", fill_the_disk)
+    with pytest.raises(LumbricalError, match="disk full"):
+        trainer.save()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert trainer.checkpoint_path.read_bytes() == before
+
+
 def test_training_stops_on_nan(tmp_path: Path) -> None:
     trainer = Trainer(TINY, tmp_path)
     with torch.no_grad():
@@ -88,6 +106,15 @@ def test_configurations_say_what_is_wrong(tmp_path: Path) -> None:
         ('name = "x"\n[encoder]\nwidth = 0.001', r"\[encoder\]: no encoder has a width"),
         ('name = "x"\n[render.sampling]\ndistance_range_mm = 5', "distance_range_mm must be two rising numbers"),
         ('name = "x"\n[render.sampling]\ndistance_range_mm = [900, 200]', "two rising numbers"),
+        ("images = 5", "entry name is missing"),
+        ("name = 3", "name must be"),
+        ('name = "../x"', "name must be"),
+        ('name = "x"\nimages = 0', "images must be at least 1"),
+        ('name = "x"\nlearning_rate = -1', "learning_rate must be"),
+        ('name = "x"\nema_half_life_images = 0', "ema_half_life_images must be"),
+        ('name = "x"\nweight_decay = -1', "weight_decay must be"),
+        ('name = "x"\nseed = -1', "seed must be"),
+        ('name = "x"\n[render]\nsampling = 3', "must be a table"),
     ):
         path.write_text(text)
         with pytest.raises(LumbricalError, match=message):

@@ -29,7 +29,8 @@ class LoadedEncoder:
 
 
 def save_weights(path: Path, encoder: Encoder, name: str, images: int) -> None:
-    """Write the encoder's weights in fp16, whole or not at all."""
+    """Write the encoder's weights in fp16, whole or not at all; LumbricalError when they cannot be written."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {
@@ -42,11 +43,16 @@ def save_weights(path: Path, encoder: Encoder, name: str, images: int) -> None:
         "images": str(images),
         "config": json.dumps(dataclasses.asdict(encoder.config)),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file(tensors, part, metadata)
-    part.chmod(0o644)  # the library makes it readable by its owner only
-    os.replace(part, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part, metadata)
+        part.chmod(0o644)  # the library makes it readable by its owner only
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        raise LumbricalError(f"{path} cannot be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_weights(path: Path = DEFAULT_WEIGHTS) -> LoadedEncoder:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from app.viewer.render_process import RenderProcess
 from app.viewer.scene import Layers, SceneInput
 from tests.app.fakes import open_hand, tetrahedra
 
+ROOT = Path(__file__).resolve().parents[3]
 NOTHING = Layers(False, False, False, False)
 
 
@@ -73,3 +77,17 @@ def test_a_killed_process_is_told_and_stop_stays_short(process: RenderProcess) -
     began = time.monotonic()
     process.stop()
     assert time.monotonic() - began < 5
+
+
+def test_the_process_ends_without_taking_open3d_apart() -> None:
+    code = (
+        "import atexit, multiprocessing\n"
+        "from app.viewer.render_process import _draw_until_told\n"
+        "atexit.register(print, 'taken apart')\n"
+        "ours, theirs = multiprocessing.Pipe()\n"
+        "ours.close()\n"
+        "_draw_until_told(theirs, 2.0)\n"
+        "print('went on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
