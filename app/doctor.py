@@ -1,6 +1,6 @@
 """What this machine has of what Lumbrical needs: packages, system libraries, cameras, GPU, display, weights.
 
-Standard library only: it must give its answer where nothing is installed, and no driver may hang it.
+Standard library only here: it must give its answer where nothing is installed, and no driver may hang it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import platform
 import shutil
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,8 +24,9 @@ from app.probes import Answer
 from app.system_packages import SYSTEM_PACKAGES, missing_packages
 from engine.version import VERSION
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
-_MAX_HEADER_BYTES = 1 << 20
+WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "weights"
+#: The shipped networks' files and the probes that load them.
+WEIGHTS = {"encoder.safetensors": "encoder", "detector.onnx": "detector"}
 _INTEL_CAMERA_RULES = "install librealsense's udev rules (99-realsense-libusb.rules), then plug it in again"
 
 
@@ -85,7 +85,7 @@ def diagnose(on_progress: Callable[[int, int], None] = lambda done, total: None)
         check_onnxruntime,
         check_tensorrt,
         check_display,
-        partial(check_weights, ASSETS),
+        partial(check_weights, WEIGHTS_FOLDER),
     ]
     checks: list[Check] = []
     with ThreadPoolExecutor() as pool:
@@ -120,6 +120,8 @@ def check_package(package: Package) -> list[Check]:
         except importlib.metadata.PackageNotFoundError:
             continue
         answer = probes.ask("import", package.module)
+        if answer.slow:
+            return check(True, f"{version}, {answer.error} to its import: the machine is busy")
         if answer.error:
             return check(False, f"{version}, does not load: {answer.error}", "see the system libraries below")
         return check(True, version)
@@ -249,35 +251,19 @@ def check_display() -> list[Check]:
 
 
 def check_weights(folder: Path) -> list[Check]:
-    """The networks in a folder, each with the version its file states."""
-    files = sorted(folder.rglob("*.safetensors"))
-    if not files:
-        fix = "get them with the repository (git checkout -- assets), or make them: `python main.py train`"
-        return [Check("Weights", "weights", False, f"none in {folder.name}/", required=True, fix=fix)]
-    return [_check_weights_file(file, str(file.relative_to(folder))) for file in files]
+    """The shipped networks, each loaded as the app loads it."""
+    return [_check_weights_file(folder / name, probe) for name, probe in WEIGHTS.items()]
 
 
-def _check_weights_file(file: Path, name: str) -> Check:
-    try:
-        version = read_weights_version(file)
-    except (OSError, ValueError) as error:
-        return Check("Weights", name, False, str(error), required=True, fix="git checkout -- assets")
-    return Check("Weights", name, True, f"version {version}, {file.stat().st_size / 1e6:.1f} MB", required=True)
-
-
-def read_weights_version(file: Path) -> str:
-    """The `version` in a safetensors file's metadata, or "not stated". ValueError where the header is damaged."""
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        try:
-            header = json.loads(stream.read(size)) if size <= _MAX_HEADER_BYTES else None
-        except ValueError:
-            header = None
-    if not isinstance(header, dict):
-        raise ValueError("not a safetensors file, or cut short")
-    metadata = header.get("__metadata__")
-    return str(metadata.get("version", "not stated")) if isinstance(metadata, dict) else "not stated"
+def _check_weights_file(file: Path, probe: str) -> Check:
+    answer = probes.ask(probe, str(file))
+    if answer.error and not answer.slow:
+        fix = f"get it with the repository (git checkout -- assets), or `python main.py train configs/{probe}.toml`"
+        return Check("Weights", file.name, False, answer.error, required=True, fix=fix)
+    if answer.slow:
+        return Check("Weights", file.name, file.is_file(), f"{answer.error}; the machine is busy", required=True)
+    detail = f"version {answer.facts['version']}, trained on {answer.facts['images']:,} rendered images"
+    return Check("Weights", file.name, True, detail, required=True)
 
 
 def as_json(checks: list[Check]) -> str:

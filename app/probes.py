@@ -25,10 +25,11 @@ _K4A_LIBRARIES = ("libk4a.so.1.4", "libk4a.so.1", "libk4a.so", "k4a.dll")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a probe found: its facts, or in one line why it could not answer."""
+    """What a probe found: its facts, or in one line why it could not answer. slow: it only ran out of time."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    slow: bool = False
 
 
 def ask(probe: str, argument: str = "", timeout_s: float = TIMEOUT_S) -> Answer:
@@ -37,7 +38,7 @@ def ask(probe: str, argument: str = "", timeout_s: float = TIMEOUT_S) -> Answer:
     try:
         done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, errors="replace", timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        return Answer(error=f"no answer within {timeout_s:.0f} s")
+        return Answer(error=f"no answer within {timeout_s:.0f} s", slow=True)
     if done.returncode < 0:
         return Answer(error=f"crashed with signal {-done.returncode}")
     try:
@@ -108,6 +109,32 @@ def probe_kinect(_: str) -> dict[str, Any]:
     raise ModuleNotFoundError("the library libk4a is not installed")
 
 
+def probe_encoder(path: str) -> dict[str, Any]:
+    """Load the encoder's weights as the app does."""
+    from engine.methods.gaussian.weights import load_weights
+
+    loaded = _or_runtime_error(load_weights, Path(path))
+    return {"version": loaded.version, "images": loaded.images}
+
+
+def probe_detector(path: str) -> dict[str, Any]:
+    """Load the detector's weights as the app does."""
+    from engine.localise.detector import HandDetector
+
+    metadata = _or_runtime_error(HandDetector.load, Path(path)).metadata
+    return {"version": metadata["version"], "images": metadata.get("images", 0)}
+
+
+def _or_runtime_error(load: Callable[[Path], Any], path: Path) -> Any:
+    """The project's own errors import numpy, so they cannot be named where probes answer for what is missing."""
+    from engine.types import LumbricalError
+
+    try:
+        return load(path)
+    except LumbricalError as error:
+        raise RuntimeError(str(error)) from error
+
+
 PROBES: dict[str, Callable[[str], dict[str, Any]]] = {
     "import": probe_import,
     "torch": probe_torch,
@@ -115,6 +142,8 @@ PROBES: dict[str, Callable[[str], dict[str, Any]]] = {
     "tensorrt": probe_tensorrt,
     "realsense": probe_realsense,
     "kinect": probe_kinect,
+    "encoder": probe_encoder,
+    "detector": probe_detector,
 }
 
 

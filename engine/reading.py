@@ -11,7 +11,7 @@ from engine.geometry.rotations import matrix_to_euler
 from engine.hand.inverse_kinematics import FittedPose, PoseFitter
 from engine.localise.crop import CropWindow
 from engine.runners.protocol import Estimate
-from engine.types import FloatArray, HandParameters
+from engine.types import FloatArray, HandParameters, Side
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Reading:
     @property
     def confidence(self) -> float:
         return float(self.estimate.hand[self.index])
+
+    @property
+    def side(self) -> Side:
+        """The hand that the crop was read as."""
+        return Side.LEFT if self.window.mirrored else Side.RIGHT
 
     @property
     def right(self) -> float:

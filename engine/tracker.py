@@ -22,6 +22,9 @@ from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, S
 
 #: A crop is recentred on its own estimate this many times when its first place came from the detector.
 _SETTLE_ROUNDS = 2
+#: A hand that looks like the other one (its probability below the first) for so many frames is read as both again.
+_DOUBTED_SIDE = 0.3
+_DOUBT_FRAMES = 5
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Tracker:
         self._current_side = self.side or Side.RIGHT
         self._state = TrackingState.SEARCHING
         self._failures = 0
+        self._doubtful_frames = 0
         self._time_s = -np.inf
 
     def set_smoothing(self, amount: float) -> None:
@@ -85,6 +89,7 @@ class Tracker:
         clock.lap("fit")
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:
+            self._follow_side(reading)
             certainty = float(np.mean(reading.estimate.sigma[reading.index]) ** -2)
             parameters = self._filter.update(parameters, frame.device_time_s, certainty)
             clock.lap("filter")
@@ -101,7 +106,8 @@ class Tracker:
         if centre is None and self._state is TrackingState.TRACKING:
             centre = self._predictor.predict(frame.device_time_s)
         if centre is not None:
-            sides = [self._current_side] if self._state is TrackingState.TRACKING else self._sides()
+            certain = self._state is TrackingState.TRACKING and self._doubtful_frames < _DOUBT_FRAMES
+            sides = [self._current_side] if certain else self._sides()
             return self._best(frame, [centre], sides, clock)
         candidates = self._detector.detect(frame, self.config.candidates)
         clock.lap("localise")
@@ -110,8 +116,7 @@ class Tracker:
         centres, scores = [c.centre_mm for c in candidates], [c.score for c in candidates]
         best = self._best(frame, centres, self._sides(), clock, scores)
         for _ in range(_SETTLE_ROUNDS):
-            side = Side.LEFT if best.window.mirrored else Side.RIGHT
-            best = self._best(frame, [best.centre_mm()], [side], clock)
+            best = self._best(frame, [best.centre_mm()], [best.side], clock)
         return best
 
     def _sides(self) -> list[Side]:
@@ -145,8 +150,8 @@ class Tracker:
         residual: float,
         clock: _Stopwatch,
     ) -> TrackingResult:
-        side = Side.LEFT if reading.window.mirrored else Side.RIGHT
-        self._state, self._current_side, self._failures = TrackingState.TRACKING, side, 0
+        side = reading.side
+        self._state, self._failures = TrackingState.TRACKING, 0
         self._predictor.update(reading.centre_mm(), frame.device_time_s)
         return TrackingResult(
             frame=frame,
@@ -161,6 +166,13 @@ class Tracker:
             stage_ms=clock.stages,
             weights_version=self.runner.version,
         )
+
+    def _follow_side(self, reading: Reading) -> None:
+        """Note which hand it is, and whether it still looks like that one."""
+        if reading.side is not self._current_side:
+            self._filter.reset()  # what it knows is of the mirrored hand
+        self._current_side = reading.side
+        self._doubtful_frames = self._doubtful_frames + 1 if reading.right < _DOUBTED_SIDE else 0
 
     def _missed(
         self,

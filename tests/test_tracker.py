@@ -128,6 +128,14 @@ def test_tracking_is_deterministic(model: HandModel, runner: Runner) -> None:
         assert np.array_equal(a.parameters.theta, b.parameters.theta)
 
 
+def test_a_hand_taken_for_the_other_one_is_set_right(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner, side=Side.LEFT)
+    assert tracker.track(frame(model, parameters(), 0)).side is Side.LEFT
+    tracker.side = None
+    sides = [tracker.track(frame(model, parameters(), number)).side for number in range(1, 12)]
+    assert sides[-1] is Side.RIGHT
+
+
 def test_a_clock_that_goes_back_starts_the_search_anew(model: HandModel, runner: Runner) -> None:
     tracker = make(model, runner)
     shown = frame(model, parameters(), 30)

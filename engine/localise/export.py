@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from torch import Tensor
 
 from engine.localise.frames import DETECTOR_VERSION, INPUT_HEIGHT, INPUT_WIDTH
 from engine.localise.network import DetectorNet
+from engine.onnx_export import write_onnx
 
 
 class _Exported(torch.nn.Module):
@@ -30,21 +29,11 @@ class _Exported(torch.nn.Module):
 
 def export_detector(net: DetectorNet, path: Path, facts: dict[str, Any]) -> None:
     """Write `net` and `facts` (JSON: how it was trained) to an ONNX file, whole or not at all."""
-    model = _Exported(copy.deepcopy(net).cpu().eval())
-    inputs = (torch.zeros(1, 1, INPUT_HEIGHT, INPUT_WIDTH), torch.ones(1))
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        model,
-        inputs,
-        str(part),
-        input_names=["depth", "focal"],
-        output_names=["score", "u", "v", "z", "shift"],
-        opset_version=17,
-        dynamo=False,
+    write_onnx(
+        _Exported(copy.deepcopy(net).cpu()),
+        (torch.zeros(1, 1, INPUT_HEIGHT, INPUT_WIDTH), torch.ones(1)),
+        ("depth", "focal"),
+        ("score", "u", "v", "z", "shift"),
+        path,
+        facts=("lumbrical", json.dumps({"kind": "detector", "version": DETECTOR_VERSION, **facts})),
     )
-    graph = onnx.load(str(part))
-    entry = graph.metadata_props.add()
-    entry.key, entry.value = "lumbrical", json.dumps({"kind": "detector", "version": DETECTOR_VERSION, **facts})
-    onnx.save(graph, str(part))
-    os.replace(part, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from platformdirs import user_cache_path
 
 from engine.methods.gaussian.encoder import CROP_SIZE
 from engine.methods.gaussian.weights import LoadedEncoder
+from engine.onnx_export import write_onnx
 from engine.runners.torch_runner import EstimateOutputs
 from engine.types import LumbricalError
 
@@ -19,20 +19,8 @@ OUTPUTS = ("points", "sigma", "translation", "rotation", "articulation", "beta",
 
 def export_onnx(loaded: LoadedEncoder, path: Path) -> None:
     """Write the encoder as ONNX with a free batch size, whole or not at all."""
-    crops, distances = torch.ones(2, CROP_SIZE, CROP_SIZE), torch.full((2,), 500.0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.onnx.export(
-        EstimateOutputs(loaded.encoder).eval(),
-        (crops, distances),
-        str(part),
-        input_names=list(INPUTS),
-        output_names=list(OUTPUTS),
-        dynamic_axes={name: {0: "batch"} for name in (*INPUTS, *OUTPUTS)},
-        opset_version=17,
-        dynamo=False,
-    )
-    os.replace(part, path)
+    inputs = (torch.ones(2, CROP_SIZE, CROP_SIZE), torch.full((2,), 500.0))
+    write_onnx(EstimateOutputs(loaded.encoder), inputs, INPUTS, OUTPUTS, path, free_batch=True)
 
 
 def cached_onnx(loaded: LoadedEncoder) -> Path:

@@ -23,7 +23,7 @@ class LossWeights:
     rotation: float = 0.3
     articulation: float = 0.4
     beta: float = 0.03
-    thickness: float = 0.02
+    thickness: float = 0.05
     sigma: float = 0.02
     hand: float = 0.1
     right: float = 0.1

@@ -15,17 +15,18 @@ from engine.types import LumbricalError
 POSE_BANK = Path(__file__).resolve().parents[2] / "assets" / "hand" / "pose_bank.npz"
 
 #: Articulations of one finger, (flexion of the knuckle, of the middle joint, of the end joint) in radians, which
-#: people hold: straight, relaxed, bent at the knuckle, hooked, half closed, closed tightly, closed loosely.
+#: people hold: straight, relaxed, bent at the knuckle, hooked, half closed, closed tightly, closed loosely, rolled up.
 FINGER_POSES = (
     (-0.10, 0.02, 0.00),
     (0.30, 0.40, 0.20),
     (1.20, 0.10, 0.05),
     (0.00, 1.50, 0.90),
     (0.75, 1.00, 0.55),
-    (1.40, 1.70, 0.95),
+    (1.45, 1.85, 1.05),
     (1.25, 1.75, 0.35),
+    (0.75, 1.95, 1.00),
 )
-FINGER_POSE_WEIGHTS = (0.33, 0.14, 0.08, 0.08, 0.14, 0.13, 0.10)
+FINGER_POSE_WEIGHTS = (0.29, 0.12, 0.07, 0.08, 0.12, 0.12, 0.08, 0.12)
 #: The thumb's (flexion and abduction of its first joint, flexion of its second and third): spread in the palm's plane,
 #: alongside the index, forward of the palm, across the palm over the fingers, tucked into the palm, pinching, bent
 #: against the side of a closed index.

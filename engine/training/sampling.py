@@ -37,14 +37,16 @@ class SamplingConfig:
 
     beta_spread: float = 1.2
     size_spread: float = 1.6
-    thickness_whole_mm: float = 1.1
-    thickness_part_mm: float = 0.7
+    thickness_mean_mm: float = 0.6
+    thickness_whole_mm: float = 1.4
+    thickness_palm_mm: float = 2.5
+    thickness_part_mm: float = 0.8
     angle_jitter: float = 0.2
     bank_fraction: float = 0.4
     bank_jitter: float = 0.08
     curl_fraction: float = 0.3
     uniform_pose_fraction: float = 0.12
-    same_pose_fraction: float = 0.45
+    same_pose_fraction: float = 0.5
     roll_spread: float = 0.9
     tilt_spread: float = 0.6
     uniform_view_fraction: float = 0.3
@@ -111,8 +113,12 @@ class HandSampler:
     def _shape(self, count: int) -> tuple[Tensor, Tensor]:
         beta = self._normal(count, BETA_SIZE) * self.config.beta_spread
         beta[:, 0] *= self.config.size_spread / self.config.beta_spread
-        whole = self._normal(count, 1) * self.config.thickness_whole_mm
-        return beta.clamp(-3.5, 3.5), whole + self._normal(count, 6) * self.config.thickness_part_mm
+        config = self.config
+        # Bone lengths say nothing of a hand's breadth, which differs by some 6 mm from one to the next (Greiner 1991):
+        # the palm's flesh makes up for it.
+        spread = self._row((config.thickness_palm_mm,) + (config.thickness_part_mm,) * 5)
+        whole = config.thickness_mean_mm + config.thickness_whole_mm * self._normal(count, 1)
+        return beta.clamp(-3.5, 3.5), whole + spread * self._normal(count, 6)
 
     def _articulation(self, count: int) -> Tensor:
         """Two differently jittered poses (2 * count, 20) of each of `count` hands, the second ones after the first."""
@@ -126,7 +132,7 @@ class HandSampler:
         angles[:, 1:, [0, 2, 3]] = fingers
         # Spread fans out from the middle finger and closes as the fingers bend.
         fan = torch.tensor([-1.0, -0.1, 0.8, 1.6], device=self.device) * (0.09 + 0.12 * self._normal(count, 1))
-        angles[:, 1:, 1] = (fan + 0.06 * self._normal(count, 4)) * (1 - 0.75 * (fingers[..., 0] / 1.4).clamp(0, 1))
+        angles[:, 1:, 1] = (fan + 0.08 * self._normal(count, 4)) * (1 - 0.75 * (fingers[..., 0] / 1.4).clamp(0, 1))
         angles = angles.repeat(2, 1, 1)
         angles = angles + self.config.angle_jitter * self._normal(2 * count, 5, 4) * self._row(_ANGLE_JITTER)
         low, high = self._limits[:, 0], self._limits[:, 1]
@@ -148,7 +154,7 @@ class HandSampler:
         """Fingers (B, 4, 3) whose knuckle and middle joint bend freely and whose end joint follows the middle one, as
         its tendon makes it (DIP about half to two thirds of PIP)."""
         knuckle = -0.2 + 1.7 * self._uniform(count, 4)
-        middle = 2.0 * self._uniform(count, 4)
+        middle = 2.1 * self._uniform(count, 4)
         return torch.stack((knuckle, middle, middle * (0.25 + 0.45 * self._uniform(count, 4))), -1)
 
     def _row(self, values: tuple[float, ...]) -> Tensor:

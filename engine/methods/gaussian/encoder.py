@@ -96,6 +96,7 @@ class Encoder(nn.Module):
     """Crop (B, 1, 128, 128) in [-1, 1] and distance (B,) mm of its centre -> Encoding."""
 
     cells: Tensor
+    identity_six: Tensor
     limits_middle: Tensor
     limits_half: Tensor
 
@@ -119,6 +120,8 @@ class Encoder(nn.Module):
         self.verdict = nn.Linear(pooled, 2)
         limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32)
         self.register_buffer("cells", cell_centres(CROP_SIZE // 4), persistent=False)
+        # Added to what is regressed, so that a new network begins at no rotation.
+        self.register_buffer("identity_six", torch.tensor([1.0, 0, 0, 0, 1, 0]), persistent=False)
         self.register_buffer("limits_middle", limits.mean(1), persistent=False)
         self.register_buffer("limits_half", (limits[:, 1] - limits[:, 0]) / 2, persistent=False)
 
@@ -137,13 +140,12 @@ class Encoder(nn.Module):
 
     def _regress(self, points: Tensor, evidence: Tensor, spread: Tensor, d: Tensor, pooled: Tensor) -> Encoding:
         offset, six, angles, beta, thickness = self.regressor(evidence).split((3, 6, 20, BETA_SIZE, THICKNESS_SIZE), 1)
-        identity = torch.tensor([1.0, 0, 0, 0, 1, 0], device=six.device)
         hand_logit, right_logit = self.verdict(pooled).unbind(1)
         return Encoding(
             points=points,
             log_sigma=self.sigma(torch.cat((pooled, spread, d), 1)).clamp(-1.0, 5.0) + 1.5,
             translation=points[:, 0] + 5.0 * offset,
-            rotation=six_d_to_matrix(six + identity),
+            rotation=six_d_to_matrix(six + self.identity_six),
             articulation=self.limits_middle + self.limits_half * angles,
             beta=beta,
             thickness=thickness,

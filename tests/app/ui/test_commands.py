@@ -27,7 +27,7 @@ def recording(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fake tracker, no search for cameras, and no settings of whoever runs the tests."""
-    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config: FakeTracker())
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, hand=None: FakeTracker())
     monkeypatch.setattr(sources, "list_sources", list)
     monkeypatch.setattr(application, "Memory", settings.Memory.forgetful)
 
@@ -44,7 +44,7 @@ def test_run_plays_a_recording_and_leaves_a_picture(recording: Path, tmp_path: P
 def test_run_ends_with_the_line_a_dead_tracker_left(
     recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_weights(config: object) -> FrameTracker:
+    def no_weights(config: object, hand: object) -> FrameTracker:
         raise LumbricalError("no weights; train them")
 
     monkeypatch.setattr(tracker_factory, "make_tracker", no_weights)
