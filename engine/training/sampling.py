@@ -67,7 +67,7 @@ class HandSampler:
     """Draws plausible hands. Of two candidates for each, the one whose fingers pass through each other less is kept.
 
     That makes self-intersections rare, not impossible: with configs/encoder.toml the middle lines of two fingers come
-    within 6 mm of each other in about 1 hand in 40, within 8 mm in 1 in 23 (touching fingers are some 14 mm apart).
+    within 6 mm of each other in about 1 hand in 40, within 8 mm in 1 in 25 (touching fingers are some 14 mm apart).
 
     bank: recorded poses; the shipped ones when None and the configuration uses any.
     """
@@ -152,7 +152,7 @@ class HandSampler:
 
     def _curls(self, count: int) -> Tensor:
         """Fingers (B, 4, 3) whose knuckle and middle joint bend freely and whose end joint follows the middle one, as
-        its tendon makes it (DIP about half to two thirds of PIP)."""
+        its tendon makes it (DIP between 0.25 and 0.7 of PIP, on average about half)."""
         knuckle = -0.2 + 1.7 * self._uniform(count, 4)
         middle = 2.1 * self._uniform(count, 4)
         return torch.stack((knuckle, middle, middle * (0.25 + 0.45 * self._uniform(count, 4))), -1)
