@@ -122,6 +122,8 @@ def open_recordings(folders: Sequence[Path], gt_crop: bool = False) -> list[Reco
         labels = load_labels(folder)
         if labels.joints_mm is not None:
             check_convention(labels.joint_convention or ANATOMICAL)
+            if gt_crop and (_crop_centres(labels.joints_mm)[:, 2] <= 0).any():
+                raise BadRecording(f"{folder}: joints_mm.npy has hands behind the camera, z must be forward in mm")
         elif gt_crop:
             raise LumbricalError(f"{folder} has no joints_mm.npy, so that --gt-crop has no centre: leave it out")
         if any(recording.labels.folder.samefile(folder) for recording in recordings):
@@ -221,7 +223,7 @@ class Evaluator:
             measured.uv_error[index] = np.linalg.norm(pixels - labels.joints_uv_2d[index], axis=-1)
 
 
-def _crop_centres(truth: Array) -> Array:
+def _crop_centres(truth: FloatArray) -> Array:
     """(N, 3) mean of each frame's labelled joints, NaN where a frame has none."""
     known = ~np.isnan(truth).any(-1, keepdims=True)
     count = known.sum(1)

@@ -38,7 +38,9 @@ def test_configs(config: TrainConfig) -> dict[str, TrainConfig]:
 def evaluate_rendered(
     runner: Runner, config: TrainConfig, on_frame: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Errors in mm on each rendered test set: fixed seed, hands whose shapes training has not seen.
+    """Errors in mm on each rendered test set (engine.training.trainer.test_set, on the CPU).
+
+    The configuration must be the one the weights were trained with: its seed keeps training's hands out of the test.
 
     Crops are centred as in training (on the joints, give or take), every frame counts, and the joints are those of
     the hand model as the tracker poses it, without smoothing.

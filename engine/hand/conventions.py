@@ -3,9 +3,11 @@
 The project's joints are centres of rotation (engine.hand.anthropometry), its finger tips the end of the skin. Label
 sets come from other hand models: their knuckles lie further out, their tips inside the flesh, their wrist somewhere
 near the carpus. A map moves each joint along the bones it joins and nothing else. It is fixed for the whole label set
-and scales with the size of the hand. No map was fitted to what the tracker says or to the labels of a recording; what
-enters is what is known of each set's hand model, the mean bone lengths of one of its subjects and, for nyu and msra14,
-where wrist and tips appear against the outline of the hand in one labelled image.
+and scales with the size of the hand. No map was fitted to what the tracker says; what enters is what is known of each
+set's hand model, the mean bone lengths of one of its subjects and, for nyu and msra14, where wrist and tips appear
+against the outline of the hand in one labelled image. For mano and msra14 that subject is the one of the very recording
+that the tracker is measured on, so its labels' mean lengths, though no pose of theirs, stand behind the mapped error;
+the unmapped error is free of them.
 
 From bone lengths to shifts. The lengths alone do not say how large the subject's hand is against the mean hand, so
 two things are stated for each convention from its definition: how far its wrist lies beyond the head of the capitate,

@@ -60,7 +60,8 @@ class PoseFitter:
 
     @torch.inference_mode()
     def fit(self, start: FittedPose, points: FloatArray, sigma: FloatArray) -> FittedPose:
-        """Move from `start` towards points (21, 3) mm with standard deviations sigma (21,) mm."""
+        """Move from `start` towards points (21, 3) mm, weighted by 1 / sigma^2; sigma: (21,) mm, the points' expected
+        errors. Frame: any camera's, the same for start and points."""
         weights = np.repeat(1.0 / np.asarray(sigma, np.float64), 3)
         current = start
         for _ in range(self.config.steps):

@@ -100,8 +100,7 @@ def _peaks(score: Array, threshold: float) -> list[tuple[int, int]]:
 def _vote(score: Array, places: Array, row: int, column: int) -> list[float]:
     """What a peak and the cells around it say of the hand's place (6,), weighted by their squared scores.
 
-    Cells that mean another depth, and so another thing, have no vote. On clear rendered scenes voting places 5 in 100
-    more palms within 45 mm than the peak's own cell.
+    Cells that mean another depth, and so another thing, have no vote.
     """
     rows = slice(max(0, row - _VOTERS), row + _VOTERS + 1)
     columns = slice(max(0, column - _VOTERS), column + _VOTERS + 1)
@@ -140,4 +139,7 @@ def _checked_metadata(path: Path, session: Any) -> dict[str, Any]:
     shape = next((tuple(i.shape) for i in session.get_inputs() if i.name == "depth"), None)
     if shape != (1, 1, INPUT_HEIGHT, INPUT_WIDTH):
         raise LumbricalError(f"{path}: its input is {shape}, not (1, 1, {INPUT_HEIGHT}, {INPUT_WIDTH}); train it again")
+    threshold = metadata.get("threshold", 0.3)
+    if not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise LumbricalError(f"{path}: its threshold is {str(threshold)[:20]}, not between 0 and 1; train it again")
     return metadata

@@ -1,10 +1,11 @@
 """Depth noise of real cameras, batched on images (B, H, W) in mm where infinity means nothing was seen.
 
-Three families, after published models: structured light (PrimeSense, SR300: edge drop-out, shadow on one side, fine
-quantisation), stereo (D400: noise and quantisation that grow with the square of the distance, smeared edges, holes
-in patches; Keselman et al. 2017) and time of flight (Kinect v2, Azure: flying pixels between near and far, noise that
-grows with the distance and at grazing angles; Sarbolandi et al. 2015). Looking each pixel up a little beside its place
-is Handa et al. 2014's trick.
+Three families, after what is published of them: structured light (PrimeSense, SR300: strong edge drop-out, shadow on
+one side), stereo (D400: more noise in patches, quantisation that grows with the square of the distance; Keselman et al.
+2017) and time of flight (Kinect v2, Azure: flying pixels behind the near side of an edge; Sarbolandi et al. 2015). All
+three have noise that grows with the square of the hand's distance, frayed outlines, drop-out at grazing angles, patchy
+holes and pixels larger than the crop's. The amounts are modelled, not measured on cameras. Looking each pixel up a
+little beside its place is Handa et al. 2014's trick.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class SensorNoise:
         return torch.gather(rows, 2, column.unsqueeze(1).expand(count, height, width))
 
     def _flying(self, depth: Tensor, jump: Tensor, chosen: Tensor, strength: Tensor) -> Tensor:
-        """Pixels on an edge land between its two sides (time of flight)."""
+        """Pixels on an edge land behind its near side, up to 174 mm, wherever the far side is (time of flight)."""
         near = _around(depth, torch.minimum)
         way = self._uniform(*depth.shape) ** 2
         mixed = near + way * 120.0 * strength.reshape(-1, 1, 1)

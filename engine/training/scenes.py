@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from engine.rendering.quadrics import Quadrics, limb_between, quadric_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
 from engine.training.people import PeopleSampler
-from engine.training.sampling import HandSample, HandSampler, SamplingConfig, random_rotations
+from engine.training.sampling import HandSample, HandSampler, SamplingConfig, batch_seed, random_rotations
 
 _FAR = float("inf")
 _PIXELS = INPUT_HEIGHT * INPUT_WIDTH
@@ -127,8 +126,7 @@ class SceneRenderer:
     @torch.no_grad()
     def batch(self, count: int, index: int = 0) -> SceneBatch:
         """Render `count` scenes."""
-        # The CPU's generator keeps only 32 bits of its seed, so both numbers are mixed into those.
-        self._generator.manual_seed(int(np.random.SeedSequence((self._seed, index)).generate_state(1)[0]))
+        self._generator.manual_seed(batch_seed(self._seed, index))
         camera = self._camera(count)
         has_hand = ~self._chance(count, self.config.no_hand_fraction)
         place = self._palm_place(camera)

@@ -1,4 +1,4 @@
-"""Training of the encoder on rendered crops. Torch and the standard library only, CPU or CUDA, resumable."""
+"""Training of the encoder on rendered crops. Torch, numpy and the standard library only, CPU or CUDA, resumable."""
 
 from __future__ import annotations
 
@@ -60,7 +60,11 @@ class RenderStream(Dataset[RenderedBatch]):
 
 
 def test_set(config: TrainConfig, device: str = "cpu") -> list[RenderedBatch]:
-    """The rendered test set of a configuration: right hands only, other shapes than training, always the same."""
+    """The rendered test set of a configuration: right hands only, always the same on one kind of device.
+
+    Its seed is not training's, so no hand of it was trained on; shapes, poses, views and noise are drawn the way
+    training draws them, poses from the same bank. The CPU's and a GPU's generators give different sets.
+    """
     render = dataclasses.replace(config.render, empty_fraction=0.0, left_fraction=0.0)
     renderer = HandRenderer(render, config.test_seed, device)
     size = min(128, config.test_images)

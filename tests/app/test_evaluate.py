@@ -251,6 +251,8 @@ def test_bad_input_is_one_line_before_anything_is_tracked(
     assert "sequence.json" in _error(capsys, good, tmp_path / "empty")
     assert '"leap" is not known' in _error(capsys, good, unknown)
     assert "leave it out" in _error(capsys, bare, "--gt-crop")
+    behind = _folder(tmp_path / "behind", {"joints_mm": -truth})
+    assert "behind the camera" in _error(capsys, behind, "--gt-crop")
     assert "given twice" in _error(capsys, good, good)
     assert ".png, .svg or .pdf" in _error(capsys, good, "--plot", tmp_path / "curve.txt")
     assert "does not exist" in _error(capsys, good, "--plot", tmp_path / "nowhere" / "curve.png")

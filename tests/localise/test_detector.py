@@ -256,3 +256,10 @@ def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
         HandDetector.load(tmp_path / "none.onnx")
     with pytest.raises(LumbricalError):
         HandDetector.load(tmp_path)
+
+
+@pytest.mark.parametrize("threshold", ["low", 7.0, None])
+def test_a_threshold_that_is_none_is_refused(tmp_path: Path, threshold: object) -> None:
+    export_detector(DetectorNet(8), tmp_path / "d.onnx", {"threshold": threshold})
+    with pytest.raises(LumbricalError, match="its threshold is"):
+        HandDetector.load(tmp_path / "d.onnx")
