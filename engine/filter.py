@@ -23,6 +23,15 @@ class SmoothingConfig:
     shape_seconds: float = 3.0
 
 
+@dataclass(frozen=True)
+class ShapeAverage:
+    """values: (26,) beta and thickness; weight: of all that went into them; time_s: of the last."""
+
+    values: FloatArray
+    weight: float
+    time_s: float
+
+
 class OneEuro:
     """The filter on a vector; each component has its own speed and so its own cut-off."""
 
@@ -60,10 +69,12 @@ class PoseFilter:
 
     def reset(self) -> None:
         """Forget the past: the next update passes through."""
+        self.forget_pose()
+        self.shape: ShapeAverage | None = None
+
+    def forget_pose(self) -> None:
+        """Forget how the hand was held, not whose it is."""
         self._filter = OneEuro()
-        self._shape: FloatArray | None = None
-        self._shape_weight = 0.0
-        self._shape_time = 0.0
 
     def update(self, parameters: HandParameters, time_s: float, certainty: float = 1.0) -> HandParameters:
         """The smoothed parameters at time_s (seconds, any clock that goes forward).
@@ -71,11 +82,12 @@ class PoseFilter:
         certainty: how much this frame's shape counts against other frames', in any unit; a closed fist says little
         of the lengths of its fingers.
         """
-        shape = self._average_shape(parameters, time_s, certainty)
+        values = np.concatenate((parameters.beta, parameters.thickness))
+        self.shape = _averaged(self.shape, values, time_s, certainty, self.config.shape_seconds)
         theta = parameters.theta
         if self.config.amount > 0:
             theta = self._smooth_theta(theta, time_s)
-        return replace(parameters, theta=theta, beta=shape[:20], thickness=shape[20:])
+        return replace(parameters, theta=theta, beta=self.shape.values[:20], thickness=self.shape.values[20:])
 
     def _smooth_theta(self, theta: FloatArray, time_s: float) -> FloatArray:
         six = matrix_to_six_d(euler_to_matrix(torch.from_numpy(theta[3:6]))).numpy()
@@ -88,13 +100,21 @@ class PoseFilter:
         euler = matrix_to_euler(six_d_to_matrix(torch.from_numpy(smooth[3:9]))).numpy()
         return np.concatenate((smooth[:3], euler, smooth[9:])).astype(np.float32)
 
-    def _average_shape(self, parameters: HandParameters, time_s: float, certainty: float) -> FloatArray:
-        shape = np.concatenate((parameters.beta, parameters.thickness))
-        if self._shape is None:
-            self._shape, self._shape_weight = shape, certainty
-        else:
-            dt = max(0.0, time_s - self._shape_time)
-            self._shape_weight = self._shape_weight * 0.5 ** (dt / self.config.shape_seconds) + certainty
-            self._shape = self._shape + (certainty / self._shape_weight) * (shape - self._shape)
-        self._shape_time = time_s
-        return self._shape
+
+def _averaged(
+    past: ShapeAverage | None, values: FloatArray, time_s: float, certainty: float, half_life_s: float
+) -> ShapeAverage:
+    if past is None:
+        return ShapeAverage(values, certainty, time_s)
+    weight = past.weight * 0.5 ** (max(0.0, time_s - past.time_s) / half_life_s) + certainty
+    return ShapeAverage(past.values + (certainty / weight) * (values - past.values), weight, time_s)
+
+
+def shape_certainty(parameters: HandParameters, sigma_mm: FloatArray) -> float:
+    """How much one frame's shape should count: the surer its joints (21,) mm and the straighter its fingers, the more.
+
+    A bent finger hides its own length, which the encoder's sureness of its joints does not show.
+    """
+    middle_joints = parameters.theta[6:].reshape(5, 4)[1:, 2]
+    straight = np.clip(np.cos(middle_joints), 0.0, 1.0) ** 2
+    return float((0.02 + straight.mean()) / np.mean(sigma_mm) ** 2)

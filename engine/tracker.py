@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from engine.filter import PoseFilter, SmoothingConfig
+from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
 from engine.hand.hand import HandModel
 from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow, cut, look_at
@@ -90,16 +90,18 @@ class Tracker:
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:
             self._follow_side(reading)
-            certainty = float(np.mean(reading.estimate.sigma[reading.index]) ** -2)
+            shape_before = self._filter.shape
+            certainty = shape_certainty(parameters, reading.estimate.sigma[reading.index])
             parameters = self._filter.update(parameters, frame.device_time_s, certainty)
             clock.lap("filter")
             geometry = self.model(parameters)
             clock.lap("model")
             residual = surface_residual(geometry.vertices, reading.window, reading.crop)
             clock.lap("residual")
-            # Not a number where no depth was measured under the hand: nothing there speaks for it.
+            # Not a number where nothing of the hand is in the image: nothing there speaks for it.
             if residual <= self.config.max_residual_mm:
                 return self._found(frame, reading, parameters, geometry, residual, clock)
+            self._filter.shape = shape_before  # what is refused must not shape the next hand
         return self._missed(frame, clock, "the hand was lost", reading.confidence, residual)
 
     def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:
@@ -183,12 +185,12 @@ class Tracker:
         residual: float = float("nan"),
     ) -> TrackingResult:
         self._failures += 1
-        # Also while searching: what was taken for a hand and refused must not be smoothed into the next one.
-        self._filter.reset()
+        self._filter.forget_pose()
         if self._state is TrackingState.TRACKING:
             self._state = TrackingState.LOST
         elif self._failures > self.config.lost_frames:
             self._state = TrackingState.SEARCHING
+            self._filter.reset()  # the next hand may be another one
         return TrackingResult(
             frame=frame,
             state=self._state,
@@ -214,11 +216,11 @@ class _Stopwatch:
 
 
 def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray) -> float:
-    """Median |observed - model| depth in mm over the mesh vertices nearest to the camera; NaN when none is seen.
+    """Median |observed - model| depth in mm over the mesh vertices nearest to the camera; NaN when none is in the crop.
 
     vertices (V, 3) mm: canonical camera frame; crop (128, 128) in [-1, 1]. Only vertices within 6 mm of the nearest one
-    in the same 4 x 4 pixels count, as the others are hidden; so do only those with depth measured within the cube, so
-    that it does not show how much of the hand lies over nothing.
+    in the same 4 x 4 pixels count, as the others are hidden. A vertex over no depth in the cube is infinitely far off:
+    where half of the hand lies over nothing, so is the result.
     """
     size = len(crop)
     local = vertices @ window.rotation.T
@@ -234,7 +236,5 @@ def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray)
     np.minimum.at(nearest, cells, z)
     front = z < nearest[cells] + 6.0
     observed = crop[row, column]
-    seen = front & (observed < 1.0)
-    if not seen.any():
-        return float("nan")
-    return float(np.median(np.abs(observed[seen] * HALF_CUBE_MM + window.distance - z[seen])))
+    apart = np.abs(observed * HALF_CUBE_MM + window.distance - z)
+    return float(np.median(np.where(observed < 1.0, apart, np.inf)[front]))

@@ -1,6 +1,6 @@
 import numpy as np
 
-from engine.filter import PoseFilter, SmoothingConfig
+from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
 from engine.types import HandParameters
 
 
@@ -55,6 +55,14 @@ def test_sure_frames_decide_the_shape() -> None:
         smoother.update(hand(np.zeros(26), 0.0), i / 60, certainty=0.01)
     shape = smoother.update(hand(np.zeros(26), 2.0), 0.5, certainty=1.0).beta
     assert (shape > 1.6).all()
+
+
+def test_straight_fingers_and_sure_joints_say_more_of_the_shape() -> None:
+    fist = np.zeros(26)
+    fist[6:].reshape(5, 4)[:, 2] = 1.5
+    sure, unsure = np.full(21, 4.0), np.full(21, 12.0)
+    assert shape_certainty(hand(np.zeros(26)), sure) > 20 * shape_certainty(hand(fist), sure)
+    assert shape_certainty(hand(np.zeros(26)), sure) > 5 * shape_certainty(hand(np.zeros(26)), unsure)
 
 
 def test_reset_forgets() -> None:

@@ -120,6 +120,19 @@ def test_a_hand_that_leaves_is_lost_then_searched_then_found_again_at_once(model
     assert states[9] is TrackingState.TRACKING
 
 
+def test_a_frame_without_the_hand_does_not_cost_its_shape(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner)
+    for number in range(3):
+        tracker.track(frame(model, parameters(), number))
+    known = tracker._filter.shape
+    assert known is not None
+    tracker.track(frame(model, None, 3))
+    assert tracker._filter.shape is known
+    for number in range(4, 9):
+        tracker.track(frame(model, None, number))
+    assert tracker._filter.shape is None
+
+
 def test_tracking_is_deterministic(model: HandModel, runner: Runner) -> None:
     frames = [frame(model, parameters(x=4.0 * n), n) for n in range(4)]
     first, second = ([tracker.track(f) for f in frames] for tracker in (make(model, runner), make(model, runner)))
@@ -160,4 +173,5 @@ def test_residual_is_the_distance_between_surfaces(model: HandModel) -> None:
     crop = cut(frame(model, parameters()), window)
     assert surface_residual(vertices, window, crop) < 1.5
     assert surface_residual(vertices + np.array([0, 0, 12], np.float32), window, crop) == pytest.approx(12, abs=2)
-    assert np.isnan(surface_residual(vertices, window, np.ones_like(crop)))
+    assert surface_residual(vertices, window, np.ones_like(crop)) == np.inf
+    assert np.isnan(surface_residual(vertices + np.array([900, 0, 0], np.float32), window, crop))

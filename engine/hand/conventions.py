@@ -12,13 +12,15 @@ the unmapped error is free of them.
 From bone lengths to shifts. The lengths alone do not say how large the subject's hand is against the mean hand, so
 two things are stated for each convention from its definition: how far its wrist lies beyond the head of the capitate,
 towards the forearm, and how deep its tips lie inside the skin. The hand's size then follows from the rays of the four
-fingers (wrist to skin), and each joint's shift is the difference of its distance from the finger's end. Sideways and
-towards palm or back nothing moves: all these models, ours too, put their joints in the middle of the flesh.
+fingers (wrist to skin), and each joint's shift is the difference of its distance from the finger's end. Sideways
+nothing moves. Towards the palm, each joint moves to the middle of the flesh around it: mano's regressor averages rings
+of its mesh, nyu's joints lie on the axis of one, msra14's are the centres of spheres that fill the hand, whereas our
+centres of rotation, wrist and knuckles above all, lie nearer to the back of the hand.
 
-A shift is a vector along y in bone frames: half of it in the frame of the bone before the joint and half in that of
-the bone after it, because a knuckle that lies 15 mm too far out belongs to the palm as much as to the finger once that
-bends. The wrist moves along the middle finger's metacarpal, the thumb's first joint along the thumb's metacarpal, a
-tip along its own bone.
+A shift is a vector along y and z in bone frames: half of it in the frame of the bone before the joint and half in that
+of the bone after it, because a knuckle that lies 15 mm too far out belongs to the palm as much as to the finger once
+that bends. The wrist moves along the middle finger's metacarpal, the thumb's first joint along the thumb's metacarpal,
+a tip along its own bone.
 """
 
 from __future__ import annotations
@@ -40,16 +42,22 @@ _THUMB_CMC = 1
 _TIPS = (4, 8, 12, 16, 20)
 
 
+#: (21,) how far the middle of the flesh lies from each of our joints towards the flexor side: halfway between skin and
+#: skin in a slice of the template's rest surface across the joint. Tips lie on the skin and stay.
+MIDDLE_OF_FLESH_MM = np.array([6.5, 4.2, 1.1, 1.1, 0.0] + 4 * [2.4, 0.6, 0.8, 0.0])
+
+
 @dataclass(frozen=True)
 class Convention:
     """One label set's joints against ours, for a hand of mean size.
 
     distal_mm: (21,) how far each label joint lies from ours along its finger, positive towards the finger's end; for
-    the wrist, positive towards the knuckle of the middle finger.
+    the wrist, positive towards the knuckle of the middle finger. palmar_mm: (21,) the same towards the flexor side.
     """
 
     name: str
     distal_mm: Array
+    palmar_mm: Array
 
 
 def _from_label_bones(
@@ -73,7 +81,7 @@ def _from_label_bones(
     common = shift[1:].mean(0)
     shift[1:] = common + own_share * (shift[1:] - common)
     shift[0, 0] = thumb_cmc_mm
-    return Convention(name, np.concatenate(([-wrist_proximal_mm], shift.ravel())))
+    return Convention(name, np.concatenate(([-wrist_proximal_mm], shift.ravel())), MIDDLE_OF_FLESH_MM)
 
 
 def _from_finger_end(bones: Array) -> Array:
@@ -128,9 +136,11 @@ _MSRA14 = _from_label_bones(
 _FPHA = Convention(
     "fpha",
     np.concatenate(([-7.0], [0.0, 3.2, 2.4, -4.0], np.tile([3.5, 2.3, 1.6, -4.0], 4))),
+    MIDDLE_OF_FLESH_MM,
 )
 
-_CONVENTIONS = {c.name: c for c in (_MANO, _NYU, _MSRA14, _FPHA, Convention(ANATOMICAL, np.zeros(JOINT_COUNT)))}
+_NONE = Convention(ANATOMICAL, np.zeros(JOINT_COUNT), np.zeros(JOINT_COUNT))
+_CONVENTIONS = {c.name: c for c in (_MANO, _NYU, _MSRA14, _FPHA, _NONE)}
 #: The names `map_joints` knows.
 CONVENTION_NAMES = tuple(_CONVENTIONS)
 
@@ -153,12 +163,14 @@ def map_joints(convention: str, pose: FloatArray, rotations: FloatArray, bone_le
     if pose.shape != (JOINT_COUNT, 3) or rotations.shape != (BONE_COUNT, 3, 3) or bone_lengths.shape != (BONE_COUNT,):
         raise ValueError(f"not a posed skeleton: {pose.shape}, {rotations.shape}, {bone_lengths.shape}")
     size = float(np.sum(bone_lengths)) / float(BONE_LENGTH_MEAN_MM.sum())
-    shifts = size * _CONVENTIONS[convention].distal_mm
-    return np.asarray(pose, float) + shifts[:, None] * _directions(np.asarray(rotations, float)[..., 1])
+    shift, frames = _CONVENTIONS[convention], np.asarray(rotations, float)
+    distal = shift.distal_mm[:, None] * _directions(frames[..., 1])
+    palmar = shift.palmar_mm[:, None] * _directions(frames[..., 2])
+    return np.asarray(pose, float) + size * (distal + palmar)
 
 
 def _directions(along: Array) -> Array:
-    """(21, 3) the direction in which each joint's shift is meant, from the (20, 3) directions of the bones."""
+    """(21, 3) the direction in which each joint's shift is meant, from one axis of each bone's frame, (20, 3)."""
     directions = np.empty((JOINT_COUNT, 3))
     directions[_WRIST] = along[_MIDDLE_METACARPAL]
     for joint in range(1, JOINT_COUNT):

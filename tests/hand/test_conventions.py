@@ -7,8 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from engine.hand.conventions import ANATOMICAL, CONVENTION_NAMES, check_convention, map_joints
+from engine.hand.conventions import ANATOMICAL, CONVENTION_NAMES, MIDDLE_OF_FLESH_MM, check_convention, map_joints
+from engine.hand.model import rest_pose
 from engine.hand.skeleton import Skeleton
+from engine.hand.template import load_template
 from engine.metrics import bone_lengths
 from engine.types import LumbricalError
 
@@ -34,6 +36,21 @@ def _pose(theta: dict[int, float] | None = None, scale: float = 1.0) -> Posed:
 def test_our_own_convention_changes_nothing() -> None:
     joints, rotations, lengths = _pose({7: 0.4, 11: 0.8})
     np.testing.assert_allclose(map_joints(ANATOMICAL, joints, rotations, lengths), joints)
+
+
+def test_the_middle_of_the_flesh_is_that_of_the_template() -> None:
+    template, rest = load_template(), rest_pose(Skeleton())
+    joints, rotations = rest.joints[0].numpy(), rest.rotations[0].numpy()
+    for joint in (0, 5, 6, 7, 9, 10, 11, 13, 14, 15, 18, 19):
+        bone = joint if joint else 8
+        x, y, z = ((template.vertices - joints[joint]) @ rotations[bone]).T
+        own = template.bone_weights[:, 4 * (bone // 4) + 1 : 4 * (bone // 4) + 4].sum(1) > 0.5
+        if joint == 0:
+            own = np.ones_like(own)
+        elif joint % 4 == 1:
+            own = np.abs(x) < 9
+        around = z[(np.abs(y) < 4) & own]
+        assert abs((around.max() + around.min()) / 2 - MIDDLE_OF_FLESH_MM[joint]) < 0.6, joint
 
 
 @pytest.mark.parametrize("name", LABEL_BONES)
@@ -78,12 +95,14 @@ def test_a_tip_moves_along_its_bent_bone_and_mano_keeps_it() -> None:
 def test_a_knuckle_stays_between_palm_and_finger_when_the_finger_bends() -> None:
     straight, bent = (_pose({14: angle}) for angle in (0.0, np.pi / 2))
     shift = map_joints("mano", *straight)[9] - straight[0][9]
-    assert np.linalg.norm(shift) > 10
-    assert shift @ straight[1][8, :, 1] == pytest.approx(np.linalg.norm(shift), rel=0.01)
+    distal = shift @ straight[1][8, :, 1]
+    assert distal > 10
+    assert shift @ straight[1][8, :, 2] == pytest.approx(MIDDLE_OF_FLESH_MM[9], rel=0.01)
     bent_shift = map_joints("mano", *bent)[9] - bent[0][9]
     along_palm, along_finger = bent_shift @ bent[1][8, :, 1], bent_shift @ bent[1][9, :, 1]
-    assert along_palm == pytest.approx(along_finger, rel=0.01)
-    assert along_palm == pytest.approx(np.linalg.norm(shift) / 2, rel=0.01)
+    # The finger's own direction is then the palm's normal, along which the joint also moves to the middle of the flesh.
+    assert along_finger - along_palm == pytest.approx(MIDDLE_OF_FLESH_MM[9], rel=0.01)
+    assert along_palm + along_finger == pytest.approx(distal, rel=0.01)
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
