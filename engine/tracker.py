@@ -25,6 +25,8 @@ _SETTLE_ROUNDS = 2
 #: A hand that looks like the other one (its probability below the first) for so many frames is read as both again.
 _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
+#: What lies so far before the model's surface is not a misplaced hand but something before it.
+_HIDDEN_MM = 25.0
 
 
 @dataclass(frozen=True)
@@ -216,11 +218,12 @@ class _Stopwatch:
 
 
 def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray) -> float:
-    """Median |observed - model| depth in mm over the mesh vertices nearest to the camera; NaN when none is in the crop.
+    """Median |observed - model| depth in mm over the mesh vertices that face the camera.
 
     vertices (V, 3) mm: canonical camera frame; crop (128, 128) in [-1, 1]. Only vertices within 6 mm of the nearest one
-    in the same 4 x 4 pixels count, as the others are hidden. A vertex over no depth in the cube is infinitely far off:
-    where half of the hand lies over nothing, so is the result.
+    in the same 4 x 4 pixels count, as the others are hidden. A vertex well behind what was observed is hidden too, by
+    something held, and says nothing. A vertex over no depth in the cube is infinitely far off: where half of the hand
+    lies over nothing, so is the result. NaN when less than a tenth of the hand is in the crop and not hidden.
     """
     size = len(crop)
     local = vertices @ window.rotation.T
@@ -236,5 +239,6 @@ def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray)
     np.minimum.at(nearest, cells, z)
     front = z < nearest[cells] + 6.0
     observed = crop[row, column]
-    apart = np.abs(observed * HALF_CUBE_MM + window.distance - z)
-    return float(np.median(np.where(observed < 1.0, apart, np.inf)[front]))
+    behind = z - (observed * HALF_CUBE_MM + window.distance)
+    apart = np.where(observed < 1.0, np.abs(behind), np.inf)[front & ((behind < _HIDDEN_MM) | (observed >= 1.0))]
+    return float(np.median(apart)) if len(apart) > 0.1 * front.sum() else float("nan")
