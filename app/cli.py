@@ -106,6 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_output()
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}: check the path, its permissions and the free space")
+    finally:
+        raise_again()
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
