@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from app.interrupts import raise_again
 from engine.version import VERSION
 
 EXIT_USER_ERROR = 2
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted; a sub-command may return others.
     """
+    raise_again()
     arguments = with_default_command(sys.argv[1:] if arguments is None else arguments)
     chosen = arguments[0] if arguments[0] in COMMANDS else None
     try:
@@ -104,6 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_output()
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}: check the path, its permissions and the free space")
+    finally:
+        raise_again()
 
 
 def _user_errors() -> tuple[type[Exception], ...]:

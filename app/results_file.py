@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -106,11 +107,14 @@ class ResultsFile:
         try:
             if kind is None:
                 self._finish(self._file, temporary)
+            # Closing writes what is still in the buffer: on a full disk it fails once more.
+            self._file.close()
         except OSError as failure:
             raise self._failure(failure) from failure
         finally:
-            self._file.close()
             temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._file.close()
 
     def _finish(self, file: IO[bytes], temporary: Path) -> None:
         if self._path.suffix.lower() == ".npz":

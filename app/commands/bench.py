@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.display import require_display
+from app.interrupts import end_at_once
 
 if TYPE_CHECKING:
     from app.runtime.session import LiveSession
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     spec = str(DEMO_SOURCE) if args.source is None else args.source
     frames = load_frames(open_recording(spec), MAX_FRAMES)
     require_display()
+    end_at_once()
     config = AppConfig()
     limit_threads(config.tracking.threads)
 

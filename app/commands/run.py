@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.display import require_display
+from app.interrupts import end_at_once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if wanted is not None:
         check_source(wanted)
     require_display()
+    end_at_once()
     limit_threads(config.tracking.threads)
 
     from app.runtime.session import LiveSession

@@ -76,7 +76,9 @@ def run_window(
     if on_shown is not None:
         on_shown(window)
     if run.exit_after_s is not None:
-        QTimer.singleShot(round(1000 * run.exit_after_s), window, lambda: _finish(window, run.screenshot, failures))
+        QTimer.singleShot(
+            round(1000 * run.exit_after_s), window, lambda: _finish(window, session, run.screenshot, failures)
+        )
     try:
         with low_latency():
             application.exec()
@@ -120,10 +122,18 @@ def save_picture(widget: QWidget, path: Path) -> None:
         raise LumbricalError(f"cannot write the screenshot {path}: {error.strerror or error}") from error
 
 
-def _finish(window: MainWindow, screenshot: Path | None, failures: list[LumbricalError], waited_s: float = 0.0) -> None:
-    if screenshot is not None and not window.view.has_picture and waited_s < _PICTURE_WAIT_S:
+def _finish(
+    window: MainWindow,
+    session: LiveSession,
+    screenshot: Path | None,
+    failures: list[LumbricalError],
+    waited_s: float = 0.0,
+) -> None:
+    """Take the picture, once the 3D view shows a frame or none will come, and close the window."""
+    drawn = window.view.shows_result or (window.view.has_picture and session.trouble() != "")
+    if screenshot is not None and not drawn and waited_s < _PICTURE_WAIT_S:
         later = waited_s + _POLL_MS / 1000
-        QTimer.singleShot(_POLL_MS, window, lambda: _finish(window, screenshot, failures, later))
+        QTimer.singleShot(_POLL_MS, window, lambda: _finish(window, session, screenshot, failures, later))
         return
     try:
         if screenshot is not None:

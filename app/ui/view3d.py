@@ -37,6 +37,7 @@ class View3D(QWidget):
         self._scene = SceneInput(self._camera.pose(), Layers())
         self._picture: QImage | None = None
         self._pixels: NDArray[np.uint8] | None = None
+        self._shows_result = self._asked_with_result = False
         self._changed = True
         self._drag_from: QPointF | None = None
         self._last_result_s = time.monotonic()
@@ -63,6 +64,11 @@ class View3D(QWidget):
     def has_picture(self) -> bool:
         """Whether anything has been drawn yet."""
         return self._picture is not None
+
+    @property
+    def shows_result(self) -> bool:
+        """Whether what is drawn is of a frame, not of the empty scene before the first one."""
+        return self._shows_result
 
     @property
     def camera(self) -> OrbitCamera:
@@ -152,6 +158,7 @@ class View3D(QWidget):
             # Counted from when it was due, so that the coarse timer does not slow the pictures down.
             self._asked_s = max(self._asked_s + self._interval_s, now - 0.5 * self._interval_s)
             self._changed = False
+            self._asked_with_result = self._scene.depth is not None
 
     def _receive(self) -> None:
         pixels = self._process.poll()
@@ -162,6 +169,7 @@ class View3D(QWidget):
         height, width = pixels.shape[:2]
         # A QImage does not own the memory it is made of, so the pixels are kept beside it.
         self._picture, self._pixels = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32), pixels
+        self._shows_result = self._asked_with_result
         self.trouble = ""
         self._on_drawn()
         self.update()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import app.commands
 from app import cli
 from app.commands import track
+from app.results_file import ResultsFile, result_record
 from engine.sensors.protocol import BadRecording, SensorBase, SensorDisconnected
 from engine.sensors.sequence_folder import write_sequence
 from engine.types import (
@@ -23,10 +25,12 @@ from engine.types import (
     HandGeometry,
     HandParameters,
     Intrinsics,
+    LumbricalError,
     Side,
     TrackingResult,
     TrackingState,
 )
+from tests.app.fakes import make_frame
 
 CAMERA = Intrinsics(4, 3, 5.0, 5.0, 1.5, 1.0)
 
@@ -247,3 +251,20 @@ def test_without_headless_the_window_opens_on_the_source(
     assert opened == ["SOURCE"]
     assert cli.main(["track", "SOURCE", "--side", "left"]) == 2
     assert "add --headless" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("name", ["x.npz", "x.jsonl"])
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_full_disk(*, dir: Path, prefix: str, delete: bool) -> object:
+        temporary = dir / f"{prefix}part"
+        temporary.symlink_to("/dev/full")
+        return temporary.open("wb")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", on_a_full_disk)
+    with (
+        pytest.raises(LumbricalError, match=rf"{name} cannot be written: No space"),
+        ResultsFile(tmp_path / name) as file,
+    ):
+        file.add(result_record(TrackingResult(make_frame(), TrackingState.SEARCHING)))
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from app import cli
 from app.runtime import sources, tracker_factory
 from app.runtime.interfaces import FrameTracker
 from app.ui import application, settings
+from app.ui.main_window import MainWindow
 from engine.sensors.sequence_folder import write_sequence
-from engine.types import LumbricalError
+from engine.types import DepthFrame, LumbricalError, TrackingResult
 from tests.app.fakes import FakeTracker, make_frame
 
 
@@ -41,10 +43,32 @@ def test_run_plays_a_recording_and_leaves_a_picture(recording: Path, tmp_path: P
     assert len(colors) > 50
 
 
+def test_the_picture_waits_for_the_first_result(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished: list[bool] = []
+
+    class LateTracker(FakeTracker):
+        def track(self, frame: DepthFrame) -> TrackingResult:
+            # Long after the empty scene has been drawn.
+            time.sleep(0 if finished else 8)
+            finished.append(True)
+            return super().track(frame)
+
+    def photograph(window: MainWindow, path: Path) -> None:
+        taken.append(bool(finished) and window.view.shows_result)
+
+    taken: list[bool] = []
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, hand: LateTracker())
+    monkeypatch.setattr(application, "save_picture", photograph)
+    assert cli.main(["run", f"--source={recording}", "--exit-after=0", f"--screenshot={tmp_path / 'shot.png'}"]) == 0
+    assert taken == [True]
+
+
 def test_run_ends_with_the_line_a_dead_tracker_left(
     recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_weights(config: object, hand: object) -> FrameTracker:
+    def no_weights(config: object, hand: object = None) -> FrameTracker:
         raise LumbricalError("no weights; train them")
 
     monkeypatch.setattr(tracker_factory, "make_tracker", no_weights)
@@ -69,6 +93,8 @@ def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFi
         (["run", "--screenshot=shot.gif"], ".png"),
         (["run", "--screenshot=/nowhere/shot.png"], "no folder"),
         (["run", "--config=/nowhere.toml"], "cannot read"),
+        (["run", "--source="], "no name"),
+        (["bench", "live", "--source="], "no name"),
         (["bench", "live", "--seconds=0"], "--seconds"),
         (["bench", "live", "--source=realsense"], "name a recording"),
     ],

@@ -1,0 +1,61 @@
+"""Ctrl-C while a command loads ends it quietly; afterwards it is an exception again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _interrupted(code: str) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def test_while_loading_it_ends_at_once_and_without_a_word() -> None:
+    assert _interrupted(
+        "import signal\nfrom app.interrupts import end_at_once\nend_at_once()\nsignal.raise_signal(signal.SIGINT)\n"
+    ) == (-signal.SIGINT, "")
+
+
+def test_a_command_can_put_its_things_in_order() -> None:
+    status, words = _interrupted(
+        "import signal, sys, types\n"
+        "from app import cli\n"
+        "from app.interrupts import end_at_once\n"
+        "end_at_once()\n"
+        "module = types.ModuleType('stop'); sys.modules['stop'] = module\n"
+        "module.add_arguments = lambda parser: None\n"
+        "module.run = lambda args: signal.raise_signal(signal.SIGINT)\n"
+        "cli.COMMANDS['stop'] = cli.Command('stop', 'a test')\n"
+        "sys.exit(cli.main(['stop']))\n"
+    )
+    assert (status, words) == (130, "")
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored() -> None:
+    assert _interrupted(
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from app.interrupts import end_at_once, raise_again\n"
+        "end_at_once(); raise_again()\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    ) == (0, "")
+
+
+def test_the_window_s_command_is_safe_before_it_loads_qt() -> None:
+    status, words = _interrupted(
+        "import signal, sys\n"
+        "import app.commands.run as command\n"
+        "from app import cli\n"
+        "command.require_display = lambda: None\n"
+        "class Loading:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'app.ui.application': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Loading())\n"
+        "sys.exit(cli.main([]))\n"
+    )
+    assert (status, words) == (-signal.SIGINT, "")
