@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from engine.fitting.surface import SurfaceTerm
 from engine.geometry.rotations import matrix_to_euler
 from engine.hand.inverse_kinematics import FittedPose, PoseFitter
+from engine.hand.skeleton import SkeletonPose
 from engine.localise.crop import CropWindow
 from engine.runners.protocol import Estimate
 from engine.types import FloatArray, HandParameters, Side
@@ -41,8 +44,9 @@ class Reading:
         centre = self.window.to_camera(self.estimate.points[self.index].mean(0, keepdims=True))[0]
         return centre * (-1.0 if self.window.mirrored else 1.0, 1.0, 1.0)
 
-    def parameters(self, fitter: PoseFitter) -> HandParameters:
-        """Pose and shape in the canonical camera frame: the regressor's, moved towards the dense head's points."""
+    def parameters(self, fitter: PoseFitter, surface: SurfaceTerm) -> HandParameters:
+        """Pose and shape in the canonical camera frame: the regressor's, moved towards the dense head's points and
+        towards the depth that the crop shows."""
         e, i = self.estimate, self.index
         ahead = np.array([0.0, 0.0, self.window.distance])
         start = FittedPose(
@@ -51,7 +55,11 @@ class Reading:
             e.articulation[i].astype(np.float64),
             e.beta[i].astype(np.float64),
         )
-        fitted = fitter.fit(start, e.points[i] + ahead, e.sigma[i])
+
+        def evidence(fit: FittedPose, pose: SkeletonPose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            return surface.normal_equations(fit, pose, e.thickness[i], self.crop, self.window.distance)
+
+        fitted = fitter.fit(start, e.points[i] + ahead, e.sigma[i], evidence)
         back = self.window.rotation.T.astype(np.float64)
         euler = matrix_to_euler(torch.from_numpy(back @ fitted.rotation)).numpy()
         theta = np.concatenate((back @ fitted.translation, euler, fitted.articulation)).astype(np.float32)

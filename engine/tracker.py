@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
+from engine.fitting.surface import SurfaceTerm
 from engine.hand.hand import HandModel
 from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow, cut, look_at
@@ -61,6 +62,7 @@ class Tracker:
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
         self._fitter = PoseFitter(self.model.skeleton)
+        self._surface = SurfaceTerm(self.model.template, self.model.skeleton)
         self.side = self.config.side
         self.reset()
 
@@ -87,7 +89,7 @@ class Tracker:
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:
             return self._missed(frame, clock, "no hand in view")
-        parameters = reading.parameters(self._fitter)
+        parameters = reading.parameters(self._fitter, self._surface)
         clock.lap("fit")
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine import metrics
+from engine.fitting.surface import SurfaceTerm
 from engine.hand.hand import HandModel
 from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow
@@ -46,12 +47,12 @@ def evaluate_rendered(
     the hand model as the tracker poses it, without smoothing.
     """
     model = HandModel()
-    fitter = PoseFitter(model.skeleton)
+    fitter, surface = PoseFitter(model.skeleton), SurfaceTerm(model.template, model.skeleton)
     report: dict[str, Any] = {}
     for name, test in test_configs(config).items():
         joints, truth = [], []
         for batch in test_set(test):
-            joints.append(_joints(runner, batch, model, fitter, on_frame))
+            joints.append(_joints(runner, batch, model, fitter, surface, on_frame))
             truth.append(batch.joints.numpy())
         errors = metrics.joint_errors(np.concatenate(joints), np.concatenate(truth))
         report[name] = {
@@ -66,7 +67,12 @@ def evaluate_rendered(
 
 
 def _joints(
-    runner: Runner, batch: RenderedBatch, model: HandModel, fitter: PoseFitter, on_frame: Callable[[], None]
+    runner: Runner,
+    batch: RenderedBatch,
+    model: HandModel,
+    fitter: PoseFitter,
+    surface: SurfaceTerm,
+    on_frame: Callable[[], None],
 ) -> FloatArray:
     """(B, 21, 3) joints in mm from the crops' centres."""
     crops, distances = batch.crop[:, 0].numpy(), batch.distance.numpy()
@@ -74,7 +80,7 @@ def _joints(
     joints = []
     for index, distance in enumerate(distances):
         window = CropWindow(np.eye(3, dtype=np.float32), float(distance), mirrored=False)
-        parameters = Reading(window, crops[index], estimate, index).parameters(fitter)
+        parameters = Reading(window, crops[index], estimate, index).parameters(fitter, surface)
         joints.append(model.pose(parameters).joints[0].numpy() - (0, 0, distance))
         on_frame()
     return np.stack(joints)

@@ -17,11 +17,11 @@ class HandModel:
     """Skeleton, Gaussians and mesh that agree. faces: (F, 3) triangles of HandGeometry.vertices, right hand."""
 
     def __init__(self, template: HandTemplate | None = None) -> None:
-        template = template or load_template()
+        self.template = template or load_template()
         self.skeleton = Skeleton()
-        self._skin = skin_of(template, self.skeleton)
+        self._skin = skin_of(self.template, self.skeleton)
         self._gaussians = GaussianModel(self.skeleton)
-        self.faces: NDArray[np.int32] = template.faces
+        self.faces: NDArray[np.int32] = self.template.faces
 
     @torch.inference_mode()
     def pose(self, parameters: HandParameters) -> SkeletonPose:

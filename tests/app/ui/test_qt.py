@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from PySide6.QtCore import QObject, __version__
+from PySide6 import __version__
+from PySide6.QtCore import QObject
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal there")
