@@ -105,7 +105,6 @@ def test_wrong_options_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) 
         [*train, "--minutes", "nan"],
         [*train, "--threads", "-1"],
         [*train, "--render-workers", "-1"],
-        [*train, "--device", "toaster"],
     ):
         with pytest.raises(SystemExit) as end:
             cli.main(arguments)
