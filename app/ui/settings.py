@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,10 +22,24 @@ class Choices:
     side: Side | None = None
 
 
+class _Volatile:
+    """The part of QSettings that Memory uses, in memory only."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, object] = {}
+
+    def value(self, key: str, default: object = None) -> object:
+        return self._values.get(key, default)
+
+    def setValue(self, key: str, value: object) -> None:
+        self._values[key] = value
+
+
 class Memory:
     """Reads and writes choices and the window's place; what is damaged reads as the default."""
 
     def __init__(self, file: Path | None = None) -> None:
+        self._store: QSettings | _Volatile
         if file is None:
             self._store = QSettings("Lumbrical", "Lumbrical")
         else:
@@ -35,8 +48,9 @@ class Memory:
     @classmethod
     def forgetful(cls) -> Memory:
         """One that starts empty and leaves nothing behind, for benches and tests."""
-        memory = cls(Path(os.devnull))
-        memory._store.clear()
+        memory = cls.__new__(cls)
+        # Not a QSettings on the null device: Qt replaces its file, and to root it would replace the device.
+        memory._store = _Volatile()
         return memory
 
     def load(self, defaults: Choices) -> Choices:

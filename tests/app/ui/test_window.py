@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -196,3 +197,13 @@ def test_nothing_overlaps_or_is_cut_off(scale: str, size: tuple[int, int]) -> No
     assert report["shown"] and report["banner"] and report["ratio"] == float(scale)
     assert report["size"] == list(size)
     assert report["faults"] == []
+
+
+def test_a_forgetful_memory_holds_for_a_while_and_writes_nothing() -> None:
+    memory = Memory.forgetful()
+    memory.save(Choices(smoothing=0.25))
+    assert memory.load(Choices()).smoothing == 0.25
+    assert Memory.forgetful().load(Choices()) == Choices()
+    del memory
+    gc.collect()
+    assert Path(os.devnull).is_char_device()
