@@ -33,8 +33,8 @@ class SurfaceConfig:
     soft_mm: distances beyond it count less and less. far_mm: beyond it a point and the depth behind it, or before it,
     are of different things."""
 
-    points: int = 500
-    sigma_mm: float = 8.0
+    points: int = 350
+    sigma_mm: float = 6.7
     soft_mm: float = 8.0
     far_mm: float = 30.0
 
