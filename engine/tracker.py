@@ -106,7 +106,7 @@ class Tracker:
             if residual <= self.config.max_residual_mm:
                 return self._found(frame, reading, parameters, geometry, residual, clock)
             self._filter.shape = shape_before  # what is refused must not shape the next hand
-        return self._missed(frame, clock, "the hand was lost", reading.confidence, residual)
+        return self._missed(frame, clock, "the hand was lost", residual)
 
     def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:
         if centre is None and self._state is TrackingState.TRACKING:
@@ -181,13 +181,9 @@ class Tracker:
         self._doubtful_frames = self._doubtful_frames + 1 if reading.right < _DOUBTED_SIDE else 0
 
     def _missed(
-        self,
-        frame: DepthFrame,
-        clock: _Stopwatch,
-        message: str,
-        confidence: float = 0.0,
-        residual: float = float("nan"),
+        self, frame: DepthFrame, clock: _Stopwatch, message: str, residual: float = float("nan")
     ) -> TrackingResult:
+        """No hand that can be believed; whatever the encoder's confidence in it was, the result's is 0."""
         self._failures += 1
         self._filter.forget_pose()
         if self._state is TrackingState.TRACKING:
@@ -198,7 +194,6 @@ class Tracker:
         return TrackingResult(
             frame=frame,
             state=self._state,
-            confidence=confidence,
             residual_mm=residual,
             stage_ms=clock.stages,
             weights_version=self.runner.version,

@@ -78,7 +78,11 @@ def run(args: argparse.Namespace) -> int:
 
     done = trainer.run(args.minutes, report)
     print(f"{'finished' if done else 'stopped'} after {trainer.images} images: {trainer.checkpoint_path}")
-    _export(trainer)
+    weights = _export(trainer)
+    print(f"weights: {weights} (the shipped ones are assets/weights/{weights.name})", flush=True)
+    if done:
+        print("measuring on rendered test data …", file=sys.stderr, flush=True)
+        print(" ".join(f"{name} {value:.3f}" for name, value in _rendered_figures(trainer).items()))
     return 0
 
 
@@ -119,23 +123,28 @@ def _encoder_weights(path: Path, trainer: Trainer | DetectorTrainer) -> dict[str
     return encoder.state_dict()
 
 
-def _export(trainer: Trainer | DetectorTrainer) -> None:
-    """Write the weights as the app reads them, beside the checkpoint, and say how good they are on rendered data."""
-    from engine.training.detector_training import DetectorTrainer, rendered_accuracy
-    from engine.training.trainer import rendered_errors, test_set
+def _export(trainer: Trainer | DetectorTrainer) -> Path:
+    """Write the weights as the app reads them, beside the checkpoint."""
+    from engine.training.detector_training import DetectorTrainer
 
     if isinstance(trainer, DetectorTrainer):
         from engine.localise.export import export_detector
 
         path = trainer.out / "detector.onnx"
         export_detector(trainer.average, path, trainer.facts())
-        figures = rendered_accuracy(trainer.average, trainer.config)
     else:
         from engine.methods.gaussian.weights import save_weights
 
         path = trainer.out / "encoder.safetensors"
         save_weights(path, trainer.average, trainer.config.name, trainer.images)
-        tests = test_set(trainer.config, trainer.device)
-        figures = rendered_errors(trainer.average, tests, trainer.skeleton)
-    print("on rendered test data: " + " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-    print(f"weights: {path} (the shipped ones are assets/weights/{path.name})")
+    return path
+
+
+def _rendered_figures(trainer: Trainer | DetectorTrainer) -> dict[str, float]:
+    """How good the network is on rendered test data."""
+    from engine.training.detector_training import DetectorTrainer, rendered_accuracy
+    from engine.training.trainer import rendered_errors, test_set
+
+    if isinstance(trainer, DetectorTrainer):
+        return rendered_accuracy(trainer.average, trainer.config)
+    return rendered_errors(trainer.average, test_set(trainer.config, trainer.device), trainer.skeleton)

@@ -67,7 +67,7 @@ def read_sequence_info(folder: Path) -> SequenceInfo:
     """Read and check sequence.json. Raises BadRecording with one line that names the file and the field."""
     path = folder / INDEX_NAME
     if not folder.is_dir():
-        raise BadRecording(f"{folder} is not a folder: give a sequence folder or a recording")
+        raise BadRecording(f"{folder} is not a folder: a sequence folder is wanted here")
     if not path.is_file():
         raise BadRecording(f"{folder} has no {INDEX_NAME}: it is not a sequence folder")
     try:

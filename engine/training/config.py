@@ -54,6 +54,8 @@ def load_config(path: Path) -> TrainConfig:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as it is; LumbricalError when it cannot be read."""
+    if not Path(path).is_file():
+        raise LumbricalError(f"there is no training configuration {path}; for example configs/encoder.toml")
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
