@@ -30,7 +30,7 @@ class ViewerConfig:
     """
 
     max_fps: float = 60.0
-    max_fps_software: float = 34.0
+    max_fps_software: float = 32.0
     max_pixels_software: int = 700_000
     cloud_points: int = 80_000
     cloud_points_software: int = 20_000

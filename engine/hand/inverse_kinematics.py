@@ -35,7 +35,7 @@ _ABDUCTION = np.arange(20) % 4 == 1
 class FitConfig:
     """How strongly the start holds: standard deviations of angles (radians) and of beta around it."""
 
-    steps: int = 3
+    steps: int = 2
     angle_sd: float = 0.5
     beta_sd: float = 0.5
     limit_sd: float = 0.05
