@@ -50,8 +50,9 @@ THUMB_ZERO_RAD = np.deg2rad(np.array([40.0, 20.0]))
 # Finger MCP abduction: AAOS and Cobos to either side, plus what closing the fingers takes: metacarpals splay by -10, 0,
 # 9.5 and 20, so fingers held together already stand at +10, 0, -9.5 and -20; spreading little from ring takes it from
 # there to +20 (Spread).
-# PIP: AAOS 100, Cobos 110 (index, middle) to 135 (little). 120 for all four: for index and middle that is past Cobos, and
-# not from the literature; the skeleton fitted to the labels of a recorded fist bends there to 117. DIP: AAOS 90. Both extend past straight by 10 in lax hands (Cobos: 5 for the DIP).
+# PIP: AAOS 100, Cobos 110 (index, middle) to 135 (little). 120 for all four: for index and middle that is past Cobos
+# and not from the literature; the skeleton fitted to the labels of a recorded fist bends there to 117.
+# DIP: AAOS 90. Both extend past straight by 10 in lax hands (Cobos: 5 for the DIP).
 # Rows: joint angle; columns: lower, upper; degrees.
 _LIMITS_DEG = np.array(
     [
