@@ -38,7 +38,8 @@ class Clutter:
         place = torch.arange(count, device=self.device)
         # A golden-angle spiral covers the mantle evenly.
         angle = place * 2.399963
-        along = (place + 0.5) / count
+        # Denser near the wrist, which is what a crop of the hand shows.
+        along = ((place + 0.5) / count) ** 1.2
         wide_at_wrist = self._uniform(batch, 1, low=24.0, high=31.0)
         grow = self._uniform(batch, 1, low=4.0, high=22.0)
         sleeve_from = torch.where(

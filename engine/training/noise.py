@@ -25,18 +25,24 @@ class SensorNoise:
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
 
-    def __call__(self, depth: Tensor, distance: Tensor, pixel_mm: float) -> Tensor:
-        """Noisy depth, same shape and convention. distance: (B,) mm of the hand; pixel_mm: a pixel's size there."""
+    def __call__(
+        self, depth: Tensor, distance: Tensor, pixel_mm: float, camera_roll: Tensor | None = None
+    ) -> Tensor:
+        """Noisy depth, same shape and convention. distance: (B,) mm of the hand; pixel_mm: a pixel's size there.
+        camera_roll: (B,) radians that the images are turned against the sensor, whose pixels then lie askew in them.
+        """
         count = len(depth)
+        along = torch.zeros(count, device=depth.device) if camera_roll is None else -camera_roll
+        axis = torch.stack((along.cos(), along.sin()), 1)
         kind = torch.randint(0, 3, (count,), generator=self._generator, device=depth.device)
-        strength = 1.4 * self._uniform(count) ** 2 + 0.05
+        strength = 1.4 * self._uniform(count) ** 3 + 0.05
         seen = torch.where(depth.isinf(), _FAR_MM, depth)
         seen = self._look_beside(seen, 0.2 + 0.5 * strength)
-        seen = self._resample(seen, distance, pixel_mm)
+        seen = self._resample(seen, distance, pixel_mm, axis)
         jump, grazing = edges(seen, pixel_mm)
         seen = self._flying(seen, jump, kind == 2, strength)
         seen = self._jitter(seen, distance, kind, strength)
-        gone = self._holes(seen, jump, grazing, kind, strength)
+        gone = self._holes(seen, jump, grazing, kind, strength, axis)
         return torch.where(gone | (seen > _FAR_MM - 500), float("inf"), seen)
 
     def _uniform(self, *shape: int) -> Tensor:
@@ -46,8 +52,8 @@ class SensorNoise:
         return torch.randn(*shape, generator=self._generator, device=self._generator.device)
 
     def _smooth_field(self, count: int, height: int, width: int, cells: int) -> Tensor:
-        """Unit noise that varies over 1 / cells of the image: (B, H, W)."""
-        coarse = self._normal(count, 1, cells, cells)
+        """Unit noise that varies over 1 / cells of a crop's 128 pixels: (B, H, W)."""
+        coarse = self._normal(count, 1, cells * height // 128, cells * width // 128)
         return interpolate(coarse, (height, width), mode="bilinear", align_corners=True)[:, 0]
 
     def _look_beside(self, depth: Tensor, amount_px: Tensor) -> Tensor:
@@ -57,21 +63,20 @@ class SensorNoise:
         shift = interpolate(coarse, (height, width), mode="bilinear") * amount_px.reshape(-1, 1, 1, 1)
         return _gather(depth, shift[:, 0], shift[:, 1])
 
-    def _resample(self, depth: Tensor, distance: Tensor, pixel_mm: float) -> Tensor:
-        """Repeat pixels as a camera does whose own pixels are larger than the crop's."""
+    def _resample(self, depth: Tensor, distance: Tensor, pixel_mm: float, axis: Tensor) -> Tensor:
+        """Repeat pixels as a camera does whose own pixels are larger than the crop's; axis: (B, 2) of its rows."""
         count, height, width = depth.shape
         focal = 230 + 420 * self._uniform(count)
-        step = (distance / focal / pixel_mm).clamp(1.0, 3.5)
-        phase = self._uniform(2, count)
-        ticks = torch.arange(height, device=depth.device)
-        row, column = (
-            (((ticks / step.unsqueeze(1) + p.unsqueeze(1)).floor() + 0.5 - p.unsqueeze(1)) * step.unsqueeze(1))
-            .long()
-            .clamp(0, height - 1)
-            for p in phase
+        step = (distance / focal / pixel_mm).clamp(1.0, 3.5).reshape(-1, 1, 1)
+        phase = self._uniform(2, count).reshape(2, -1, 1, 1)
+        v, u = _pixels(depth)
+        cosine, sine = axis.reshape(-1, 2, 1, 1).unbind(1)
+        # How far each pixel is from the middle of the sensor's pixel that it lies in, in the sensor's axes, then back.
+        du, dv = (
+            (place.floor() + 0.5 - place) * step
+            for place in ((cosine * u + sine * v) / step + phase[0], (cosine * v - sine * u) / step + phase[1])
         )
-        rows = torch.gather(depth, 1, row.unsqueeze(2).expand(count, height, width))
-        return torch.gather(rows, 2, column.unsqueeze(1).expand(count, height, width))
+        return _gather(depth, cosine * du - sine * dv, sine * du + cosine * dv)
 
     def _flying(self, depth: Tensor, jump: Tensor, chosen: Tensor, strength: Tensor) -> Tensor:
         """Pixels on an edge land behind its near side, up to 174 mm, wherever the far side is (time of flight)."""
@@ -99,14 +104,16 @@ class SensorNoise:
         step = step.clamp(0.125, 6.0).reshape(-1, 1, 1)
         return (noisy / step).round() * step
 
-    def _holes(self, depth: Tensor, jump: Tensor, grazing: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
+    def _holes(
+        self, depth: Tensor, jump: Tensor, grazing: Tensor, kind: Tensor, strength: Tensor, axis: Tensor
+    ) -> Tensor:
         """Pixels without a measurement: on edges, at grazing angles, in the projector's shadow, in patches."""
         amount = (strength / 1.4).reshape(-1, 1, 1)
         edge_loss = torch.where(kind == 0, 0.8, 0.45).reshape(-1, 1, 1) * amount
         gone = jump & (self._uniform(*depth.shape) < edge_loss)
         gone |= (grazing > 1.7) & (self._uniform(*depth.shape) < 0.5 * amount)
-        shadow = torch.zeros_like(gone)
-        shadow[:, :, 2:] = (depth[:, :, 2:] - depth[:, :, :-2]) > 12.0
+        across = -2.0 * axis.reshape(-1, 2, 1, 1)
+        shadow = (depth - _gather(depth, across[:, 0], across[:, 1])) > 12.0
         gone |= shadow & (kind == 0).reshape(-1, 1, 1) & (amount > 0.5)
         patch = self._smooth_field(len(depth), depth.shape[1], depth.shape[2], 20)
         limit = (3.6 - 1.3 * self._uniform(len(depth))).reshape(-1, 1, 1)
@@ -127,12 +134,17 @@ def _around(depth: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> Tensor
     return choose(choose(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
 
 
+def _pixels(depth: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column numbers (H, W)."""
+    rows, columns = (torch.arange(size, device=depth.device) for size in depth.shape[1:])
+    v, u = torch.meshgrid(rows, columns, indexing="ij")
+    return v, u
+
+
 def _gather(depth: Tensor, du: Tensor, dv: Tensor) -> Tensor:
     """depth looked up at (u + du, v + dv), nearest pixel."""
-    count, height, width = depth.shape
-    v, u = torch.meshgrid(
-        torch.arange(height, device=depth.device), torch.arange(width, device=depth.device), indexing="ij"
-    )
+    _, height, width = depth.shape
+    v, u = _pixels(depth)
     column = (u + du).round().clamp(0, width - 1).long()
     row = (v + dv).round().clamp(0, height - 1).long()
-    return depth.flatten(1).gather(1, (row * width + column).flatten(1)).reshape(count, height, width)
+    return depth.flatten(1).gather(1, (row * width + column).flatten(1)).reshape(depth.shape)

@@ -18,20 +18,22 @@ from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.rendering.splat import splat_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
-from engine.training.sampling import HandSampler, SamplingConfig, batch_seed
+from engine.training.sampling import HandSample, HandSampler, SamplingConfig, batch_seed
 
 _PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
-_CENTRE_PX = (CROP_SIZE - 1) / 2
-_FOREARM_POINTS = 4000
+_FOREARM_POINTS = 6000
 
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """What is rendered. points: on the hand's surface. *_fraction: of crops without a hand, and of left hands."""
+    """What is rendered. points: on the hand's surface. *_fraction: of crops without a hand, and of left hands.
+    *_jitter_mm: how far the cube's centre is off, where a detector and where the last result has placed it.
+    """
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     points: int = 11_000
     centre_jitter_mm: float = 12.0
+    followed_jitter_mm: float = 6.0
     empty_fraction: float = 0.1
     left_fraction: float = 0.12
     noise: bool = True
@@ -40,14 +42,15 @@ class RenderConfig:
 
 @dataclass(frozen=True)
 class RenderedBatch:
-    """Crops and truth. Lengths in mm from the crop's centre, in its virtual camera.
+    """Depth images and truth. Lengths in mm from the cube's centre, in the crop's virtual camera.
 
-    crop: (B, 1, 128, 128) in [-1, 1]. distance: (B,). joints: (B, 21, 3). rotation: (B, 3, 3). articulation: (B, 20).
+    depth: (B, 128, 128) mm along the camera's axis, infinite where nothing was seen. distance: (B,) of the cube's
+    centre. joints: (B, 21, 3). rotation: (B, 3, 3). articulation: (B, 20).
     beta: (B, 20). thickness: (B, 6). has_hand, is_right: (B,) bool; a left hand is the mirrored picture of the right
     hand that the other fields describe, and they do not hold for the picture then.
     """
 
-    crop: Tensor
+    depth: Tensor
     distance: Tensor
     joints: Tensor
     rotation: Tensor
@@ -57,14 +60,28 @@ class RenderedBatch:
     has_hand: Tensor
     is_right: Tensor
 
+    @property
+    def crop(self) -> Tensor:
+        """What the encoder is given: (B, 1, 128, 128) in [-1, 1]."""
+        return normalise(self.depth, self.distance).unsqueeze(1)
+
 
 class HandRenderer:
-    """Makes batches of rendered crops on one device: batch number `index` of a seed is always the same."""
+    """Makes batches of rendered crops on one device: batch number `index` of a seed is always the same.
+
+    size: pixels of an image's side; more than a crop's shows more around the cube, at the same scale.
+    """
 
     def __init__(
-        self, config: RenderConfig, seed: int, device: str = "cpu", template: HandTemplate | None = None
+        self,
+        config: RenderConfig,
+        seed: int,
+        device: str = "cpu",
+        template: HandTemplate | None = None,
+        size: int = CROP_SIZE,
     ) -> None:
         self.config = config
+        self._size, self._centre_px = size, (size - 1) / 2
         self._generator = torch.Generator(device)
         self._seed = seed
         self.skeleton = Skeleton().to(device)
@@ -73,7 +90,7 @@ class HandRenderer:
         self._surface = surface.to(device)
         self._clutter = Clutter(self._generator)
         self._noise = SensorNoise(self._generator)
-        ticks = (torch.arange(CROP_SIZE, device=device) - _CENTRE_PX) * _PIXEL_MM
+        ticks = (torch.arange(size, device=device) - self._centre_px) * _PIXEL_MM
         v, u = torch.meshgrid(ticks, ticks, indexing="ij")
         self._grid_mm = torch.stack((u.flatten(), v.flatten()), 1)
 
@@ -87,7 +104,8 @@ class HandRenderer:
         lengths = self.skeleton.bone_lengths(hands.beta)
         origin = torch.zeros(count, 3, device=device)
         centred = self.skeleton.pose(origin, hands.rotation, hands.articulation, lengths).joints
-        jitter = config.centre_jitter_mm * torch.randn(count, 3, generator=self._generator, device=device)
+        spread = torch.where(hands.followed, config.followed_jitter_mm, config.centre_jitter_mm).unsqueeze(1)
+        jitter = spread * torch.randn(count, 3, generator=self._generator, device=device)
         offset = jitter - centred.mean(1)
         has_hand = self._chance(count) >= config.empty_fraction
         # Without a hand the crop looks at the arm beyond it, which is what is most easily taken for one.
@@ -96,11 +114,9 @@ class HandRenderer:
         place[:, 2] += distance
         pose = self.skeleton.pose(place, hands.rotation, hands.articulation, lengths)
         is_right = self._chance(count) >= config.left_fraction
-        depth = self._depth(pose, hands.rotation, hands.thickness, distance, has_hand)
-        crop = normalise(depth, distance)
-        crop = torch.where(is_right[:, None, None], crop, crop.flip(2))
+        depth = self._depth(pose, hands, distance, has_hand)
         return RenderedBatch(
-            crop=crop.unsqueeze(1),
+            depth=torch.where(is_right[:, None, None], depth, depth.flip(2)),
             distance=distance,
             joints=centred + offset.unsqueeze(1),
             rotation=hands.rotation,
@@ -114,11 +130,9 @@ class HandRenderer:
     def _chance(self, count: int) -> Tensor:
         return torch.rand(count, generator=self._generator, device=self._generator.device)
 
-    def _depth(
-        self, pose: SkeletonPose, rotation: Tensor, thickness: Tensor, distance: Tensor, has_hand: Tensor
-    ) -> Tensor:
-        points, normals = self._surface(pose, thickness)
-        arm_points, arm_normals = self._clutter.forearm_points(pose, rotation, _FOREARM_POINTS)
+    def _depth(self, pose: SkeletonPose, hands: HandSample, distance: Tensor, has_hand: Tensor) -> Tensor:
+        points, normals = self._surface(pose, hands.thickness)
+        arm_points, arm_normals = self._clutter.forearm_points(pose, hands.rotation, _FOREARM_POINTS)
         # A crop without a hand shows the arm alone, or nothing of it.
         has_arm = has_hand | (self._chance(len(has_hand)) < 0.6)
         shown = torch.cat(
@@ -127,12 +141,14 @@ class HandRenderer:
         points, normals = torch.cat((points, arm_points), 1), torch.cat((normals, arm_normals), 1)
         facing = shown & ((points * normals).sum(-1) < 0)
         focal = distance / _PIXEL_MM
-        depth = splat_depth(points, focal, _CENTRE_PX, CROP_SIZE, facing)
+        # A splat reaches half a pixel beyond its point: outlines would come out wider by that much.
+        points[..., :2] -= 0.5 * _PIXEL_MM * normals[..., :2]
+        depth = splat_depth(points, focal, self._centre_px, self._size, facing)
         if self.config.clutter:
             rays = self._grid_mm / distance[:, None, None]
             other = torch.minimum(self._clutter.held(rays, pose), self._clutter.behind(rays, distance, has_hand))
             depth = torch.minimum(depth, other.reshape_as(depth))
-        return self._noise(depth, distance, _PIXEL_MM) if self.config.noise else depth
+        return self._noise(depth, distance, _PIXEL_MM, hands.camera_roll) if self.config.noise else depth
 
 
 def normalise(depth: Tensor, distance: Tensor) -> Tensor:

@@ -32,11 +32,12 @@ class SamplingConfig:
     """How wide the random hands range. Spreads are standard deviations; radians and mm.
 
     bank_fraction of the hands take a recorded pose and `bank_jitter`; curl_fraction of the others' fingers
-    bend their joints freely, uniform_pose_fraction of the others take any angles.
+    bend their joints freely, uniform_pose_fraction of the others take any angles. followed_fraction of the hands are
+    seen as while tracking, by a camera that the last result has turned upright to within followed_roll_spread.
     """
 
-    beta_spread: float = 1.2
-    size_spread: float = 1.6
+    beta_spread: float = 1.0
+    size_spread: float = 1.3
     thickness_mean_mm: float = 0.6
     thickness_whole_mm: float = 1.4
     thickness_palm_mm: float = 2.5
@@ -50,17 +51,25 @@ class SamplingConfig:
     roll_spread: float = 0.9
     tilt_spread: float = 0.6
     uniform_view_fraction: float = 0.3
+    followed_fraction: float = 0.65
+    followed_roll_spread: float = 0.2
     distance_range_mm: tuple[float, float] = (200.0, 1100.0)
 
 
 @dataclass(frozen=True)
 class HandSample:
-    """A batch of random hands: rotation (B, 3, 3), articulation (B, 20), beta (B, 20), thickness (B, 6) mm."""
+    """A batch of random hands: rotation (B, 3, 3), articulation (B, 20), beta (B, 20), thickness (B, 6) mm.
+
+    camera_roll: (B,) radians that the crop is turned about its axis against the sensor; 0 for hands not followed yet.
+    followed: (B,) bool, seen as while tracking.
+    """
 
     rotation: Tensor
     articulation: Tensor
     beta: Tensor
     thickness: Tensor
+    camera_roll: Tensor
+    followed: Tensor
 
 
 class HandSampler:
@@ -97,7 +106,9 @@ class HandSampler:
         # The better of two costs the same for every batch; drawing until none intersects would not.
         keep_second = depth[:count] > depth[count:]
         articulation = torch.where(keep_second.unsqueeze(1), candidates[count:], candidates[:count])
-        return HandSample(self._view(count), articulation, beta, thickness)
+        followed = self._uniform(count) < self.config.followed_fraction
+        rotation, camera_roll = self._view(count, followed)
+        return HandSample(rotation, articulation, beta, thickness, camera_roll, followed)
 
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self._generator, device=self.device)
@@ -173,7 +184,8 @@ class HandSampler:
         way = self._uniform(count, 1) ** 3
         return ((1 - way) * first + way * second).reshape(*shape, -1)
 
-    def _view(self, count: int) -> Tensor:
+    def _view(self, count: int, followed: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotations (count, 3, 3), and the roll (count,) by which the crops of followed hands are turned upright."""
         config = self.config
         tilt = config.tilt_spread * (0.6 + 0.4 * self.width)
         roll = self._normal(count) * config.roll_spread * (0.6 + 0.4 * self.width)
@@ -183,7 +195,10 @@ class HandSampler:
         held = rotation_about_axis(2, roll) @ rotation_about_axis(0, pitch) @ rotation_about_axis(1, yaw)
         anywhere = random_rotations(self._normal(count, 4))
         use_anywhere = self._uniform(count) < config.uniform_view_fraction * self.width
-        return torch.where(use_anywhere[:, None, None], anywhere, held)
+        seen = torch.where(use_anywhere[:, None, None], anywhere, held)
+        aim = upright_roll(seen) + config.followed_roll_spread * self._normal(count)
+        camera_roll = torch.where(followed, aim, 0.0)
+        return rotation_about_axis(2, -camera_roll) @ seen, camera_roll
 
     def distances(self, count: int) -> Tensor:
         """Distances of the hand from the camera (count,) mm, log-uniform."""
@@ -204,6 +219,12 @@ class HandSampler:
         different = owners.unsqueeze(0) != owners.unsqueeze(1)
         overlap = (2 * radius[:, None, None] - gaps).clamp(min=0) * different.to(self.device)
         return overlap.sum((1, 2))
+
+
+def upright_roll(rotation: Tensor) -> Tensor:
+    """How far (B,) radians a camera must turn about its axis to see hands of these rotations (B, 3, 3) with the forearm
+    downwards: the Euler angle about z."""
+    return torch.atan2(-rotation[:, 0, 1], rotation[:, 1, 1])
 
 
 def finger_spheres(pose: SkeletonPose) -> tuple[Tensor, Tensor]:
