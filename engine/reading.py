@@ -12,9 +12,14 @@ from engine.fitting.surface import SurfaceTerm
 from engine.geometry.rotations import matrix_to_euler
 from engine.hand.inverse_kinematics import FittedPose, PoseFitter
 from engine.hand.skeleton import SkeletonPose
-from engine.localise.crop import CropWindow
+from engine.localise.crop import CropWindow, look_at
 from engine.runners.protocol import Estimate
 from engine.types import FloatArray, HandParameters, Side
+
+#: How often a hand that was just found is read again, each time from the window that the last reading asks for.
+SETTLE_ROUNDS = 2
+#: The forearm's length in the image, of its whole, under which its direction there says nothing.
+_POINTS_AT_CAMERA = 0.25
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,16 @@ class Reading:
         """The mean of the estimated joints in the frame's own camera, mm."""
         centre = self.window.to_camera(self.estimate.points[self.index].mean(0, keepdims=True))[0]
         return centre * (-1.0 if self.window.mirrored else 1.0, 1.0, 1.0)
+
+    def next_window(self) -> CropWindow:
+        """A window with this hand in its middle, its forearm pointing down."""
+        return look_at(self.centre_mm(), self.window.mirrored, self._roll())
+
+    def _roll(self) -> float:
+        across, down, _ = self.estimate.rotation[self.index][:, 1]
+        if np.hypot(across, down) < _POINTS_AT_CAMERA:
+            return self.window.roll
+        return self.window.roll + float(np.arctan2(-across, down))
 
     def parameters(self, fitter: PoseFitter, surface: SurfaceTerm) -> HandParameters:
         """Pose and shape in the canonical camera frame: the regressor's, moved towards the dense head's points and

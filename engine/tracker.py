@@ -16,13 +16,11 @@ from engine.localise.detector import HandDetector
 from engine.localise.predict import CropPredictor
 from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
-from engine.reading import Reading
+from engine.reading import SETTLE_ROUNDS, Reading
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Runner
 from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
 
-#: A crop is recentred on its own estimate this many times when its first place came from the detector.
-_SETTLE_ROUNDS = 2
 #: A hand that looks like the other one (its probability below the first) for so many frames is read as both again.
 _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
@@ -74,6 +72,7 @@ class Tracker:
         self._state = TrackingState.SEARCHING
         self._failures = 0
         self._doubtful_frames = 0
+        self._roll = 0.0
         self._time_s = -np.inf
 
     def set_smoothing(self, amount: float) -> None:
@@ -109,41 +108,49 @@ class Tracker:
         return self._missed(frame, clock, "the hand was lost", residual)
 
     def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:
-        if centre is None and self._state is TrackingState.TRACKING:
-            centre = self._predictor.predict(frame.device_time_s)
+        if self._state is TrackingState.TRACKING:
+            return self._follow(frame, centre, clock)
         if centre is not None:
-            certain = self._state is TrackingState.TRACKING and self._doubtful_frames < _DOUBT_FRAMES
-            sides = [self._current_side] if certain else self._sides()
-            return self._best(frame, [centre], sides, clock)
+            best = self._best(frame, self._windows([centre]), clock)
+            # The caller's place holds; how the hand is turned there is seen only now.
+            return self._best(frame, [look_at(centre, best.window.mirrored, best.next_window().roll)], clock)
         candidates = self._detector.detect(frame, self.config.candidates)
         clock.lap("localise")
         if not candidates:
             return None
-        centres, scores = [c.centre_mm for c in candidates], [c.score for c in candidates]
-        best = self._best(frame, centres, self._sides(), clock, scores)
-        for _ in range(_SETTLE_ROUNDS):
-            best = self._best(frame, [best.centre_mm()], [best.side], clock)
+        scores = [candidate.score for candidate in candidates]
+        best = self._best(frame, self._windows([c.centre_mm for c in candidates]), clock, scores)
+        for _ in range(SETTLE_ROUNDS):
+            best = self._best(frame, [best.next_window()], clock)
         return best
 
-    def _sides(self) -> list[Side]:
-        return [self.side] if self.side else [Side.RIGHT, Side.LEFT]
+    def _follow(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading:
+        """Read the frame where the hand must be by now, or at `centre`."""
+        if centre is None:
+            centre = self._predictor.predict(frame.device_time_s)
+        assert centre is not None
+        if self._doubtful_frames >= _DOUBT_FRAMES:
+            return self._best(frame, self._windows([centre], self._roll), clock)
+        return self._best(frame, [look_at(centre, self._current_side is Side.LEFT, self._roll)], clock)
+
+    def _windows(self, centres: list[FloatArray], roll: float = 0.0) -> list[CropWindow]:
+        """Every centre, looked at for every side that the hand may be of. roll: how the current side's window turns;
+        in a mirrored camera it is the other way."""
+        sides = [self.side] if self.side else [Side.RIGHT, Side.LEFT]
+        rolls = [roll if side is self._current_side else -roll for side in sides]
+        ways = list(zip(sides, rolls, strict=True))
+        return [look_at(centre, side is Side.LEFT, turn) for centre in centres for side, turn in ways]
 
     def _best(
-        self,
-        frame: DepthFrame,
-        centres: list[FloatArray],
-        sides: list[Side],
-        clock: _Stopwatch,
-        scores: list[float] | None = None,
+        self, frame: DepthFrame, windows: list[CropWindow], clock: _Stopwatch, scores: list[float] | None = None
     ) -> Reading:
-        """Read every centre as every side; the likeliest is taken. scores: how likely each centre was beforehand."""
-        windows = [look_at(centre, side is Side.LEFT) for centre in centres for side in sides]
+        """Read every window; the likeliest is taken. scores: how likely each centre of _windows was beforehand."""
         crops = np.stack([cut(frame, window) for window in windows])
         clock.lap("crop")
         distances = np.array([window.distance for window in windows], np.float32)
         estimate = self.runner.run(crops, distances)
         clock.lap("encode")
-        prior = np.repeat(scores or [1.0] * len(centres), len(sides))
+        prior = np.repeat(scores, len(windows) // len(scores)) if scores else np.ones(len(windows))
         best = int(np.argmax(prior * estimate.hand * (0.5 + estimate.right)))
         return Reading(windows[best], crops[best], estimate, best)
 
@@ -159,6 +166,7 @@ class Tracker:
         side = reading.side
         self._state, self._failures = TrackingState.TRACKING, 0
         self._predictor.update(reading.centre_mm(), frame.device_time_s)
+        self._roll = reading.next_window().roll
         return TrackingResult(
             frame=frame,
             state=TrackingState.TRACKING,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,27 +12,31 @@ from engine import metrics
 from engine.fitting.surface import SurfaceTerm
 from engine.hand.hand import HandModel
 from engine.hand.inverse_kinematics import PoseFitter
-from engine.localise.crop import CropWindow
-from engine.reading import Reading
+from engine.localise.crop import cut, look_at
+from engine.reading import SETTLE_ROUNDS, Reading
 from engine.runners.protocol import Runner
 from engine.training.config import TrainConfig
-from engine.training.renders import RenderedBatch
-from engine.training.trainer import test_set
-from engine.types import JOINT_NAMES, FloatArray
+from engine.training.renders import PIXEL_MM, RenderedBatch
+from engine.training.trainer import test_set as rendered_test
+from engine.types import JOINT_NAMES, DepthFrame, Intrinsics
 
 #: What the test sets show, in the words a report prints.
 TEST_SETS = {
     "held": "views as people hold a hand to a camera, cluttered and noisy",
     "any": "the training's own mix, with some hands seen from anywhere",
 }
+#: Pixels of a test image's side: more than a crop's 128, so that the crop can move and turn in it.
+_IMAGE_SIZE = 192
+_UNIT_MM = 0.1
 
 
 def test_configs(config: TrainConfig) -> dict[str, TrainConfig]:
     """The configurations of the test sets, by their names in TEST_SETS."""
-    held = dataclasses.replace(config.render.sampling, uniform_view_fraction=0.0)
+    anywhere = dataclasses.replace(config.render.sampling, followed_fraction=0.0)
+    held = dataclasses.replace(anywhere, uniform_view_fraction=0.0)
     return {
-        "held": dataclasses.replace(config, render=dataclasses.replace(config.render, sampling=held)),
-        "any": config,
+        name: dataclasses.replace(config, render=dataclasses.replace(config.render, sampling=sampling))
+        for name, sampling in (("held", held), ("any", anywhere))
     }
 
 
@@ -43,18 +47,22 @@ def evaluate_rendered(
 
     The configuration must be the one the weights were trained with: its seed keeps training's hands out of the test.
 
-    Crops are centred as in training (on the joints, give or take), every frame counts, and the joints are those of
-    the hand model as the tracker poses it, without smoothing.
+    A hand is read as the tracker reads one that it has just found: first from a level crop whose centre is off as a
+    detector's is, then from the crop that this tells it to take. Every frame counts, and the joints are those of the
+    hand model as the tracker poses it, without smoothing.
     """
     model = HandModel()
     fitter, surface = PoseFitter(model.skeleton), SurfaceTerm(model.template, model.skeleton)
     report: dict[str, Any] = {}
     for name, test in test_configs(config).items():
         joints, truth = [], []
-        for batch in test_set(test):
-            joints.append(_joints(runner, batch, model, fitter, surface, on_frame))
-            truth.append(batch.joints.numpy())
-        errors = metrics.joint_errors(np.concatenate(joints), np.concatenate(truth))
+        for batch in rendered_test(test, size=_IMAGE_SIZE):
+            for index, frame in enumerate(_frames(batch)):
+                reading = _read(runner, frame, float(batch.distance[index]))
+                joints.append(model.pose(reading.parameters(fitter, surface)).joints[0].numpy())
+                on_frame()
+            truth.append(batch.joints.numpy() + batch.distance.numpy()[:, None, None] * (0, 0, 1))
+        errors = metrics.joint_errors(np.stack(joints), np.concatenate(truth))
         report[name] = {
             "what": TEST_SETS[name],
             "frames": len(errors),
@@ -66,21 +74,20 @@ def evaluate_rendered(
     return {"images": "rendered", "test_sets": report}
 
 
-def _joints(
-    runner: Runner,
-    batch: RenderedBatch,
-    model: HandModel,
-    fitter: PoseFitter,
-    surface: SurfaceTerm,
-    on_frame: Callable[[], None],
-) -> FloatArray:
-    """(B, 21, 3) joints in mm from the crops' centres."""
-    crops, distances = batch.crop[:, 0].numpy(), batch.distance.numpy()
-    estimate = runner.run(crops, distances)
-    joints = []
-    for index, distance in enumerate(distances):
-        window = CropWindow(np.eye(3, dtype=np.float32), float(distance), mirrored=False)
-        parameters = Reading(window, crops[index], estimate, index).parameters(fitter, surface)
-        joints.append(model.pose(parameters).joints[0].numpy() - (0, 0, distance))
-        on_frame()
-    return np.stack(joints)
+def _frames(batch: RenderedBatch) -> Iterator[DepthFrame]:
+    """The batch's images as a camera delivers them."""
+    for index, depth in enumerate(batch.depth.numpy()):
+        focal, middle = float(batch.distance[index]) / PIXEL_MM, (len(depth) - 1) / 2
+        camera = Intrinsics(depth.shape[1], depth.shape[0], focal, focal, middle, middle)
+        steps = np.where(np.isfinite(depth), np.clip(depth / _UNIT_MM, 0, 65535), 0)
+        yield DepthFrame(np.rint(steps).astype(np.uint16), _UNIT_MM, camera, index, 0.0, 0.0)
+
+
+def _read(runner: Runner, frame: DepthFrame, distance: float) -> Reading:
+    window = look_at(np.array([0.0, 0.0, distance], np.float32))
+    for _ in range(1 + SETTLE_ROUNDS):
+        crop = cut(frame, window)
+        estimate = runner.run(crop[None], np.array([window.distance], np.float32))
+        reading = Reading(window, crop, estimate, 0)
+        window = reading.next_window()
+    return reading

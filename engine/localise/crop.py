@@ -2,8 +2,9 @@
 
 A crop is what a pinhole camera in the same place would see, turned so that its axis passes through the cube's centre
 and zoomed so that its 128 x 128 image is the cube's cross-section there. A hand at the image's border thus looks as it
-would in the middle, and points go back to the camera by one rotation. A left hand is seen by a camera mirrored in its
-y-z plane, where it is a right one.
+would in the middle, and points go back to the camera by one rotation. Once it is known how a hand is turned, the camera
+also rolls until the forearm points down: upright hands are easier to read. A left hand is seen by a camera mirrored in
+its y-z plane, where it is a right one.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ _GRID_MM = np.stack(np.meshgrid(_TICKS, _TICKS), -1).reshape(-1, 2)
 @dataclass(frozen=True)
 class CropWindow:
     """Where a crop looks. rotation (3, 3) turns the (mirrored, when `mirrored`) camera's frame into the crop's;
-    the cube's centre lies `distance` mm along the crop's z."""
+    the cube's centre lies `distance` mm along the crop's z. roll: see look_at."""
 
     rotation: NDArray[np.float32]
     distance: float
     mirrored: bool
+    roll: float = 0.0
 
     def to_camera(self, points: FloatArray) -> FloatArray:
         """Points (N, 3) mm from the cube's centre, crop frame -> canonical camera frame (mirrored for a left hand)."""
@@ -44,15 +46,18 @@ class CropWindow:
         return np.stack((camera.cx + side * camera.fx * x / z, camera.cy + camera.fy * y / z), 1).astype(np.float32)
 
 
-def look_at(centre_mm: FloatArray, mirrored: bool = False) -> CropWindow:
-    """The window around a point (3,) of the camera's frame; its x axis stays level with the camera's."""
+def look_at(centre_mm: FloatArray, mirrored: bool = False, roll: float = 0.0) -> CropWindow:
+    """The window around a point (3,) of the camera's frame, turned about its own axis by `roll` radians (clockwise, as
+    the (mirrored, when `mirrored`) camera sees it) from where its x axis is level with the camera's."""
     centre = np.asarray(centre_mm, np.float64) * (-1.0 if mirrored else 1.0, 1.0, 1.0)
     distance = float(np.linalg.norm(centre))
     z = centre / distance
-    x = np.cross([0.0, 1.0, 0.0], z)
-    x /= np.linalg.norm(x)
+    level = np.cross([0.0, 1.0, 0.0], z)
+    level /= np.linalg.norm(level)
+    down = np.cross(z, level)
+    x = np.cos(roll) * level + np.sin(roll) * down
     rotation = np.stack((x, np.cross(z, x), z)).astype(np.float32)
-    return CropWindow(rotation, distance, mirrored)
+    return CropWindow(rotation, distance, mirrored, roll)
 
 
 def cut(frame: DepthFrame, window: CropWindow) -> NDArray[np.float32]:

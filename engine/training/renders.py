@@ -20,7 +20,8 @@ from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
 from engine.training.sampling import HandSample, HandSampler, SamplingConfig, batch_seed
 
-_PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
+#: How far apart an image's pixels are at the cube's centre.
+PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
 _FOREARM_POINTS = 6000
 
 
@@ -90,7 +91,7 @@ class HandRenderer:
         self._surface = surface.to(device)
         self._clutter = Clutter(self._generator)
         self._noise = SensorNoise(self._generator)
-        ticks = (torch.arange(size, device=device) - self._centre_px) * _PIXEL_MM
+        ticks = (torch.arange(size, device=device) - self._centre_px) * PIXEL_MM
         v, u = torch.meshgrid(ticks, ticks, indexing="ij")
         self._grid_mm = torch.stack((u.flatten(), v.flatten()), 1)
 
@@ -140,15 +141,15 @@ class HandRenderer:
         )
         points, normals = torch.cat((points, arm_points), 1), torch.cat((normals, arm_normals), 1)
         facing = shown & ((points * normals).sum(-1) < 0)
-        focal = distance / _PIXEL_MM
+        focal = distance / PIXEL_MM
         # A splat reaches half a pixel beyond its point: outlines would come out wider by that much.
-        points[..., :2] -= 0.5 * _PIXEL_MM * normals[..., :2]
+        points[..., :2] -= 0.5 * PIXEL_MM * normals[..., :2]
         depth = splat_depth(points, focal, self._centre_px, self._size, facing)
         if self.config.clutter:
             rays = self._grid_mm / distance[:, None, None]
             other = torch.minimum(self._clutter.held(rays, pose), self._clutter.behind(rays, distance, has_hand))
             depth = torch.minimum(depth, other.reshape_as(depth))
-        return self._noise(depth, distance, _PIXEL_MM, hands.camera_roll) if self.config.noise else depth
+        return self._noise(depth, distance, PIXEL_MM, hands.camera_roll) if self.config.noise else depth
 
 
 def normalise(depth: Tensor, distance: Tensor) -> Tensor:

@@ -25,13 +25,17 @@ from engine.types import BETA_SIZE
 _ANGLE_JITTER = (1.0, 0.5, 1.0, 0.7)
 #: How a finger that opens or closes by itself turns its joints.
 _CURL = (0.6, 0.0, 1.0, 0.6)
+#: By how much of itself a recorded PIP bends further at most, where it is already well bent.
+_TIGHTER = 0.35
+#: Ranges that a freely bent thumb's angles are drawn from: CMC flexion and abduction, MCP, IP.
+_FREE_THUMB = ((-0.35, 0.8), (-0.6, 0.35), (-0.1, 0.9), (-0.3, 1.4))
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
     """How wide the random hands range. Spreads are standard deviations; radians and mm.
 
-    bank_fraction of the hands take a recorded pose and `bank_jitter`; curl_fraction of the others' fingers
+    bank_fraction of the hands take a recorded pose and `bank_jitter`; curl_fraction of the others' fingers and thumbs
     bend their joints freely, uniform_pose_fraction of the others take any angles. followed_fraction of the hands are
     seen as while tracking, by a camera that the last result has turned upright to within followed_roll_spread.
     """
@@ -158,6 +162,9 @@ class HandSampler:
         moved = self.config.bank_jitter * self._normal(count, 5, 4) * self._row(_ANGLE_JITTER)
         alone = (self._uniform(count, 5, 1) < 0.15).float()
         moved = moved + 0.3 * alone * self._normal(count, 5, 1) * self._row(_CURL)
+        bent = recorded.reshape(count, 5, 4)[:, 1:, 2]
+        # The recording trackers end at 80 to 100 degrees of PIP flexion where fists reach 110 and more (limits.py).
+        moved[:, 1:, 2] += _TIGHTER * self._uniform(count, 1) * bent * (bent / 1.5).clamp(0, 1)
         low, high = self._limits[:, 0], self._limits[:, 1]
         return torch.minimum(torch.maximum(recorded + moved.reshape(count, 20), low), high)
 
@@ -172,7 +179,10 @@ class HandSampler:
         return torch.tensor(values, device=self.device)
 
     def _thumbs(self, count: int) -> Tensor:
-        return self._two_poses(THUMB_POSES, THUMB_POSE_WEIGHTS, (count,))
+        low, high = torch.tensor(_FREE_THUMB, device=self.device).unbind(1)
+        free = low + (high - low) * self._uniform(count, 4)
+        posed = self._two_poses(THUMB_POSES, THUMB_POSE_WEIGHTS, (count,))
+        return torch.where(self._uniform(count, 1) < self.config.curl_fraction, free, posed)
 
     def _two_poses(
         self, poses: tuple[tuple[float, ...], ...], weights: tuple[float, ...], shape: tuple[int, ...]

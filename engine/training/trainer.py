@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.hand.skeleton import Skeleton
-from engine.methods.gaussian.encoder import Encoder
+from engine.methods.gaussian.encoder import CROP_SIZE, Encoder
 from engine.training.config import TrainConfig
 from engine.training.loop import TrainingLoop
 from engine.training.losses import supervised_loss
@@ -59,16 +59,17 @@ class RenderStream(Dataset[RenderedBatch]):
         return self._renderer.batch(size, number, width)
 
 
-def test_set(config: TrainConfig, device: str = "cpu") -> list[RenderedBatch]:
-    """The rendered test set of a configuration: right hands only, always the same on one kind of device.
+def test_set(config: TrainConfig, device: str = "cpu", size: int = CROP_SIZE) -> list[RenderedBatch]:
+    """The rendered test set of a configuration: right hands only, always the same on one kind of device. size: of the
+    images, pixels (see HandRenderer).
 
     Its seed is not training's, so no hand of it was trained on; shapes, poses, views and noise are drawn the way
     training draws them, poses from the same bank. The CPU's and a GPU's generators give different sets.
     """
     render = dataclasses.replace(config.render, empty_fraction=0.0, left_fraction=0.0)
-    renderer = HandRenderer(render, config.test_seed, device)
-    size = min(128, config.test_images)
-    return [renderer.batch(size, index) for index in range(config.test_images // size)]
+    renderer = HandRenderer(render, config.test_seed, device, size=size)
+    count = min(128, config.test_images)
+    return [renderer.batch(count, index) for index in range(config.test_images // count)]
 
 
 @torch.no_grad()
