@@ -98,6 +98,24 @@ def test_a_moving_hand_is_followed_without_the_detector(model: HandModel, runner
     assert np.linalg.norm(result.geometry.joints - model(hand).joints, axis=1).mean() < 15
 
 
+@pytest.mark.parametrize("side", [Side.RIGHT, Side.LEFT])
+def test_the_crop_turns_with_the_hand_until_the_forearm_points_down(
+    model: HandModel, runner: Runner, side: Side
+) -> None:
+    left = side is Side.LEFT
+    tracker = make(model, runner, side=side)
+    for number, roll in enumerate(np.linspace(0.0, 1.2, 7)):
+        result = tracker.track(frame(model, parameters(roll=float(roll)), number, mirrored=left))
+        assert result.state is TrackingState.TRACKING
+    assert result.geometry is not None and result.crop_corners_uv is not None
+    # The crop's lower edge lies on the forearm's side: its way there is the hand's from the middle knuckle to the wrist.
+    corners, joints = result.crop_corners_uv, result.geometry.joints
+    down = corners[2:].mean(0) - corners[:2].mean(0)
+    forearm = joints[0, :2] - joints[9, :2]
+    angle = np.degrees(np.arccos(down @ forearm / np.linalg.norm(down) / np.linalg.norm(forearm)))
+    assert angle < 25  # the window is the last frame's, 11 degrees behind, and the forearm's axis is not the knuckle's
+
+
 def test_a_hand_that_leaves_is_lost_then_searched_then_found_again_at_once(model: HandModel, runner: Runner) -> None:
     tracker = make(model, runner)
     shown = frame(model, parameters())

@@ -25,9 +25,7 @@ class SensorNoise:
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
 
-    def __call__(
-        self, depth: Tensor, distance: Tensor, pixel_mm: float, camera_roll: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, depth: Tensor, distance: Tensor, pixel_mm: float, camera_roll: Tensor | None = None) -> Tensor:
         """Noisy depth, same shape and convention. distance: (B,) mm of the hand; pixel_mm: a pixel's size there.
         camera_roll: (B,) radians that the images are turned against the sensor, whose pixels then lie askew in them.
         """

@@ -16,11 +16,14 @@ def frame_of_points(points: np.ndarray, size: int = 3) -> DepthFrame:
     return DepthFrame(depth, 0.125, CAMERA, 0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("roll", [0.0, 1.3, -2.8])
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("centre", [(0.0, 0.0, 450.0), (-180.0, 120.0, 600.0), (200.0, -150.0, 700.0)])
-def test_a_point_in_the_crop_goes_back_to_where_it_was(centre: tuple[float, float, float], mirrored: bool) -> None:
+def test_a_point_in_the_crop_goes_back_to_where_it_was(
+    centre: tuple[float, float, float], mirrored: bool, roll: float
+) -> None:
     point = np.array(centre) + (40.0, -60.0, 30.0)
-    window = look_at(np.array(centre), mirrored)
+    window = look_at(np.array(centre), mirrored, roll)
     crop = cut(frame_of_points(point[None]), window)
     rows, columns = np.nonzero(crop < 1)
     assert len(rows) > 3
@@ -29,6 +32,12 @@ def test_a_point_in_the_crop_goes_back_to_where_it_was(centre: tuple[float, floa
     local = np.stack(((columns - 63.5) * scale, (rows - 63.5) * scale, d), 1)
     back = window.to_camera(local.astype(np.float32)).mean(0) * ((-1, 1, 1) if mirrored else (1, 1, 1))
     assert np.linalg.norm(back - point) < 3.0
+
+
+def test_a_quarter_roll_brings_what_is_left_of_the_centre_under_it() -> None:
+    frame = frame_of_points(np.array([[-60.0, 0.0, 500.0]]))
+    rows, columns = np.nonzero(cut(frame, look_at(np.array([0.0, 0.0, 500.0]), roll=np.pi / 2)) < 1)
+    assert np.allclose((columns.mean(), rows.mean()), (63.5, 63.5 + 60 * 128 / 300), atol=1.5)
 
 
 def test_the_centre_of_the_cube_is_the_point_looked_at() -> None:

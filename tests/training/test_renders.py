@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from engine.hand.limits import ARTICULATION_LIMITS
+from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.training.noise import SensorNoise
 from engine.training.renders import HandRenderer, RenderConfig
+from engine.training.sampling import HandSampler, SamplingConfig
 
 CLEAN = RenderConfig(empty_fraction=0.0, left_fraction=0.0, noise=False, clutter=False)
 
@@ -70,3 +72,22 @@ def test_noise_stays_small_on_surfaces_and_makes_holes(seed: int) -> None:
     assert 0.7 < seen.float().mean() < 1.0
     assert (inner[seen] - 500).abs().median() < 3
     assert noisy[:, :20].isinf().float().mean() > 0.99
+
+
+def test_a_turned_sensors_pixels_lie_askew() -> None:
+    # Far away a sensor's pixel covers several of the crop's: along its rows a ramp then shows steps.
+    ramp = 3000.0 + 0.05 * torch.arange(128.0).repeat(8, 128, 1)
+    upright, askew = (
+        SensorNoise(torch.Generator().manual_seed(1))._resample(ramp, torch.full((8,), 3000.0), 2.34, axis)
+        for axis in (torch.tensor([[1.0, 0.0]]).repeat(8, 1), torch.full((8, 2), 0.5**0.5))
+    )
+    assert (upright[:, 1:] == upright[:, :-1]).all()
+    assert 0.05 < (askew[:, 1:] != askew[:, :-1]).float().mean() < 0.9
+
+
+def test_followed_hands_stand_upright_whatever_their_view() -> None:
+    config = SamplingConfig(uniform_view_fraction=0.5, followed_fraction=1.0, followed_roll_spread=1e-3)
+    hands = HandSampler(config, Skeleton(), torch.Generator().manual_seed(3)).draw(64)
+    forearm = hands.rotation[:, :, 1]
+    assert (forearm[:, 0].abs() < 5e-3).all() and (forearm[:, 1] > 0).all()
+    assert hands.followed.all() and hands.camera_roll.abs().max() > 0.5
