@@ -108,7 +108,7 @@ def test_the_crop_turns_with_the_hand_until_the_forearm_points_down(
         result = tracker.track(frame(model, parameters(roll=float(roll)), number, mirrored=left))
         assert result.state is TrackingState.TRACKING
     assert result.geometry is not None and result.crop_corners_uv is not None
-    # The crop's lower edge lies on the forearm's side: its way there is the hand's from the middle knuckle to the wrist.
+    # The crop's lower edge lies on the forearm's side, so down in the crop is the way from a knuckle to the wrist.
     corners, joints = result.crop_corners_uv, result.geometry.joints
     down = corners[2:].mean(0) - corners[:2].mean(0)
     forearm = joints[0, :2] - joints[9, :2]

@@ -67,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"training {trainer.config.name} on {device}, files in {trainer.out}", file=sys.stderr)
     if resumed:
         print(f"resumed after {trainer.images} images", file=sys.stderr)
+        if trainer.changed_settings:
+            print(f"settings changed since then: {', '.join(trainer.changed_settings)}", file=sys.stderr)
     first = trainer.images
     start = trainer.seconds
 

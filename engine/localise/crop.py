@@ -52,7 +52,8 @@ def look_at(centre_mm: FloatArray, mirrored: bool = False, roll: float = 0.0) ->
     centre = np.asarray(centre_mm, np.float64) * (-1.0 if mirrored else 1.0, 1.0, 1.0)
     distance = float(np.linalg.norm(centre))
     z = centre / distance
-    level = np.cross([0.0, 1.0, 0.0], z)
+    # Straight up or down no direction is level: any will do.
+    level = np.cross([0.0, 1.0, 0.0], z) if np.hypot(z[0], z[2]) > 1e-6 else np.array([1.0, 0.0, 0.0])
     level /= np.linalg.norm(level)
     down = np.cross(z, level)
     x = np.cos(roll) * level + np.sin(roll) * down

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,9 +10,13 @@ from tempfile import TemporaryDirectory
 import torch
 from platformdirs import user_cache_path
 
+from engine import onnx_export
+from engine.methods import backbone
+from engine.methods.gaussian import encoder
 from engine.methods.gaussian.encoder import CROP_SIZE
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.onnx_export import write_onnx
+from engine.runners import torch_runner
 from engine.runners.torch_runner import EstimateOutputs
 
 INPUTS = ("crops", "distances")
@@ -25,11 +30,8 @@ def export_onnx(loaded: LoadedEncoder, path: Path) -> None:
 
 
 def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
-    """The ONNX file of these weights, made on first use; the model itself where the user's cache cannot be written.
-
-    The name holds the weights' version only: delete the folder's files after a change of the encoder's own code.
-    """
-    path = user_cache_path("lumbrical") / f"{loaded.version}.onnx"
+    """The ONNX file of these weights, made on first use; the model itself where the user's cache cannot be written."""
+    path = user_cache_path("lumbrical") / f"{loaded.version}-{_code_digest()}.onnx"
     with suppress(OSError):
         if not path.is_file():
             export_onnx(loaded, path)
@@ -38,3 +40,10 @@ def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
         file = Path(folder) / "encoder.onnx"
         export_onnx(loaded, file)
         return file.read_bytes()
+
+
+def _code_digest() -> str:
+    """Of the code that a graph is traced from: a graph made before a change of it is not taken for one made after."""
+    modules = (backbone, encoder, torch_runner, onnx_export)
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
+    return hashlib.sha256(code).hexdigest()[:8]

@@ -11,7 +11,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -89,6 +89,8 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         )
         self.images = 0
         self.seconds = 0.0
+        #: Settings that differ from those of the checkpoint that was resumed, "name: old -> new".
+        self.changed_settings: list[str] = []
         out.mkdir(parents=True, exist_ok=True)
 
     @abstractmethod
@@ -113,10 +115,16 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.images, self.seconds = int(state["images"]), float(state["seconds"])
+            before, now = _settings(state["config"]), _settings(asdict(self.schedule))
         except (KeyError, RuntimeError, ValueError) as error:
             raise LumbricalError(
                 f"{self.checkpoint_path} does not fit this configuration; choose another --out"
             ) from error
+        self.changed_settings = [
+            f"{name}: {before.get(name)} -> {now.get(name)}"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+        ]
         return True
 
     def start_from(self, weights: dict[str, Any]) -> None:
@@ -127,7 +135,8 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
     def save(self) -> None:
         """Write the checkpoint."""
         state = {part: getattr(self, part).state_dict() for part in ("net", "average", "optimizer")}
-        save_checkpoint(self.checkpoint_path, state | {"images": self.images, "seconds": self.seconds})
+        progress = {"images": self.images, "seconds": self.seconds, "config": asdict(self.schedule)}
+        save_checkpoint(self.checkpoint_path, state | progress)
 
     def run(self, minutes: float | None = None, report: Report | None = None, every: int = 50) -> bool:
         """Train until schedule.images were seen, or for `minutes`; True when done. Reports every `every` steps.
@@ -188,3 +197,12 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
             log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
         if report is not None:
             report(line)
+
+
+def _settings(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested table as one of dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        flat |= _settings(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat

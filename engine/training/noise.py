@@ -63,7 +63,7 @@ class SensorNoise:
 
     def _resample(self, depth: Tensor, distance: Tensor, pixel_mm: float, axis: Tensor) -> Tensor:
         """Repeat pixels as a camera does whose own pixels are larger than the crop's; axis: (B, 2) of its rows."""
-        count, height, width = depth.shape
+        count = len(depth)
         focal = 230 + 420 * self._uniform(count)
         step = (distance / focal / pixel_mm).clamp(1.0, 3.5).reshape(-1, 1, 1)
         phase = self._uniform(2, count).reshape(2, -1, 1, 1)

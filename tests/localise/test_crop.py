@@ -46,6 +46,11 @@ def test_the_centre_of_the_cube_is_the_point_looked_at() -> None:
     assert np.allclose(look_at(centre, True).to_camera(np.zeros((1, 3), np.float32)), (-100, -50, 500), atol=1e-3)
 
 
+def test_a_window_straight_below_the_camera_is_a_rotation_too() -> None:
+    rotation = look_at(np.array([0.0, 400.0, 0.0])).rotation
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
+
+
 def test_a_mirrored_crop_of_a_mirrored_frame_is_the_crop() -> None:
     points = np.array([[20.0, 10, 480], [-40, 30, 520], [60, -20, 500]])
     camera = Intrinsics(640, 480, 475.0, 480.0, 319.5, 236.0)

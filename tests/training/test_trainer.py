@@ -56,6 +56,13 @@ def test_a_foreign_or_broken_checkpoint_is_refused_in_one_line(tmp_path: Path) -
         Trainer(TINY, tmp_path).resume()
 
 
+def test_resuming_with_other_settings_says_which(tmp_path: Path) -> None:
+    Trainer(TINY, tmp_path).save()
+    same, other = Trainer(TINY, tmp_path), Trainer(replace(TINY, render=replace(TINY.render, points=1600)), tmp_path)
+    assert same.resume() and same.changed_settings == []
+    assert other.resume() and other.changed_settings == [f"render.points: {TINY.render.points} -> 1600"]
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
