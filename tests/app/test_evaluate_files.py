@@ -13,7 +13,7 @@ from app import cli
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
-    """Predictions of two methods, 5 and 10 mm off, and their ground truth; 25 frames each of a small and a large hand."""
+    """Predictions of two methods, 5 and 10 mm off, and their ground truth: 25 frames of a small hand, 25 of a large."""
     generator = np.random.default_rng(0)
     truth = generator.normal(0, 50, (1, 21, 3)) * np.repeat([1.0, 1.2], 25)[:, None, None] + (0, 0, 600)
     np.savez(tmp_path / "methods.npz", worse=truth + (6, 8, 0), better=truth + (3, 4, 0))
