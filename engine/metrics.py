@@ -194,7 +194,7 @@ def _spread_seeds(vectors: Array, k: int, generator: np.random.Generator) -> Arr
     return np.stack(seeds)
 
 
-def subject_f1(lengths: FloatArray, subjects: FloatArray, seed: int = 0) -> Array:
+def subject_f1(lengths: FloatArray, subjects: NDArray[np.integer], seed: int = 0) -> Array:
     """How well bone lengths tell people apart: F1 of each subject's cluster (Wang et al. section IV-C).
 
     lengths: (N, 20) mm; subjects: (N,) whole numbers 0 .. k - 1, each present. The clusters are matched to the subjects

@@ -1,18 +1,17 @@
-"""`evaluate FOLDER…`: measure the tracker against labelled recordings."""
+"""`evaluate FOLDER…`: measure the tracker against labelled recordings, or predictions in files against true joints."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-import os
 import sys
-import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.types import LumbricalError
+from app.plots import check_plot_path, write_figure
+from engine.types import Intrinsics, LumbricalError
 
 if TYPE_CHECKING:
     from engine.evaluation.measure import FrameTracker, Measured
@@ -33,6 +32,8 @@ _COLUMNS = (
 _FRACTIONS = ("within_20mm", "palm_within_45mm")
 #: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
 _QUIET_S = 2.0
+#: No image is as wide, no lens as long.
+_MOST_PIXELS = 1e5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +55,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="0 measures each frame's own pose (default: as the tracker does live)",
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="write curves and per-joint bars to a .png, .svg or .pdf"
+        "--plot", type=Path, metavar="FILE", help="write curves (and per-joint bars) to a .png, .svg or .pdf"
     )
+    _add_file_arguments(parser.add_argument_group("compare joints in files (.npz, .npy, or what track --out wrote)"))
+
+
+def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--predictions",
+        action="append",
+        metavar="FILE[:KEY]",
+        help="predicted joints (frames, joints, 3); all arrays of an .npz without KEY; may be repeated",
+    )
+    group.add_argument("--ground-truth", metavar="FILE[:KEY]", help="true joints of the same frames")
+    group.add_argument(
+        "--intrinsics",
+        type=_intrinsics,
+        metavar="FX,FY,CX,CY",
+        help="camera, in pixels, of arrays whose name or file's name ends in uvd (known for files named nyu…)",
+    )
+    group.add_argument(
+        "--second-subject",
+        type=int,
+        metavar="FRAME",
+        help="first frame of another person: also tell the two apart by bone lengths (F1 of k-means)",
+    )
+
+
+def _intrinsics(text: str) -> Intrinsics:
+    try:
+        fx, fy, cx, cy = (float(number) for number in text.split(","))
+    except ValueError:
+        fx = fy = cx = cy = math.nan
+    if not (min(fx, fy) >= 1 and max(fx, fy, abs(cx), abs(cy)) <= _MOST_PIXELS):
+        raise argparse.ArgumentTypeError(f"{text} is not fx,fy,cx,cy in pixels, as 588.03,587.07,320,240")
+    # The image's size is not known, and joints do not need it.
+    return Intrinsics(1, 1, fx, fy, cx, cy)
 
 
 def _amount(text: str) -> float:
@@ -69,16 +104,21 @@ def _amount(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Track all frames of all folders, print how far they are from their labels, and return 0."""
+    """Track all frames of all folders, or read predictions, print how far they are from their labels, and return 0."""
+    if _names_files(args):
+        return _run_files(args)
     if args.rendered:
         return _run_rendered(args)
     if not args.folders:
-        raise LumbricalError("evaluate needs a FOLDER to measure on, or --rendered; see evaluate --help")
+        raise LumbricalError(
+            "evaluate needs a FOLDER to measure on, --rendered, or --predictions and --ground-truth; "
+            "see evaluate --help"
+        )
     from engine.evaluation.measure import open_recordings
     from engine.evaluation.report import evaluate
 
     if args.plot is not None:
-        _check_plot_path(args.plot)
+        check_plot_path(args.plot)
     recordings = open_recordings(args.folders, args.gt_crop)
     tracker = make_tracker(args.smoothing)
     from tqdm import tqdm
@@ -91,6 +131,32 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         _write_plot(args.plot, report, measured)
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else as_table(report))
+    return 0
+
+
+def _names_files(args: argparse.Namespace) -> bool:
+    options = (args.predictions, args.ground_truth, args.intrinsics, args.second_subject)
+    return any(option is not None for option in options)
+
+
+def _run_files(args: argparse.Namespace) -> int:
+    if args.folders or args.rendered or args.gt_crop or args.smoothing is not None:
+        raise LumbricalError(
+            "--predictions and --ground-truth compare files and track nothing: no folders, no --rendered, --gt-crop or "
+            "--smoothing"
+        )
+    if args.predictions is None or args.ground_truth is None:
+        raise LumbricalError("files are compared by --predictions FILE and --ground-truth FILE: give both")
+    from app.comparison import as_table as comparison_table
+    from app.comparison import write_curves
+    from engine.evaluation.compare import compare
+
+    if args.plot is not None:
+        check_plot_path(args.plot)
+    report = compare(args.predictions, args.ground_truth, args.intrinsics, args.second_subject)
+    if args.plot is not None:
+        write_curves(args.plot, report)
+    print(json.dumps(report, indent=2, allow_nan=False) if args.json else comparison_table(report))
     return 0
 
 
@@ -157,14 +223,6 @@ def _cell(key: str, value: float | None) -> str:
     return f"{100 * value:.0f} %" if key in _FRACTIONS else f"{value:.1f}"
 
 
-def _check_plot_path(path: Path) -> None:
-    """Told before minutes of tracking rather than after them."""
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise LumbricalError(f"--plot {path}: the file's name must end in .png, .svg or .pdf")
-    if not path.absolute().parent.is_dir():
-        raise LumbricalError(f"--plot {path}: the folder {path.absolute().parent} does not exist")
-
-
 def _write_plot(path: Path, report: dict[str, Any], measured: Measured) -> None:
     """Left: fraction of frames whose worst joint is within a distance. Right: mean error of each joint."""
     import matplotlib
@@ -188,14 +246,6 @@ def _write_plot(path: Path, report: dict[str, Any], measured: Measured) -> None:
         axes.grid(alpha=0.3)
     figure.suptitle(f"{', '.join(report['sequences'])}: {report['frames']} {report['images']} frames")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=path.suffix, delete=False) as file:
-            temporary = Path(file.name)
-        try:
-            figure.savefig(temporary, dpi=150)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise LumbricalError(f"--plot {path} cannot be written: {error.strerror}") from error
+        write_figure(path, figure)
     finally:
         pyplot.close(figure)
