@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.geometry.rotations import rotation_about_axis
+from engine.hand.anthropometry import METACARPAL_SPLAY_RAD
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.hand.skeleton import Skeleton, SkeletonPose
 from engine.training.poses import (
@@ -22,7 +23,10 @@ from engine.training.poses import (
 from engine.types import BETA_SIZE
 
 #: How much of the jitter each angle of a finger takes: flexion, abduction, flexion, flexion.
-_ANGLE_JITTER = (1.0, 0.5, 1.0, 0.7)
+_ANGLE_JITTER = (1.0, 0.25, 1.0, 0.7)
+#: How far the fingers spread at most from lying side by side, radians (Ntelı Chatzıoğlou et al. 2024: 17, 14 and
+#: 32 degrees between neighbours), index to little.
+_WIDEST_SPREAD = (-0.30, 0.0, 0.25, 0.81)
 #: How a finger that opens or closes by itself turns its joints.
 _CURL = (0.6, 0.0, 1.0, 0.6)
 #: By how much of itself a recorded PIP bends further at most, where it is already well bent.
@@ -36,7 +40,7 @@ class SamplingConfig:
     """How wide the random hands range. Spreads are standard deviations; radians and mm.
 
     bank_fraction of the hands take a recorded pose and `bank_jitter`; curl_fraction of the others' fingers and thumbs
-    bend their joints freely, uniform_pose_fraction of the others take any angles. followed_fraction of the hands are
+    bend their joints freely, uniform_pose_fraction of the others take any angles; together_fraction of the hands hold their fingers side by side. followed_fraction of the hands are
     seen as while tracking, by a camera that the last result has turned upright to within followed_roll_spread.
     """
 
@@ -52,6 +56,7 @@ class SamplingConfig:
     curl_fraction: float = 0.3
     uniform_pose_fraction: float = 0.12
     same_pose_fraction: float = 0.5
+    together_fraction: float = 0.4
     roll_spread: float = 0.9
     tilt_spread: float = 0.6
     uniform_view_fraction: float = 0.3
@@ -145,9 +150,7 @@ class HandSampler:
         alike = self._uniform(count) < self.config.same_pose_fraction
         fingers = torch.where(alike[:, None, None], fingers[:, :1], fingers)
         angles[:, 1:, [0, 2, 3]] = fingers
-        # Spread fans out from the middle finger and closes as the fingers bend.
-        fan = torch.tensor([-1.0, -0.1, 0.8, 1.6], device=self.device) * (0.09 + 0.12 * self._normal(count, 1))
-        angles[:, 1:, 1] = (fan + 0.08 * self._normal(count, 4)) * (1 - 0.75 * (fingers[..., 0] / 1.4).clamp(0, 1))
+        angles[:, 1:, 1] = self._spread(fingers[..., 0])
         angles = angles.repeat(2, 1, 1)
         angles = angles + self.config.angle_jitter * self._normal(2 * count, 5, 4) * self._row(_ANGLE_JITTER)
         low, high = self._limits[:, 0], self._limits[:, 1]
@@ -155,6 +158,17 @@ class HandSampler:
         use_anywhere = (self._uniform(count, 1) < self.config.uniform_pose_fraction).repeat(2, 1)
         flat = torch.where(use_anywhere, anywhere, angles.flatten(1))
         return torch.minimum(torch.maximum(flat, low), high)
+
+    def _spread(self, flexion: Tensor) -> Tensor:
+        """Abductions (B, 4) of fingers whose knuckles bend by flexion (B, 4): side by side in many hands, fanned out in
+        the others, and closing as they bend."""
+        count = len(flexion)
+        together = self._row(tuple((-METACARPAL_SPLAY_RAD).tolist()))
+        apart = self._row(_WIDEST_SPREAD) * self._uniform(count, 1)
+        beside = self._uniform(count, 1) < self.config.together_fraction
+        own = self._normal(count, 4) * torch.where(beside, 0.03, 0.08)
+        fan = torch.where(beside, 0.0, apart) + own
+        return together + fan * (1 - 0.8 * (flexion / 1.4).clamp(0, 1))
 
     def _jittered(self, recorded: Tensor) -> Tensor:
         """Recorded poses (B, 20) with every angle moved a little, and some fingers opened or closed further."""
