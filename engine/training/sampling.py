@@ -40,8 +40,9 @@ class SamplingConfig:
     """How wide the random hands range. Spreads are standard deviations; radians and mm.
 
     bank_fraction of the hands take a recorded pose and `bank_jitter`; curl_fraction of the others' fingers and thumbs
-    bend their joints freely, uniform_pose_fraction of the others take any angles; together_fraction of the hands hold their fingers side by side. followed_fraction of the hands are
-    seen as while tracking, by a camera that the last result has turned upright to within followed_roll_spread.
+    bend their joints freely, uniform_pose_fraction of the others take any angles; together_fraction of the others hold
+    their fingers side by side. followed_fraction of all hands are seen as while tracking, by a camera that the last
+    result has turned upright to within followed_roll_spread.
     """
 
     beta_spread: float = 1.0
