@@ -18,6 +18,7 @@ class Clutter:
 
     held_chance = 0.2
     behind_chance = 0.45
+    alone_chance = 0.4
     sleeve_chance = 0.3
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -65,19 +66,34 @@ class Clutter:
         way = self._uniform(count, 1)
         centre = (1 - way) * joints[:, [5, 9, 13]].mean(1) + way * joints[:, [6, 10, 14, 2]].mean(1)
         centre = centre + palm_axis * self._uniform(count, 1, low=18.0, high=55.0) + 12.0 * self._normal(count, 3)
+        depth[some] = self._solid(rays[some], centre, radius=(7, 22), half=(12, 55))
+        return depth
+
+    def alone(self, rays: Tensor, distance: Tensor, has_hand: Tensor) -> Tensor:
+        """Depth (B, N) of a mug, a box or a ball in the cube's middle, in some of the images without a hand."""
+        depth = torch.full((len(rays), rays.shape[1]), _EMPTY, device=self.device)
+        some = torch.nonzero((self._uniform(len(rays)) < self.alone_chance) & ~has_hand).flatten()
+        if len(some) == 0:
+            return depth
+        centre = 30.0 * self._normal(len(some), 3)
+        centre[:, 2] += distance[some]
+        depth[some] = self._solid(rays[some], centre, radius=(15, 50), half=(15, 70))
+        return depth
+
+    def _solid(self, rays: Tensor, centre: Tensor, radius: tuple[float, float], half: tuple[float, float]) -> Tensor:
+        """Depth (B, N) of a cylinder (of that range of radii), a box or an ellipsoid (of half sides), turned."""
+        count = len(rays)
         turn = random_rotations(self._normal(count, 4))
-        bar = torch.stack((self._uniform(count, low=7, high=22), self._uniform(count, low=35, high=110)), 1)[
-            :, [0, 1, 0]
-        ]
-        box = self._uniform(count, 3, low=12, high=55)
+        across, along = self._uniform(count, low=radius[0], high=radius[1]), self._uniform(count, low=35, high=110)
+        bar = torch.stack((across, along, across), 1)
+        box = self._uniform(count, 3, low=half[0], high=half[1])
         shapes = (
-            cylinder_depth(rays[some], centre, turn, bar),
-            box_depth(rays[some], centre, turn, box),
-            ellipsoid_depth(rays[some], centre, turn, box),
+            cylinder_depth(rays, centre, turn, bar),
+            box_depth(rays, centre, turn, box),
+            ellipsoid_depth(rays, centre, turn, box),
         )
         kind = torch.randint(0, 3, (count, 1), generator=self._generator, device=self.device)
-        depth[some] = torch.where(kind == 0, shapes[0], torch.where(kind == 1, shapes[1], shapes[2]))
-        return depth
+        return torch.where(kind == 0, shapes[0], torch.where(kind == 1, shapes[1], shapes[2]))
 
     def behind(self, rays: Tensor, distance: Tensor, has_hand: Tensor) -> Tensor:
         """Depth (B, N) of a body, a head or a wall near the far side of the cube; infinite in the other images.

@@ -147,8 +147,12 @@ class HandRenderer:
         depth = splat_depth(points, focal, self._centre_px, self._size, facing)
         if self.config.clutter:
             rays = self._grid_mm / distance[:, None, None]
-            other = torch.minimum(self._clutter.held(rays, pose), self._clutter.behind(rays, distance, has_hand))
-            depth = torch.minimum(depth, other.reshape_as(depth))
+            others = (
+                self._clutter.held(rays, pose),
+                self._clutter.behind(rays, distance, has_hand),
+                self._clutter.alone(rays, distance, has_hand),
+            )
+            depth = torch.stack([depth, *(other.reshape_as(depth) for other in others)]).amin(0)
         return self._noise(depth, distance, PIXEL_MM, hands.camera_roll) if self.config.noise else depth
 
 
