@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry.camera import unproject
+from engine.npy_header import read_npy_header
 from engine.types import JOINT_COUNT, FloatArray, Intrinsics, LumbricalError
 
 Array = NDArray[np.float64]
@@ -221,7 +221,7 @@ def _read_numpy(file: JointFile) -> Array:
 
 def _read_array(file: JointFile, stream: IO[bytes], size: int) -> Array:
     """Values of an array whose header and values take so many bytes of the seekable stream."""
-    shape, dtype = _read_header(stream)
+    shape, dtype = read_npy_header(stream)
     if dtype.hasobject:
         raise LumbricalError(f"{file} holds pickled Python objects, which are never loaded: save an array of numbers")
     if len(shape) != 3 or shape[2] != 3 or min(shape) < 1:
@@ -234,19 +234,6 @@ def _read_array(file: JointFile, stream: IO[bytes], size: int) -> Array:
         raise ValueError("its size is not what the header says")
     stream.seek(0)
     return np.asarray(np.lib.format.read_array(stream, allow_pickle=False), np.float64)
-
-
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type that an array declares; ValueError for anything else than numpy writes for plain numbers."""
-    # The headers of later versions may be gigabytes long.
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("not a plain array")
-    try:
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (SyntaxError, TypeError, MemoryError, tokenize.TokenError) as error:
-        # A header is text that numpy parses as Python's literals, and passes on what the parser says of other text.
-        raise ValueError("not a header") from error
-    return shape, dtype
 
 
 def _read_jsonl(file: JointFile) -> Array:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.npy_header import read_npy_header
 from engine.sensors.images import read_grey_png
 from engine.sensors.protocol import BadRecording
 from engine.sensors.sequence_folder import SequenceInfo, read_sequence_info
@@ -63,9 +64,7 @@ def _load(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
         return None
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            found, _, dtype = read_header[version](file)
+            found, dtype = read_npy_header(file)
             if found != shape:
                 raise BadRecording(f"{path} has shape {found} but the frames need {shape}: copy or label it again")
             if dtype.kind != "f" or dtype.itemsize not in (4, 8):
@@ -74,7 +73,7 @@ def _load(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
             return np.asarray(np.load(file, allow_pickle=False), np.float32)
     except OSError as error:
         raise BadRecording(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, EOFError) as error:
         raise BadRecording(f"{path} is not a whole numpy file: copy or label it again") from error
 
 

@@ -170,6 +170,7 @@ def test_bad_colour_is_refused(tmp_path: Path, spoil: Callable[[Path], object]) 
     (lambda p: np.save(p, np.full((3, 21, 3), None), allow_pickle=True), "holds object"),
     (lambda p: truncate(p), "whole numpy file"),
     (lambda p: p.write_bytes(b""), "whole numpy file"),
+    (lambda p: p.write_bytes(p.read_bytes().replace(b"'descr'", b"(((((((")), "whole numpy file"),
 ])  # fmt: skip
 def test_bad_labels_are_refused(folder: Path, spoil: Callable[[Path], object], words: str) -> None:
     spoil(folder / "joints_mm.npy")
