@@ -29,7 +29,7 @@ FINGER_POSES = (
 FINGER_POSE_WEIGHTS = (0.29, 0.12, 0.07, 0.08, 0.12, 0.12, 0.08, 0.12)
 #: The thumb's (flexion and abduction of its first joint, flexion of its second and third): spread in the palm's plane,
 #: alongside the index, forward of the palm, across the palm over the fingers, tucked into the palm, pinching, bent
-#: against the side of a closed index.
+#: against the side of a closed index, bent right over it. The weights are those of open hands and of fists.
 THUMB_POSES = (
     (-0.25, 0.05, 0.00, -0.05),
     (0.20, 0.30, 0.10, 0.05),
@@ -38,8 +38,12 @@ THUMB_POSES = (
     (0.75, -0.05, 0.80, 0.90),
     (0.35, -0.50, 0.40, 0.40),
     (0.15, 0.15, 0.30, 1.00),
+    (0.15, 0.05, 0.50, 1.35),
 )
-THUMB_POSE_WEIGHTS = (0.26, 0.16, 0.12, 0.15, 0.09, 0.12, 0.10)
+THUMB_POSE_WEIGHTS = (0.27, 0.17, 0.13, 0.15, 0.10, 0.13, 0.05, 0.0)
+FIST_THUMB_POSE_WEIGHTS = (0.10, 0.10, 0.04, 0.28, 0.12, 0.02, 0.18, 0.16)
+#: Mean flexion of the fingers' middle joints from which a hand counts as a fist, radians.
+FIST_FLEXION = 1.2
 
 #: (20,) how much each angle counts in the distance of two poses: joints near the palm move more of the hand.
 ANGLE_WEIGHTS = np.tile(np.array([1.0, 1.0, 0.8, 0.4], np.float32), 5)

@@ -15,6 +15,8 @@ from engine.hand.skeleton import Skeleton, SkeletonPose
 from engine.training.poses import (
     FINGER_POSE_WEIGHTS,
     FINGER_POSES,
+    FIST_FLEXION,
+    FIST_THUMB_POSE_WEIGHTS,
     THUMB_POSE_WEIGHTS,
     THUMB_POSES,
     PoseBank,
@@ -144,13 +146,13 @@ class HandSampler:
     def _articulation(self, count: int) -> Tensor:
         """Two differently jittered poses (2 * count, 20) of each of `count` hands, the second ones after the first."""
         angles = torch.empty(count, 5, 4, device=self.device)
-        angles[:, 0] = self._thumbs(count)
         fingers = self._two_poses(FINGER_POSES, FINGER_POSE_WEIGHTS, (count, 4))
         curled = self._uniform(count, 4, 1) < self.config.curl_fraction
         fingers = torch.where(curled, self._curls(count), fingers)
         alike = self._uniform(count) < self.config.same_pose_fraction
         fingers = torch.where(alike[:, None, None], fingers[:, :1], fingers)
         angles[:, 1:, [0, 2, 3]] = fingers
+        angles[:, 0] = self._thumbs(fingers[..., 1].mean(1) > FIST_FLEXION)
         angles[:, 1:, 1] = self._spread(fingers[..., 0])
         angles = angles.repeat(2, 1, 1)
         angles = angles + self.config.angle_jitter * self._normal(2 * count, 5, 4) * self._row(_ANGLE_JITTER)
@@ -193,10 +195,15 @@ class HandSampler:
     def _row(self, values: tuple[float, ...]) -> Tensor:
         return torch.tensor(values, device=self.device)
 
-    def _thumbs(self, count: int) -> Tensor:
+    def _thumbs(self, fist: Tensor) -> Tensor:
+        """Thumbs (B, 4) of hands that are fists or not (B,)."""
+        count = len(fist)
         low, high = torch.tensor(_FREE_THUMB, device=self.device).unbind(1)
         free = low + (high - low) * self._uniform(count, 4)
-        posed = self._two_poses(THUMB_POSES, THUMB_POSE_WEIGHTS, (count,))
+        open_, closed = (
+            self._two_poses(THUMB_POSES, weights, (count,)) for weights in (THUMB_POSE_WEIGHTS, FIST_THUMB_POSE_WEIGHTS)
+        )
+        posed = torch.where(fist.unsqueeze(1), closed, open_)
         return torch.where(self._uniform(count, 1) < self.config.curl_fraction, free, posed)
 
     def _two_poses(
