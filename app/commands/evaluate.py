@@ -210,7 +210,9 @@ def as_table(report: dict[str, Any]) -> str:
     lines.append("")
     for name, row in report["sequences"].items():
         convention = f"joints as in {row['joint_convention']}" if row["joint_convention"] else "no 3D labels"
-        lines.append(f"{name}: {row['images']} images, {convention}; labels: {row['labels'] or 'not described'}")
+        labels = f"; labels: {row['labels'] or 'not described'}" if row["joint_convention"] else ""
+        side = f"{row['side_given']} hand, as sequence.json says" if row["side_given"] else "either hand"
+        lines.append(f"{name}: {row['images']} images, {side}, {convention}{labels}")
     lines.append(f"{report['untracked_frames']}; lengths in mm")
     if report["gt_crop"]:
         lines.append("crops were centred by the labels (--gt-crop), not by finding the hand")

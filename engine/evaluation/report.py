@@ -77,6 +77,7 @@ def _about(recording: Recording) -> dict[str, Any]:
         "joint_convention": recording.convention if labels.joints_mm is not None else None,
         "images": "rendered" if recording.rendered else "real",
         "labels": note if isinstance(note, str) else None,
+        "side_given": None if labels.info.side is None else labels.info.side.value,
     }
 
 
