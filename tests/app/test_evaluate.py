@@ -225,7 +225,7 @@ def test_the_table_names_every_recording_and_what_it_is(
     assert cli.main(["evaluate", str(first), str(_folder(tmp_path / "second", {}))]) == 0
     printed = capsys.readouterr().out
     assert "first: rendered images, right hand, as sequence.json says, joints as in anatomical" in printed
-    assert "second: real images, no 3D labels" in printed
+    assert "second: real images, right hand, as sequence.json says, no 3D labels" in printed
     assert "untracked frames as misses" in printed
     assert "all" in printed.split()
 
