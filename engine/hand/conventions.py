@@ -44,7 +44,7 @@ _TIPS = (4, 8, 12, 16, 20)
 
 #: (21,) how far the middle of the flesh lies from each of our joints towards the flexor side: halfway between skin and
 #: skin in a slice of the template's rest surface across the joint. Tips lie on the skin and stay.
-MIDDLE_OF_FLESH_MM = np.array([6.5, 4.2, 1.1, 1.1, 0.0] + 4 * [2.4, 0.6, 0.8, 0.0])
+MIDDLE_OF_FLESH_MM = np.array([8.3, 4.2, 1.1, 1.1, 0.0] + 4 * [2.4, 0.6, 0.8, 0.0])
 
 
 @dataclass(frozen=True)

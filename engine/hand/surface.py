@@ -189,9 +189,11 @@ def palm_body(points: Array, hand: RestHand) -> Array:
     little, thumb = hand.finger_origin(4), hand.finger_origin(0)
     pad = tapered_capsule(points, _along(hand, 1, 0.08, -2.0, 5.0), _along(hand, 4, 0.05, 1.0, 4.0), 9.0, 8.0)
     distance = smooth_union(distance, pad, 8.0)
-    heel = tapered_capsule(points, (-17.0, -13.0, -9.5), little + np.array([0.0, 15.0, -3.0]), 13.0, 11.8)
+    # The hypothenar eminence, from the pisiform at the wrist's crease to the little finger's knuckle: the palm's border
+    # there is almost straight.
+    heel = tapered_capsule(points, (-24.0, 3.0, -11.0), little + np.array([1.5, 16.0, -3.5]), 13.5, 12.8)
     distance = smooth_union(distance, heel, 12.0)
-    thenar = tapered_capsule(points, thumb + np.array([-7.0, -1.0, -4.0]), _along(hand, 0, 0.72, -3.0, 3.0), 15.0, 11.5)
+    thenar = tapered_capsule(points, thumb + np.array([-6.0, 5.0, -4.5]), _along(hand, 0, 0.72, -3.0, 3.0), 15.5, 12.0)
     distance = smooth_union(distance, thenar, 12.0)
     root = tapered_capsule(points, thumb + np.array([-2.0, 14.0, 3.0]), _along(hand, 0, 0.55, 0.0, 0.0), 11.0, 11.0)
     distance = smooth_union(distance, root, 10.0)

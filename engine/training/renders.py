@@ -6,8 +6,9 @@ Everything happens in the crop's virtual camera: a pinhole camera whose axis pas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from engine.training.sampling import HandSample, HandSampler, SamplingConfig, ba
 
 #: How far apart an image's pixels are at the cube's centre.
 PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
+_BULGES = 16
 _FOREARM_POINTS = 6000
 
 
@@ -29,12 +31,14 @@ _FOREARM_POINTS = 6000
 class RenderConfig:
     """What is rendered. points: on the hand's surface. *_fraction: of crops without a hand, and of left hands.
     *_jitter_mm: how far the cube's centre is off, where a detector and where the last result has placed it.
+    flesh_spread_mm: how much hands of the same bones and thickness differ in shape, on the fingers; see varied_flesh.
     """
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     points: int = 11_000
     centre_jitter_mm: float = 12.0
     followed_jitter_mm: float = 6.0
+    flesh_spread_mm: float = 1.0
     empty_fraction: float = 0.1
     left_fraction: float = 0.12
     noise: bool = True
@@ -87,7 +91,7 @@ class HandRenderer:
         self._seed = seed
         self.skeleton = Skeleton().to(device)
         self._sampler = HandSampler(config.sampling, self.skeleton, self._generator)
-        surface = sample_surface(template or load_template(), config.points, Skeleton())
+        surface = sample_surface(varied_flesh(template or load_template()), config.points, Skeleton())
         self._surface = surface.to(device)
         self._clutter = Clutter(self._generator)
         self._noise = SensorNoise(self._generator)
@@ -132,7 +136,9 @@ class HandRenderer:
         return torch.rand(count, generator=self._generator, device=self._generator.device)
 
     def _depth(self, pose: SkeletonPose, hands: HandSample, distance: Tensor, has_hand: Tensor) -> Tensor:
-        points, normals = self._surface(pose, hands.thickness)
+        bulges = torch.randn(len(has_hand), _BULGES, generator=self._generator, device=self._generator.device)
+        flesh = torch.cat((hands.thickness, self.config.flesh_spread_mm * bulges), 1)
+        points, normals = self._surface(pose, flesh)
         arm_points, arm_normals = self._clutter.forearm_points(pose, hands.rotation, _FOREARM_POINTS)
         # A crop without a hand shows the arm alone, or nothing of it.
         has_arm = has_hand | (self._chance(len(has_hand)) < 0.6)
@@ -154,6 +160,22 @@ class HandRenderer:
             )
             depth = torch.stack([depth, *(other.reshape_as(depth) for other in others)]).amin(0)
         return self._noise(depth, distance, PIXEL_MM, hands.camera_roll) if self.config.noise else depth
+
+
+def varied_flesh(template: HandTemplate) -> HandTemplate:
+    """The template with further coordinates of thickness (_BULGES of them): smooth bulges and hollows.
+
+    Standard normal coordinates together move a finger's skin by 1 mm and the palm's by 2.5 mm (standard deviation):
+    the pads of the thumb and of the little finger differ most between people.
+    """
+    rng = np.random.default_rng(6)
+    directions = rng.normal(size=(_BULGES, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    waves = directions * (2 * np.pi / rng.uniform(40.0, 100.0, (_BULGES, 1)))
+    field = np.cos(template.vertices @ waves.T + rng.uniform(0, 2 * np.pi, _BULGES)) * np.sqrt(2 / _BULGES)
+    scale = 1.0 + 1.5 * template.thickness_weights[:, :1]
+    weights = np.concatenate((template.thickness_weights, scale * field), 1).astype(np.float32)
+    return replace(template, thickness_weights=weights)
 
 
 def normalise(depth: Tensor, distance: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class SamplingConfig:
 
     beta_spread: float = 1.0
     size_spread: float = 1.3
-    thickness_mean_mm: float = 0.6
+    thickness_mean_mm: float = 0.8
     thickness_whole_mm: float = 1.4
     thickness_palm_mm: float = 2.5
     thickness_part_mm: float = 0.8

@@ -91,3 +91,13 @@ def test_followed_hands_stand_upright_whatever_their_view() -> None:
     forearm = hands.rotation[:, :, 1]
     assert (forearm[:, 0].abs() < 5e-3).all() and (forearm[:, 1] > 0).all()
     assert hands.followed.all() and hands.camera_roll.abs().max() > 0.5
+
+
+def test_hands_of_one_shape_differ_in_flesh_but_not_in_joints() -> None:
+    alike, varied = (
+        HandRenderer(replace(CLEAN, flesh_spread_mm=spread, points=30_000), 8).batch(12) for spread in (0.0, 1.0)
+    )
+    assert torch.equal(alike.joints, varied.joints)
+    both = alike.depth.isfinite() & varied.depth.isfinite()
+    moved = (alike.depth - varied.depth)[both].abs()
+    assert 0.3 < moved.median() < 3.0
