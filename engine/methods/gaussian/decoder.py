@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from engine.geometry.rotations import euler_to_matrix
-from engine.hand.gaussians import GaussianModel
+from engine.hand.gaussians import GaussianModel, gaussian_layout
+from engine.hand.model import rest_pose
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM, Encoding
-from engine.types import LumbricalError
+from engine.types import JOINT_COUNT, JOINT_PARENTS, THICKNESS_SIZE, LumbricalError
 
 #: How far before a Gaussian's mean the surface that the camera sees is taken to lie, in its standard deviations. The
-#: paper's model surface is the 1-sigma surface; docs/gaussian-loss.md shows what other values do.
-SURFACE_SIGMAS = 1.0
+#: paper leaves it open. The project's Gaussians lie within the flesh, sigma 0.7 of its radius: at 1.6 E_dissim is least
+#: where the hand is; with the 1-sigma surface it is least with the hand 6 mm too near (docs/gaussian-loss.md).
+SURFACE_SIGMAS = 1.6
 #: Nearer to the camera, or behind it, a Gaussian is projected as if it were here: finite, and far from any depth seen.
 _NEAREST_MM = 1.0
 
@@ -45,11 +47,32 @@ class DecodedHand:
 class GaussianDecoder(torch.nn.Module):
     """theta, beta, thickness and a camera -> DecodedHand. Differentiable; its precision is the skeleton's."""
 
+    on_joints: Tensor
+    base_sigmas: Tensor
+    sigma_gain: Tensor
+    least_sigmas: Tensor
+
     def __init__(self, skeleton: Skeleton, surface_sigmas: float = SURFACE_SIGMAS) -> None:
         super().__init__()
         self.skeleton = skeleton
-        self.gaussians = GaussianModel(skeleton).to(skeleton.bone_length_mean.dtype)
         self.surface_sigmas = surface_sigmas
+        # Every Gaussian lies on the line between its bone's ends and widens with thickness alone: asked once how, the
+        # model need not be skinned at every step.
+        mean = skeleton.bone_length_mean
+        model = GaussianModel(skeleton).to(mean)
+        on_joints = mean.new_zeros(model.base_sigmas.numel(), JOINT_COUNT)
+        for row, (bone, way, _) in zip(on_joints, gaussian_layout(), strict=True):
+            row[JOINT_PARENTS[bone + 1]], row[bone + 1] = 1 - way, way
+        probes = torch.cat((torch.zeros(1, THICKNESS_SIZE), torch.eye(THICKNESS_SIZE), torch.full((1, 6), -1e3)))
+        rest = rest_pose(skeleton)
+        sigmas = torch.cat([model(rest, probe.unsqueeze(0))[1] for probe in probes.to(mean)])
+        for name, value in (
+            ("on_joints", on_joints),
+            ("base_sigmas", sigmas[0]),
+            ("sigma_gain", sigmas[1:-1] - sigmas[0]),
+            ("least_sigmas", sigmas[-1]),
+        ):
+            self.register_buffer(name, value, persistent=False)
 
     def forward(self, theta: Tensor, beta: Tensor, thickness: Tensor, camera: Tensor) -> DecodedHand:
         """theta (B, 26) with the wrist in the camera frame, beta (B, 20), thickness (B, 6) mm, camera (B, 3, 3): K.
@@ -78,13 +101,18 @@ class GaussianDecoder(torch.nn.Module):
         )
         with torch.autocast(translation.device.type, enabled=False):
             pose = self.skeleton.pose(translation, rotation, articulation, self.skeleton.bone_lengths(beta))
-            means, sigmas = self.gaussians(pose, thickness)
+            means = self.on_joints @ pose.joints
+            sigmas = torch.maximum(self.base_sigmas + thickness @ self.sigma_gain, self.least_sigmas)
         centres, sigmas_px = project(means, sigmas, camera)
         surface = means[..., 2] - self.surface_sigmas * sigmas
         return DecodedHand(pose.joints, means, sigmas, centres, sigmas_px, surface)
 
     def decode_crop(self, encoding: Encoding, distance: Tensor) -> DecodedHand:
-        """What the encoder said of crops whose cubes' centres are `distance` (B,) mm away, in the crops' cameras."""
+        """What the encoder said of crops whose cubes' centres are `distance` (B,) mm away, in the crops' cameras.
+
+        Thickness gets no gradient from here: the paper's sigmas are constants, and Eq. 6 has no term that keeps them
+        from growing (docs/gaussian-loss.md), nor Eq. 7 one that keeps them from shrinking.
+        """
         away = torch.zeros_like(encoding.translation)
         away[:, 2] = distance
         return self.decode(
@@ -92,7 +120,7 @@ class GaussianDecoder(torch.nn.Module):
             encoding.rotation,
             encoding.articulation,
             encoding.beta,
-            encoding.thickness,
+            encoding.thickness.detach(),
             crop_camera(distance),
         )
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from engine.hand.gaussians import gaussian_layout
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.methods.gaussian.decoder import SURFACE_SIGMAS, DecodedHand
 from engine.methods.gaussian.overlap import similarity
-from engine.methods.gaussian.quadtree import DEPTH_RANGE_MM, ImageGaussians
+from engine.methods.gaussian.quadtree import DEPTH_RANGE_MM, ImageGaussians, falloff
 from engine.types import JOINT_COUNT, JOINT_PARENTS, LumbricalError
 
 #: What is known of a joint: nothing, the ray it lies on (a 2D label), or its place (a 3D label).
@@ -38,7 +41,7 @@ class EnergyConfig:
     """
 
     dissim: float = 1.0
-    collision: float = 0.02
+    collision: float = 0.001
     bone: float = 0.002
     lim: float = 1.0
     joint: float = 0.001
@@ -124,19 +127,48 @@ def e_dissim(hand: DecodedHand, images: ImageGaussians) -> Tensor:
 def e_collision(means_mm: Tensor, sigmas_mm: Tensor, pairs: Tensor | None = None) -> Tensor:
     """E_collision (Eq. 7): the overlap in space of model Gaussians, summed over pairs j < k: (B,) cm^3.
 
-    means_mm: (B, G, 3), sigmas_mm: (B, G). S_jk = (2 pi sj^2 sk^2 / s^2)^(3/2) exp(-d^2 / 2 s^2) with s^2 = sj^2 +
-    sk^2. pairs: (G, G) bool, which count (only those above the diagonal are looked at); None: all, as printed.
+    means_mm: (B, G, 3), sigmas_mm: (B, G). S_jk = (2 pi sj^2 sk^2 / s^2)^(3/2) exp(-d^2 / 2 s^2) with
+    s^2 = sj^2 + sk^2. pairs: (G, G) bool, symmetric, which count; None: all, as printed. Differentiable once, in the
+    first two.
     """
-    variance = (_CM_PER_MM * sigmas_mm).square()
-    both = variance.unsqueeze(2) + variance.unsqueeze(1)
-    square = (_CM_PER_MM * (means_mm.unsqueeze(2) - means_mm.unsqueeze(1))).square().sum(-1)
-    amplitude = (2 * torch.pi * variance.unsqueeze(2) * variance.unsqueeze(1) / both).pow(1.5)
-    count = means_mm.shape[1]
-    upper = torch.ones(count, count, dtype=torch.bool, device=means_mm.device) if pairs is None else pairs
-    return (amplitude * torch.exp(-square / (2 * both)) * upper.triu(1)).sum((1, 2))
+    total: Tensor = _Collision.apply(_CM_PER_MM * means_mm, _CM_PER_MM * sigmas_mm, pairs)
+    return total
 
 
-def apart_pairs(device: torch.device | str = "cpu") -> Tensor:
+class _Collision(torch.autograd.Function):
+    """Eq. 7 with its gradient worked out in forward: it takes the numbers that are there, and keeps none per pair."""
+
+    @staticmethod
+    def forward(ctx: Any, means: Tensor, sigmas: Tensor, pairs: Tensor | None) -> Tensor:
+        means = means - means.mean(1, keepdim=True)
+        variance = sigmas.square()
+        over = 1.0 / (variance.unsqueeze(2) + variance.unsqueeze(1))
+        x, y, z = means.unbind(-1)
+        square = (x.unsqueeze(2) - x.unsqueeze(1)).square_()
+        square += (y.unsqueeze(2) - y.unsqueeze(1)).square_()
+        square += (z.unsqueeze(2) - z.unsqueeze(1)).square_()
+        square *= over
+        width = (2 * torch.pi) * variance.unsqueeze(2) * variance.unsqueeze(1) * over
+        overlap = falloff(-0.5 * square).mul_(width).mul_(width.sqrt())
+        overlap.diagonal(dim1=1, dim2=2).zero_()
+        if pairs is not None:
+            overlap *= pairs
+        # d ln S / d m_j = -(m_j - m_k) / s^2; d ln S / d(sj^2) = 3/2 (1 / sj^2 - 1 / s^2) + d^2 / 2 s^4.
+        pull = overlap * over
+        by_means = torch.baddbmm(-pull.sum(2, keepdim=True) * means, pull, means)
+        by_variance = 1.5 * overlap.sum(2) / variance + (pull * (0.5 * square - 1.5)).sum(2)
+        ctx.save_for_backward(by_means, 2 * sigmas * by_variance)
+        return 0.5 * overlap.sum((1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+        by_means, by_sigmas = ctx.saved_tensors
+        return slope[:, None, None] * by_means, slope[:, None] * by_sigmas, None
+
+
+@lru_cache(maxsize=8)
+def apart_pairs(device: torch.device) -> Tensor:
     """(G, G) bool: pairs of the model's Gaussians whose bones are neither one nor share a joint."""
     ends = [{bone + 1, JOINT_PARENTS[bone + 1]} for bone, _, _ in gaussian_layout()]
     return torch.tensor([[not (one & other) for other in ends] for one in ends], device=device)

@@ -10,18 +10,18 @@ tabulated once a Gaussian, over the rows of all levels, and a pair costs two loo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from engine.methods.gaussian.quadtree import ImageGaussians, Pyramid, pyramid
+from engine.methods.gaussian.quadtree import ImageGaussians, Pyramid, falloff, pyramid
 
 #: Pairs looked at together: small enough for a core's cache, large enough to keep a GPU busy.
-_CHUNK_PAIRS_CPU = 1 << 18
+_CHUNK_PAIRS_CPU = 1 << 17
 _CHUNK_PAIRS_GPU = 1 << 24
-_LEAST_LEAVES = 32
 
 
 def similarity(
@@ -39,9 +39,9 @@ def similarity(
 
 
 class _Tables(NamedTuple):
-    """Per image (B), tick of the pyramid (T) and model Gaussian (P), with a tick of zeros at the end for padding.
+    """Per image (B), tick of the pyramid (T) and model Gaussian (P).
 
-    across, down: (B, T + 1, P) factors of S_ip for a column and a row, the amplitude in `across`. variance: (B, levels,
+    across, down: (B, T, P) factors of S_ip for a column and a row, the amplitude in `across`. variance: (B, levels,
     P) s^2 of Eq. 4; leaf_variance: (levels,) si^2.
     """
 
@@ -57,8 +57,8 @@ class _Similarity(torch.autograd.Function):
         ctx: Any, centres: Tensor, sigmas: Tensor, surface: Tensor, sigmas_mm: Tensor, images: ImageGaussians
     ) -> Tensor:
         grid = pyramid(images.size, centres.device)
-        order = images.counts.argsort(descending=True)
-        counts = images.counts[order]
+        cells, depth, counts = _within_reach(images, surface, sigmas_mm)
+        order = counts.argsort(descending=True)
         model = [x.detach()[order] for x in (centres, sigmas, surface, sigmas_mm)]
         centres, sigmas, surface, sigmas_mm = model
         # From the middles of image and hand: differences of small numbers keep more digits.
@@ -66,7 +66,7 @@ class _Similarity(torch.autograd.Function):
         inverse = 0.5 / sigmas_mm
         tables = _tables(centres - (grid.size - 1) / 2, sigmas, grid)
         sums = _PairSums(tables, (surface - middle) * inverse, inverse, grid, any(ctx.needs_input_grad))
-        sums.add_all(images.cells[order], images.depth_mm[order] - middle, counts)
+        sums.add_all(cells[order], depth[order] - middle, counts[order])
         back = order.argsort()
         if sums.wants_gradient:
             place = centres - (grid.size - 1) / 2
@@ -82,6 +82,23 @@ class _Similarity(torch.autograd.Function):
         return row.unsqueeze(2) * centres, row * sigmas, row * surface, row * sigmas_mm, None
 
 
+def _within_reach(images: ImageGaussians, surface: Tensor, sigmas_mm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells, depths (B, L) and counts (B,) of the leaves whose depth any Gaussian's Delta reaches; the others' is 0.
+
+    What is held, worn or behind the hand, often half of a crop, drops out here.
+    """
+    reach = 2 * sigmas_mm
+    nearest, farthest = (surface - reach).amin(1, keepdim=True), (surface + reach).amax(1, keepdim=True)
+    keep = images.mask & (images.depth_mm > nearest) & (images.depth_mm < farthest)
+    image, place = keep.nonzero(as_tuple=True)
+    counts = torch.bincount(image, minlength=len(keep))
+    slot = torch.arange(len(image), device=image.device) - (counts.cumsum(0) - counts)[image]
+    cells, depth = torch.zeros_like(images.cells), torch.zeros_like(images.depth_mm)
+    cells[image, slot] = images.cells[image, place]
+    depth[image, slot] = images.depth_mm[image, place]
+    return cells, depth, counts
+
+
 def _tables(centres: Tensor, sigmas: Tensor, grid: Pyramid) -> _Tables:
     """centres (B, P, 2) from the image's middle."""
     dtype = centres.dtype
@@ -89,13 +106,12 @@ def _tables(centres: Tensor, sigmas: Tensor, grid: Pyramid) -> _Tables:
     model = sigmas.square().unsqueeze(1)
     variance = leaf.view(1, -1, 1) + model
     of_tick = (2 * grid.tick_sigma).log2().long()
-    falloff = (-0.5 / variance)[:, of_tick]
+    factor = (-0.5 / variance)[:, of_tick]
     ticks = grid.ticks.to(dtype).view(1, -1, 1)
-    across = (ticks - centres[..., 0].unsqueeze(1)).square_().mul_(falloff).exp_()
-    down = (ticks - centres[..., 1].unsqueeze(1)).square_().mul_(falloff).exp_()
+    across = falloff((ticks - centres[..., 0].unsqueeze(1)).square_().mul_(factor))
+    down = falloff((ticks - centres[..., 1].unsqueeze(1)).square_().mul_(factor))
     across *= (2 * torch.pi * leaf.view(1, -1, 1) * model / variance)[:, of_tick]
-    nothing = torch.zeros_like(across[:, :1])
-    return _Tables(torch.cat((across, nothing), 1), torch.cat((down, nothing), 1), variance, leaf)
+    return _Tables(across, down, variance, leaf)
 
 
 class _PairSums:
@@ -110,6 +126,7 @@ class _PairSums:
         self._across, self._down = (x.flatten(0, 1) for x in (tables.across, tables.down))
         self._surface, self._inverse = -scaled_surface.unsqueeze(1), inverse.unsqueeze(1)
         self._grid, self._ticks = grid, ticks
+        self._features = _features(grid, inverse.dtype)
         self.wants_gradient = gradient
         self.total = inverse.new_zeros(batch, model)
         self.moments = inverse.new_zeros(batch, 4 * grid.levels, model)
@@ -117,43 +134,57 @@ class _PairSums:
 
     def add_all(self, cells: Tensor, depth: Tensor, counts: Tensor) -> None:
         """Go through all leaves: cells and depth (B, L), counts (B,) falling."""
+        first = self._grid.level_ticks[self._grid.level[cells]]
+        begin = torch.arange(len(cells), device=cells.device).unsqueeze(1) * self._ticks
+        mask = torch.arange(cells.shape[1], device=cells.device) < counts.unsqueeze(1)
+        ticks = [
+            # The last tick, for padding, is far from all.
+            torch.where(mask, first + place[cells], self._ticks - 1) + begin
+            for place in (self._grid.column, self._grid.row)
+        ]
         chunk_pairs = _CHUNK_PAIRS_GPU if cells.is_cuda else _CHUNK_PAIRS_CPU
+        most_leaves = max(1, chunk_pairs // self.total.shape[1])
         left = counts.tolist()
+        if left and left[0] > 0:
+            # Columns of levels that do not occur need not be looked at.
+            self._features = self._features[:, : 4 * (int(self._grid.level[cells.max()]) + 1)].contiguous()
         start = 0
-        while left and start < left[0]:
-            # Images whose lists are used up by now drop out: padding costs little.
-            images = sum(count > start for count in left)
-            leaves = max(_LEAST_LEAVES, chunk_pairs // (images * self.total.shape[1]))
-            end = min(start + leaves, left[0])
-            here = (slice(images), slice(start, end))
-            mask = torch.arange(start, end, device=cells.device) < counts[:images].unsqueeze(1)
-            self._add(cells[here], depth[here].unsqueeze(2), mask)
+        while start < len(left) and left[start] > 0:
+            # Neighbours have lists of about the same length, so padding costs little.
+            end = start + max(1, most_leaves // left[start])
+            for leaf in range(0, left[start], most_leaves):
+                images, leaves = slice(start, end), slice(leaf, min(leaf + most_leaves, left[start]))
+                here = (images, leaves)
+                self._add(images, cells[here], ticks[0][here], ticks[1][here], depth[here])
             start = end
+        if self.wants_gradient:
+            self.total = self.moments[:, 0::4].sum(1)
 
-    def _add(self, cells: Tensor, depth: Tensor, mask: Tensor) -> None:
-        images, leaves = cells.shape
-        grid = self._grid
-        level = grid.level[cells]
-        first = grid.level_ticks[level]
-        column, row = (torch.where(mask, first + x[cells], self._ticks - 1) for x in (grid.column, grid.row))
-        begin = torch.arange(images, device=cells.device).unsqueeze(1) * self._ticks
-        overlap = self._across.index_select(0, (begin + column).flatten())
-        overlap *= self._down.index_select(0, (begin + row).flatten())
-        overlap = overlap.unflatten(0, (images, leaves))
-        off = torch.addcmul(self._surface[:images], depth, self._inverse[:images])
-        near = off.abs().neg_().add_(1.0).clamp_(min=0.0)
+    def _add(self, images: slice, cells: Tensor, column: Tensor, row: Tensor, depth: Tensor) -> None:
+        overlap = self._across.index_select(0, column.flatten())
+        overlap *= self._down.index_select(0, row.flatten())
+        overlap = overlap.unflatten(0, cells.shape)
+        off = torch.addcmul(self._surface[images], depth.unsqueeze(2), self._inverse[images])
+        near = torch.rsub(off.abs(), 1.0).clamp_(min=0.0)
         if not self.wants_gradient:
-            self.total[:images] += overlap.mul_(near).sum(1)
+            self.total[images] += overlap.mul_(near).sum(1)
             return
-        ticks = grid.ticks.to(depth.dtype)
-        x, y = ticks[column.clamp(max=self._ticks - 2)], ticks[row.clamp(max=self._ticks - 2)]
-        features = torch.stack((torch.ones_like(x), x, y, x.square() + y.square()), -1)
-        one_hot = torch.nn.functional.one_hot(level, grid.levels).to(depth.dtype)
-        by_level = (one_hot.unsqueeze(3) * features.unsqueeze(2)).flatten(2)
-        self.moments[:images] += by_level.mT @ (overlap * near)
-        self.total = self.moments[:, 0::4].sum(1)
-        signed = overlap.mul_(near > 0).mul_(off.sign())
-        self.signed[:images] += torch.cat((torch.ones_like(depth), depth), 2).mT @ signed
+        weighted = overlap * near
+        features = self._features.index_select(0, cells.flatten()).unflatten(0, cells.shape)
+        self.moments[images, : features.shape[2]] += features.mT @ weighted
+        # Where Delta is above 0, and with the sign of the depth difference: one pass each.
+        signed = torch.ops.aten.threshold_backward(overlap, near, 0.0).copysign_(off)
+        self.signed[images] += torch.stack((torch.ones_like(depth), depth), 1) @ signed
+
+
+@lru_cache(maxsize=8)
+def _features(grid: Pyramid, dtype: torch.dtype) -> Tensor:
+    """(cells, 4 * levels): 1, x, y and x^2 + y^2 of a cell's centre, pixels from the middle, in its level's columns."""
+    first = grid.level_ticks[grid.level]
+    x, y = grid.ticks[first + grid.column], grid.ticks[first + grid.row]
+    values = torch.stack((torch.ones_like(x), x, y, x.square() + y.square()), 1)
+    one_hot = torch.nn.functional.one_hot(grid.level, grid.levels)
+    return (one_hot.unsqueeze(2) * values.unsqueeze(1)).flatten(1).to(dtype)
 
 
 def _gradients(

@@ -7,6 +7,7 @@ then a cell of a pyramid of grids, known by its number in it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -19,15 +20,18 @@ from engine.types import LumbricalError
 
 #: The paper's c: a region is one Gaussian when its depths differ by less.
 DEPTH_RANGE_MM = 20.0
+#: A place that no Gaussian of an image reaches, pixels.
+_FAR_PX = 1e6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pyramid:
     """Grids over a square image of `size` pixels: level l has size / 2^l cells a side, each 2^l pixels wide.
 
     Cells are numbered row by row, level after level. `level`, `row`, `column`: (cells,) int64 of each cell. `ticks`:
-    rows (or columns) of all levels one after another, (2 * size - 1,) centres in pixels from the image's middle;
-    `tick_sigma`: (2 * size - 1,) half the width of a cell there, pixels; `level_ticks`: where each level's ticks begin.
+    rows (or columns) of all levels one after another, (2 * size,) centres in pixels from the image's middle, and a last
+    one that is far from everything; `tick_sigma`: (2 * size,) half the width of a cell there, pixels; `level_ticks`:
+    where each level's ticks begin.
     """
 
     size: int
@@ -64,8 +68,8 @@ def pyramid(size: int, device: torch.device) -> Pyramid:
         level=torch.cat(levels),
         row=torch.cat(rows),
         column=torch.cat(columns),
-        ticks=torch.cat(ticks),
-        tick_sigma=torch.cat(sigmas),
+        ticks=torch.cat((*ticks, torch.full((1,), _FAR_PX, dtype=torch.float64, device=device))),
+        tick_sigma=torch.cat((*sigmas, sigmas[0][:1])),
         level_ticks=torch.tensor(starts, device=device),
     )
 
@@ -121,7 +125,7 @@ def image_gaussians(crop: Tensor, distance: Tensor, depth_range_mm: float = DEPT
     grid = pyramid(images.shape[-1], images.device)
     leaves, means = _leaves(images, depth_range_mm / HALF_CUBE_MM)
     image, cell = leaves.nonzero(as_tuple=True)
-    counts = leaves.sum(1)
+    counts = torch.bincount(image, minlength=len(images))
     longest = int(counts.max()) if len(counts) else 0
     slot = torch.arange(len(image), device=image.device) - (counts.cumsum(0) - counts)[image]
     cells = cell.new_zeros(len(images), longest)
@@ -165,24 +169,51 @@ def _doubled(flags: Tensor) -> Tensor:
     return pairs.unsqueeze(2).expand(-1, -1, 2, -1).reshape(len(flags), 2 * flags.shape[1], -1)
 
 
+def falloff(exponent: Tensor) -> Tensor:
+    """exp(exponent) in place, e^-40 where it would be less: far below all rounding, and so are products of two, while
+    numbers too small for their format would slow whatever touches them tenfold."""
+    return exponent.clamp_(min=-40.0).exp_()
+
+
 def self_similarity(leaves: Tensor, grid: Pyramid) -> Tensor:
     """The denominator of Eq. 6, sum over i and k of S_ik: (B,) px^2 from the leaves as (B, cells) of 0 and 1.
 
     Leaves of one level lie on a grid and their Gaussians are separable, so the sum over all pairs of two levels is
-    <M_a, K M_b K'> with the overlaps K of rows and columns: no pair is ever listed, and memory does not grow
-    with the number of leaves.
+    <K' M_a K, M_b> with the overlaps K of rows and columns: no pair is ever listed, and memory does not grow with the
+    number of leaves.
     """
     total = leaves.new_zeros(len(leaves))
     sides = [grid.size >> level for level in range(grid.levels)]
     maps = [x.unflatten(1, (n, n)) for x, n in zip(leaves.split([n * n for n in sides], 1), sides, strict=True)]
     used = [level for level in range(grid.levels) if maps[level].any()]
-    ticks = [x.to(leaves.dtype) for x in grid.ticks.split(sides)]
+    ticks = [x.to(leaves.dtype) for x in grid.ticks[:-1].split(sides)]
     with torch.autocast(leaves.device.type, enabled=False):
         for place, a in enumerate(used):
-            for b in used[place:]:
-                variance = 0.25 * (4.0**a + 4.0**b)
-                kernel = torch.exp(-(ticks[a].unsqueeze(1) - ticks[b]).square() / (2 * variance))
-                blurred = kernel @ (maps[b].flatten(0, 1) @ kernel.T).unflatten(0, (len(leaves), sides[b]))
-                factor = 2 * torch.pi * (0.25 * 4.0**a) * (0.25 * 4.0**b) / variance * (1 if a == b else 2)
-                total += factor * (blurred * maps[a]).sum((1, 2))
+            total += torch.pi / 4 * 4.0**a * _level_with_itself(maps[a])
+            coarser = used[place + 1 :]
+            if not coarser:
+                break
+            variances = [0.25 * (4.0**a + 4.0**b) for b in coarser]
+            kernels = [
+                falloff((ticks[a].unsqueeze(1) - ticks[b]).square_().mul_(-0.5 / variance))
+                for b, variance in zip(coarser, variances, strict=True)
+            ]
+            across = (maps[a].flatten(0, 1) @ torch.cat(kernels, 1)).unflatten(0, (len(leaves), sides[a]))
+            parts = across.split([sides[b] for b in coarser], 2)
+            for b, variance, kernel, part in zip(coarser, variances, kernels, parts, strict=True):
+                factor = torch.pi / 8 * 4.0 ** (a + b) / variance
+                total += 2 * factor * ((kernel.T @ part) * maps[b]).sum((1, 2))
+    return total
+
+
+def _level_with_itself(leaves: Tensor) -> Tensor:
+    """Sum of exp(-d^2) over all pairs of leaves (B, N, N), d in cells: (B,). Beyond four cells less than 1e-10 is left."""
+    reach = range(1, min(5, leaves.shape[1]))
+    across = leaves.clone()
+    for k in reach:
+        across[:, :, k:].add_(leaves[:, :, :-k], alpha=math.exp(-(k**2)))
+        across[:, :, :-k].add_(leaves[:, :, k:], alpha=math.exp(-(k**2)))
+    total = (across * leaves).sum((1, 2))
+    for k in reach:
+        total += 2 * math.exp(-(k**2)) * (across[:, k:] * leaves[:, :-k]).sum((1, 2))
     return total

@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.methods.gaussian.decoder import DecodedHand
 from engine.methods.gaussian.encoder import HALF_CUBE_MM
-from engine.methods.gaussian.energies import POINT, RAY, JointLabels
+from engine.methods.gaussian.energies import POINT, RAY, EnergyConfig, JointLabels, apart_pairs
 
 
 @dataclass(frozen=True)
@@ -125,3 +125,24 @@ def e_joint_reference(joints: Tensor, labels: JointLabels, slack_mm: float) -> T
                 total = total + (distance - slack_mm) ** 2
         energies.append(total)
     return torch.stack(energies)
+
+
+def energy_reference(
+    hand: DecodedHand,
+    articulation: Tensor,
+    beta: Tensor,
+    crop: Tensor,
+    distance: Tensor,
+    labels: JointLabels,
+    config: EnergyConfig,
+) -> Tensor:
+    """Eq. 3, (B,), quadtrees of the crops (B, N, N) included."""
+    images = [leaves_reference(c, float(d), config.depth_range_mm) for c, d in zip(crop, distance, strict=True)]
+    pairs = None if config.collide_neighbours else apart_pairs(hand.means.device)
+    return (
+        config.dissim * e_dissim_reference(hand, images)
+        + config.collision * e_collision_reference(hand.means, hand.sigmas_mm, pairs)
+        + config.bone * e_bone_reference(beta)
+        + config.lim * e_lim_reference(articulation)
+        + config.joint * e_joint_reference(hand.joints, labels, config.slack_mm)
+    )

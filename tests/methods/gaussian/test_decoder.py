@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from engine.hand.gaussians import GaussianModel
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.decoder import GaussianDecoder, crop_camera, pixel_rays, project
 from engine.methods.gaussian.encoder import HALF_CUBE_MM, Encoder
@@ -36,6 +37,18 @@ def test_the_surface_lies_before_the_mean_by_the_stated_sigmas(scene: Scene) -> 
     hand = scene.hand()
     torch.testing.assert_close(hand.surface_mm, hand.means[..., 2] - scene.decoder.surface_sigmas * hand.sigmas_mm)
     assert hand.joints.dtype == torch.float64
+
+
+def test_gaussians_are_those_of_the_hand_model(scene: Scene) -> None:
+    wrist, rotation, articulation, beta, thickness = scene.parameters
+    skeleton = scene.decoder.skeleton
+    pose = skeleton.pose(wrist, rotation, articulation, skeleton.bone_lengths(beta))
+    # One finger far too thin, so that the floor under the standard deviations shows.
+    thickness = thickness - torch.tensor([0.0, 30.0, 0.0, 0.0, 0.0, 0.0])
+    means, sigmas = GaussianModel(skeleton).double()(pose, thickness)
+    hand = scene.hand((wrist, rotation, articulation, beta, thickness))
+    torch.testing.assert_close(hand.means, means, rtol=0, atol=1e-4)
+    torch.testing.assert_close(hand.sigmas_mm, sigmas, rtol=1e-5, atol=1e-5)
 
 
 def test_theta_and_the_encoders_form_decode_alike() -> None:

@@ -83,7 +83,7 @@ def test_dissimilarity_equals_its_reference(scene: Scene, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_collision_equals_its_reference(scene: Scene, apart: bool) -> None:
-    pairs = apart_pairs() if apart else None
+    pairs = apart_pairs(torch.device("cpu")) if apart else None
     _same(
         lambda hand, _: e_collision(hand.means, hand.sigmas_mm, pairs),
         lambda hand, _: e_collision_reference(hand.means, hand.sigmas_mm, pairs),
@@ -274,7 +274,7 @@ def test_constants_that_make_no_energy_are_refused(name: str, value: float) -> N
 
 
 def test_neighbours_are_left_out_of_the_collision_and_fingers_are_not() -> None:
-    pairs = apart_pairs()
+    pairs = apart_pairs(torch.device("cpu"))
     assert torch.equal(pairs, pairs.T)
     assert not pairs.diagonal().any()
     # The last Gaussians of the thumb and of the index finger can collide; those of one bone cannot.
