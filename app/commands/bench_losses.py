@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from statistics import median
 from typing import Any
@@ -41,6 +41,11 @@ def measure(batch: int, repeats: int, plain_repeats: int, device: str) -> dict[s
     return _LossBench(batch, device).report(repeats, plain_repeats)
 
 
+def _mean(parts: Iterable[Tensor]) -> Tensor:
+    """Of all, so that backward reaches each."""
+    return torch.stack([part.mean() for part in parts]).mean()
+
+
 class _LossBench:
     def __init__(self, size: int, device: str) -> None:
         torch.manual_seed(_SEED)
@@ -58,7 +63,7 @@ class _LossBench:
     def report(self, repeats: int, plain_repeats: int) -> dict[str, Any]:
         """All figures."""
         steps: dict[str, Callable[[], object]] = {
-            "encoder": lambda: sum(part.mean() for part in self._encode()).backward(),
+            "encoder": self._encoder_alone,
             "energies": lambda: self._energies(outputs).mean().backward(),
             "step": lambda: self._energies(self._encode()).mean().backward(),
             "plain_step": lambda: self._plain(self._encode()).mean().backward(),
@@ -68,9 +73,8 @@ class _LossBench:
         report: dict[str, Any] = {"batch": len(self.crop), "device": str(self.device)}
         report |= {"threads": torch.get_num_threads(), "repeats": repeats, "plain_repeats": plain_repeats}
         report |= self._sizes()
-        report |= {f"{name}_ms": round(1e3 * median(times), 2) for name, times in taken.items() if times}
-        ratios = [added / own for added, own in zip(taken["energies"], taken["encoder"], strict=True)]
-        report["energies_percent_of_encoder"] = round(100 * median(ratios), 2)
+        report |= {f"{name}_ms": round(1e3 * median(wall for wall, _ in x), 2) for name, x in taken.items() if x}
+        report |= self._share(taken)
         if plain_repeats:
             report["plain_over_batched_step"] = round(report["plain_step_ms"] / report["step_ms"], 1)
         report["parts_ms"] = self._parts(outputs, repeats)
@@ -82,6 +86,9 @@ class _LossBench:
         with torch.autocast(self.device.type, torch.bfloat16):
             encoding = self.encoder(self.crop, self.rendered.distance)
         return Encoding(*(part.float() for part in encoding))
+
+    def _encoder_alone(self) -> None:
+        _mean(self._encode()).backward()
 
     def _energies(self, encoding: Encoding, crop: Tensor | None = None) -> Tensor:
         """Quadtree, decoder and Eq. 3, (B,)."""
@@ -97,11 +104,20 @@ class _LossBench:
         angles, beta = encoding.articulation, encoding.beta
         return energy_reference(hand, angles, beta, self.crop[:, 0], distance, self.labels, self.config)
 
+    def _share(self, taken: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
+        """Energies over encoder, turn by turn, medians: in wall time, and in processor time, which what else runs on a
+        busy machine hardly touches."""
+        pairs = list(zip(taken["energies"], taken["encoder"], strict=True))
+        shares = {"energies_percent_of_encoder": median(added[0] / own[0] for added, own in pairs)}
+        if self.device.type == "cpu":
+            shares["energies_percent_of_encoder_cpu_time"] = median(added[1] / own[1] for added, own in pairs)
+        return {name: round(100 * share, 2) for name, share in shares.items()}
+
     def _take_turns(
         self, steps: dict[str, Callable[[], object]], repeats: int, plain_repeats: int
-    ) -> dict[str, list[float]]:
-        """Seconds of every step, by name; the first of each, which warms up, is left out."""
-        taken: dict[str, list[float]] = {name: [] for name in steps}
+    ) -> dict[str, list[tuple[float, float]]]:
+        """Wall and processor seconds of every step, by name; the first of each, which warms up, is left out."""
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
         for turn in range(max(repeats, plain_repeats) + 1):
             for name, step in steps.items():
                 plain = name == "plain_step"
@@ -112,13 +128,13 @@ class _LossBench:
                     taken[name].append(seconds)
         return taken
 
-    def _time(self, step: Callable[[], object]) -> float:
+    def _time(self, step: Callable[[], object]) -> tuple[float, float]:
         self.encoder.zero_grad(set_to_none=True)
         self._wait()
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         step()
         self._wait()
-        return time.perf_counter() - began
+        return time.perf_counter() - began, time.process_time() - began_cpu
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -139,7 +155,7 @@ class _LossBench:
         hand = DecodedHand(*(part.detach().requires_grad_() for part in vars(decoded).values()))
 
         def decoder() -> None:
-            sum(part.mean() for part in vars(self.decoder.decode_crop(outputs, distance)).values()).backward()
+            _mean(vars(self.decoder.decode_crop(outputs, distance)).values()).backward()
 
         def energies() -> None:
             energy(hand, outputs.articulation, outputs.beta, images, labels, config).total.mean().backward()
@@ -149,7 +165,9 @@ class _LossBench:
             "decoder_and_backward": decoder,
             "energies_and_backward": energies,
         }
-        return {name: round(1e3 * median(self._time(part) for _ in range(repeats)), 2) for name, part in parts.items()}
+        return {
+            name: round(1e3 * median(self._time(part)[0] for _ in range(repeats)), 2) for name, part in parts.items()
+        }
 
     def _differences(self) -> dict[str, float]:
         """Batched against plain in float64, for a few of the images: Eq. 3 and its gradients."""
@@ -163,14 +181,14 @@ class _LossBench:
         wrist = wrist + torch.nn.functional.pad(distance.unsqueeze(1), (2, 0)) + 4.0
         angles, beta = 1.1 * angles + 0.05, beta + 0.3
         results = []
+        variables = [part.requires_grad_() for part in (wrist, rotation, angles, beta)]
         for plain in (False, True):
-            variables = [part.clone().requires_grad_() for part in (wrist, rotation, angles, beta)]
-            hand = decoder.decode(*variables, thickness, crop_camera(distance))  # type: ignore[call-arg]
+            hand = decoder.decode(wrist, rotation, angles, beta, thickness, crop_camera(distance))
             if plain:
-                total = energy_reference(hand, *variables[2:], crop, distance, labels, self.config)
+                total = energy_reference(hand, angles, beta, crop, distance, labels, self.config)
             else:
                 images = image_gaussians(crop, distance, self.config.depth_range_mm)
-                total = energy(hand, *variables[2:], images, labels, self.config).total
+                total = energy(hand, angles, beta, images, labels, self.config).total
             results.append((total.detach(), *torch.autograd.grad(total.sum(), variables)))
         worst = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(*results, strict=True)]
         return {"value": worst[0], "gradient": max(worst[1:])}
@@ -184,7 +202,7 @@ class _LossBench:
         return {
             "energies": self._peak_mb(lambda: self._energies(outputs).mean().backward()),
             "every_pixel_a_leaf": self._peak_mb(lambda: self._energies(outputs, noise).mean().backward()),
-            "encoder": self._peak_mb(lambda: sum(part.mean() for part in self._encode()).backward()),
+            "encoder": self._peak_mb(self._encoder_alone),
         }
 
     def _peak_mb(self, step: Callable[[], object]) -> float:

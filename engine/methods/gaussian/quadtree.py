@@ -207,7 +207,7 @@ def self_similarity(leaves: Tensor, grid: Pyramid) -> Tensor:
 
 
 def _level_with_itself(leaves: Tensor) -> Tensor:
-    """Sum of exp(-d^2) over all pairs of leaves (B, N, N), d in cells: (B,). Beyond four cells less than 1e-10 is left."""
+    """Sum of exp(-d^2) over all pairs of leaves (B, N, N), d in cells: (B,). Beyond four, 1e-10 is left."""
     reach = range(1, min(5, leaves.shape[1]))
     across = leaves.clone()
     for k in reach:
