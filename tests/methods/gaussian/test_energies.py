@@ -72,7 +72,7 @@ def _same(fast: Callable[..., Tensor], plain: Callable[..., Tensor], scene: Scen
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7 * scale + 1e-12 * largest)
 
 
-@pytest.mark.parametrize("chunk", [None, 1])
+@pytest.mark.parametrize("chunk", [None, 1, 1 << 24])
 def test_dissimilarity_equals_its_reference(scene: Scene, monkeypatch: pytest.MonkeyPatch, chunk: int | None) -> None:
     if chunk is not None:
         monkeypatch.setattr(overlap, "_CHUNK_PAIRS_CPU", chunk)
