@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import smooth_l1_loss
 
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoding
+from engine.training.processes import ALONE
 from engine.training.renders import RenderedBatch
 
 
@@ -30,16 +32,25 @@ class LossWeights:
 
 
 def supervised_loss(
-    encoding: Encoding, truth: RenderedBatch, skeleton: Skeleton, weights: LossWeights
+    encoding: Encoding,
+    truth: RenderedBatch,
+    skeleton: Skeleton,
+    weights: LossWeights,
+    total: Callable[[Tensor], Tensor] = ALONE.total,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum (scalar) and its unweighted parts.
 
     Pose and shape count only where there is a right hand to see; the two verdicts count everywhere.
+    total: sums a count over the processes that share the batch, each of which gets its share of the loss.
     """
     valid = truth.has_hand & truth.is_right
+    right_hands, images = total(torch.stack((valid.sum(), torch.ones_like(valid).sum())).float()).clamp(min=1)
 
     def mean(values: Tensor) -> Tensor:
-        return (values.flatten(1).mean(1) * valid).sum() / valid.sum().clamp(min=1)
+        return (values.flatten(1).mean(1) * valid).sum() / right_hands
+
+    def verdict(logit: Tensor, truth: Tensor) -> Tensor:
+        return logistic(logit, truth.float(), reduction="none") / images
 
     def close(estimate: Tensor, target: Tensor, beta: float) -> Tensor:
         return mean(smooth_l1_loss(estimate, target, beta=beta, reduction="none"))
@@ -57,8 +68,8 @@ def supervised_loss(
         "thickness": mean((encoding.thickness - truth.thickness).square()),
         # Laplace likelihood: log_sigma learns the error to expect; the error itself gets no gradient from here.
         "sigma": mean(error_mm * torch.exp(-encoding.log_sigma) + encoding.log_sigma),
-        "hand": logistic(encoding.hand_logit, truth.has_hand.float()),
-        "right": (logistic(encoding.right_logit, truth.is_right.float(), reduction="none") * truth.has_hand).mean(),
+        "hand": verdict(encoding.hand_logit, truth.has_hand).sum(),
+        "right": (verdict(encoding.right_logit, truth.is_right) * truth.has_hand).sum(),
     }
     total = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
     return total, parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,37 +16,48 @@ from engine.methods.gaussian.encoder import CROP_SIZE, Encoder
 from engine.training.config import TrainConfig
 from engine.training.loop import TrainingLoop
 from engine.training.losses import supervised_loss
+from engine.training.processes import ALONE, Processes
 from engine.training.renders import HandRenderer, RenderedBatch
+from engine.training.shares import own_share
 
 
 class Trainer(TrainingLoop[Encoder, RenderedBatch]):
-    """Trains one encoder. render_workers: processes that render while this one trains; with 0 it does both."""
+    """Trains one encoder. render_workers: processes that render while this one trains; with 0 it does both.
+    processes: those that train together, see TrainingLoop."""
 
-    def __init__(self, config: TrainConfig, out: Path, device: str = "cpu", render_workers: int = 0) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        device: str = "cpu",
+        render_workers: int = 0,
+        processes: Processes = ALONE,
+    ) -> None:
         torch.manual_seed(config.seed)
-        super().__init__(Encoder(config.encoder), config, out, device)
+        super().__init__(Encoder(config.encoder), config, out, device, processes)
         self.config, self._render_workers = config, render_workers
         self.skeleton = Skeleton().to(device)
 
     def batches(self) -> Iterable[RenderedBatch]:
         """Rendered crops, the views widening as their numbers rise."""
         size = self.config.batch_size
-        stream = RenderStream(self.config, self.device, range(self.images // size, -(-self.config.images // size)))
+        numbers = range(self.images // size, -(-self.config.images // size))
+        stream = RenderStream(self.config, self.device, numbers, self.processes)
         return DataLoader(stream, batch_size=None, num_workers=self._render_workers)
 
     def loss(self, batch: RenderedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """See engine.training.losses.supervised_loss."""
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16, self.config.bfloat16):
             encoding = self.net(batch.crop.contiguous(memory_format=torch.channels_last), batch.distance)
         encoding = type(encoding)(*(part.float() for part in encoding))
-        return supervised_loss(encoding, batch, self.skeleton, self.config.loss)
+        return supervised_loss(encoding, batch, self.skeleton, self.config.loss, self.processes.total)
 
 
 class RenderStream(Dataset[RenderedBatch]):
-    """A configuration's training batches by number; the views widen as the numbers rise."""
+    """One process's share of a configuration's training batches, by number; the views widen as the numbers rise."""
 
-    def __init__(self, config: TrainConfig, device: str, numbers: range) -> None:
-        self._config, self._device, self._numbers = config, device, numbers
+    def __init__(self, config: TrainConfig, device: str, numbers: range, processes: Processes = ALONE) -> None:
+        self._config, self._device, self._numbers, self._processes = config, device, numbers, processes
         self._renderer: HandRenderer | None = None
 
     def __len__(self) -> int:
@@ -54,9 +66,10 @@ class RenderStream(Dataset[RenderedBatch]):
     def __getitem__(self, place: int) -> RenderedBatch:
         if self._renderer is None:
             self._renderer = HandRenderer(self._config.render, self._config.seed, self._device)
-        number, size = self._numbers[place], self._config.batch_size
-        width = number * size / max(1, self._config.widen_views_images)
-        return self._renderer.batch(size, number, width)
+        number, config = self._numbers[place], self._config
+        width = number * config.batch_size / max(1, config.widen_views_images)
+        render = partial(self._renderer.batch, view_width=width)
+        return own_share(render, config.batch_size, config.part_size, number, self._processes)
 
 
 def test_set(config: TrainConfig, device: str = "cpu", size: int = CROP_SIZE) -> list[RenderedBatch]:
