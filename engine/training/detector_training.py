@@ -138,7 +138,7 @@ class DetectorTrainer(TrainingLoop[DetectorNet, SceneBatch]):
 
     def loss(self, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """See detector_loss."""
-        depth = network_input(batch).contiguous(memory_format=torch.channels_last)
+        depth = network_input(batch).contiguous(memory_format=self.memory_format)
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, self.config.bfloat16):
             found = self.net(depth, batch.focal)
         return detector_loss(found, batch, self.processes.total)

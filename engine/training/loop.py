@@ -95,8 +95,11 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         check_shares(schedule.batch_size, processes)
         self.schedule, self.out, self.device, self.processes = schedule, out, device, processes
         self.net = net.to(device)
-        # Channels last is what both oneDNN and cuDNN run fastest.
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Channels last is what both oneDNN and cuDNN run fastest; but in float32 oneDNN's backward pass writes past
+        # its buffers there where a network is narrow (torch 2.13), which ends the process.
+        plain = device == "cpu" and not schedule.bfloat16
+        self.memory_format = torch.contiguous_format if plain else torch.channels_last
+        self.net.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
         share_batch_norms(self.net, processes, device)
         self.optimizer = torch.optim.AdamW(

@@ -48,7 +48,7 @@ class Trainer(TrainingLoop[Encoder, RenderedBatch]):
     def loss(self, batch: RenderedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """See engine.training.losses.supervised_loss."""
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, self.config.bfloat16):
-            encoding = self.net(batch.crop.contiguous(memory_format=torch.channels_last), batch.distance)
+            encoding = self.net(batch.crop.contiguous(memory_format=self.memory_format), batch.distance)
         encoding = type(encoding)(*(part.float() for part in encoding))
         return supervised_loss(encoding, batch, self.skeleton, self.config.loss, self.processes.total)
 
