@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from engine.training.processes import Processes
 from engine.types import LumbricalError
@@ -14,11 +15,11 @@ from engine.types import LumbricalError
 Batch = TypeVar("Batch")
 
 
-def check_shares(batch_size: int, processes: Processes) -> None:
-    """Raise LumbricalError where the processes cannot share batches evenly."""
+def check_shares(batch_size: int, processes: Processes, what: str = "batch_size {}") -> None:
+    """Raise LumbricalError where the processes cannot share batches (of `what`) evenly."""
     if batch_size % processes.count:
         raise LumbricalError(
-            f"batch_size {batch_size} cannot be shared evenly by {processes.count} processes; "
+            f"{what.format(batch_size)} cannot be shared evenly by {processes.count} processes; "
             "choose a multiple in CONFIG, or another --nproc_per_node"
         )
 
@@ -48,14 +49,17 @@ def join(batches: Sequence[Batch]) -> Batch:
     """One batch of several: of dataclasses whose fields are all tensors (B, …)."""
     if len(batches) == 1:
         return batches[0]
-    return _map(batches[0], lambda name: torch.cat([getattr(batch, name) for batch in batches]))
+    names = [entry.name for entry in dataclasses.fields(batches[0])]  # type: ignore[arg-type]
+    joined = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
+    return dataclasses.replace(batches[0], **joined)  # type: ignore[type-var]
 
 
 def cut(batch: Batch, images: slice) -> Batch:
     """Some images of a batch."""
-    return _map(batch, lambda name: getattr(batch, name)[images])
+    return each_tensor(batch, lambda tensor: tensor[images])
 
 
-def _map(batch: Batch, field: Callable[[str], Any]) -> Batch:
+def each_tensor(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """A batch with all its tensors changed."""
     names = [entry.name for entry in dataclasses.fields(batch)]  # type: ignore[arg-type]
-    return dataclasses.replace(batch, **{name: field(name) for name in names})  # type: ignore[type-var]
+    return dataclasses.replace(batch, **{name: change(getattr(batch, name)) for name in names})  # type: ignore[type-var]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch import multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from engine.methods.gaussian.encoder import EncoderConfig
 from engine.training.config import TrainConfig
@@ -119,7 +119,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(_one_of_two, (port, place), nprocs=_WORLD)
+    spawn(_one_of_two, (port, place), nprocs=_WORLD)
     return place
 
 
@@ -208,7 +208,7 @@ def test_a_share_makes_no_more_parts_than_it_needs() -> None:
 
     def make(count: int, index: int) -> RenderedBatch:
         made.append(index)
-        return RenderedBatch(*[torch.arange(count) + index * count] * 9)
+        return RenderedBatch(*[torch.arange(count) + index * count] * 11)
 
     share = own_share(make, 8, 2, 5, Processes(1, 2))
     assert made == [22, 23]
