@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN_LOSSES = ("loss", "points", "joints", "articulation", "beta", "heat", "pixel_mm", "depth_mm")
 #: So long the first process has to tell what went wrong; torchrun then ends those that would only repeat it.
-_FIRST_SPEAKS_S = 3.0
+_FIRST_SPEAKS_S = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
