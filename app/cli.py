@@ -34,6 +34,7 @@ COMMANDS = {
     "track": Command("app.commands.track", "track a hand in a camera or recording, with or without a window"),
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
+    "crops": Command("app.commands.crops", "cut labelled recordings into crops that `train` can learn from"),
     "bench": Command("app.commands.bench", "measure speed: bench live, bench losses"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }

@@ -1,11 +1,13 @@
-"""`train`: the shipped weights, encoder or detector, from nothing, on rendered hands."""
+"""`train`: the shipped weights, encoder or detector, from nothing, on rendered hands; alone or under torchrun."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,12 @@ from engine.types import LumbricalError
 
 if TYPE_CHECKING:
     from engine.training.detector_training import DetectorTrainer
+    from engine.training.processes import Processes
     from engine.training.trainer import Trainer
 
 _SHOWN_LOSSES = ("loss", "points", "joints", "articulation", "beta", "heat", "pixel_mm", "depth_mm")
+#: So long the first process has to tell what went wrong; torchrun then ends those that would only repeat it.
+_FIRST_SPEAKS_S = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,33 +57,36 @@ def _count(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training; prints a line of losses every 50 steps. Writing the weights at the end takes
-    safetensors (encoder) or onnx (detector); where they are missing the checkpoint is there all the same."""
+    safetensors (encoder) or onnx (detector); where they are missing the checkpoint is there all the same.
+
+    Under torchrun each process trains its share, and the first one prints and writes.
+    """
+    from engine.training.processes import from_environment
+
+    processes = from_environment(os.environ)
+    try:
+        return _run(args, processes)
+    except LumbricalError:
+        if processes.rank:
+            time.sleep(_FIRST_SPEAKS_S)
+        raise
+
+
+def _run(args: argparse.Namespace, processes: Processes) -> int:
     import torch
 
-    device = _device(args.device)
+    from engine.training.processes import joined
+
+    device = _device(args.device, processes)
     if args.render_workers and device != "cpu":
         raise LumbricalError("--render-workers: on a GPU the training renders there itself; leave it out")
     if args.threads:
         torch.set_num_threads(args.threads)
-    trainer = _trainer(args, device)
-    resumed = False if args.restart else trainer.resume()
-    if args.start_from is not None and not resumed:
-        trainer.start_from(_encoder_weights(args.start_from, trainer))
-    print(f"training {trainer.config.name} on {device}, files in {trainer.out}", file=sys.stderr)
-    if resumed:
-        print(f"resumed after {trainer.images} images", file=sys.stderr)
-        if trainer.changed_settings:
-            print(f"settings changed since then: {', '.join(trainer.changed_settings)}", file=sys.stderr)
-    first = trainer.images
-    start = trainer.seconds
-
-    def report(line: dict[str, float]) -> None:
-        rate = (line["images"] - first) / max(1e-6, line["seconds"] - start)
-        left = (trainer.config.images - line["images"]) / max(rate, 1e-6) / 60
-        losses = " ".join(f"{name} {line[name]:.3f}" for name in line if name in _SHOWN_LOSSES)
-        print(f"{line['images']:>9} images {rate:5.0f}/s {left:5.0f} min left  {losses}", file=sys.stderr, flush=True)
-
-    done = trainer.run(args.minutes, report)
+    trainer = _trainer(args, device, processes)
+    with joined(processes, device):
+        done = _train(args, trainer)
+    if processes.rank:
+        return 0
     print(f"{'finished' if done else 'stopped'} after {trainer.images} images: {trainer.checkpoint_path}")
     weights = _export(trainer)
     print(f"weights: {weights} (the shipped ones are assets/weights/{weights.name})", flush=True)
@@ -88,18 +96,57 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _device(asked: str | None) -> str:
+def _train(args: argparse.Namespace, trainer: Trainer | DetectorTrainer) -> bool:
+    """Start or resume; whether all images were seen."""
+    resumed = False if args.restart else trainer.resume()
+    if args.start_from is not None and not resumed:
+        trainer.start_from(_encoder_weights(args.start_from, trainer))
+    _say_what_begins(trainer, resumed)
+    first, start = trainer.images, trainer.seconds
+
+    def report(line: dict[str, float]) -> None:
+        rate = (line["images"] - first) / max(1e-6, line["seconds"] - start)
+        left = (trainer.config.images - line["images"]) / max(rate, 1e-6) / 60
+        losses = " ".join(f"{name} {line[name]:.3f}" for name in line if name in _SHOWN_LOSSES)
+        print(f"{line['images']:>9} images {rate:5.0f}/s {left:5.0f} min left  {losses}", file=sys.stderr, flush=True)
+
+    return trainer.run(args.minutes, report)
+
+
+def _say_what_begins(trainer: Trainer | DetectorTrainer, resumed: bool) -> None:
+    processes = trainer.processes
+    if processes.rank:
+        return
+    where = trainer.device if processes.alone else f"{processes.count} x {trainer.device.partition(':')[0]}"
+    print(f"training {trainer.config.name} on {where}, files in {trainer.out}", file=sys.stderr)
+    if resumed:
+        print(f"resumed after {trainer.images} images", file=sys.stderr)
+        if trainer.changed_settings:
+            print(f"settings changed since then: {', '.join(trainer.changed_settings)}", file=sys.stderr)
+
+
+def _device(asked: str | None, processes: Processes) -> str:
+    """Where this process trains; among several, each takes the GPU of its own number."""
     import torch
 
     device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
         raise LumbricalError(f"--device {device}: must be cpu, cuda or cuda:NUMBER")
+    if device != "cpu" and not processes.alone:
+        if device != "cuda":
+            raise LumbricalError(f"--device {device}: under torchrun each process takes a GPU of its own; say cuda")
+        if processes.local_rank >= torch.cuda.device_count():
+            raise LumbricalError(
+                f"process {processes.local_rank} finds no GPU of its own among {torch.cuda.device_count()}; "
+                "start as many as there are GPUs (--nproc_per_node), or train with --device cpu"
+            )
+        return f"cuda:{processes.local_rank}"
     if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
         raise LumbricalError(f"--device {device}: torch finds no such device here; leave it out to train without")
     return device
 
 
-def _trainer(args: argparse.Namespace, device: str) -> Trainer | DetectorTrainer:
+def _trainer(args: argparse.Namespace, device: str, processes: Processes) -> Trainer | DetectorTrainer:
     """The trainer of what the configuration describes; its key `kind` tells."""
     from engine.training.config import load_config
     from engine.training.detector_training import DetectorTrainer, is_detector_config, load_detector_config
@@ -107,11 +154,11 @@ def _trainer(args: argparse.Namespace, device: str) -> Trainer | DetectorTrainer
 
     if not is_detector_config(args.config):
         config = load_config(args.config)
-        return Trainer(config, args.out or Path("runs") / config.name, device, args.render_workers)
+        return Trainer(config, args.out or Path("runs") / config.name, device, args.render_workers, processes)
     if args.render_workers:
         raise LumbricalError("--render-workers: the training renders the detector's scenes itself; leave it out")
     detector = load_detector_config(args.config)
-    return DetectorTrainer(detector, args.out or Path("runs") / detector.name, device)
+    return DetectorTrainer(detector, args.out or Path("runs") / detector.name, device, processes)
 
 
 def _encoder_weights(path: Path, trainer: Trainer | DetectorTrainer) -> dict[str, Any]:

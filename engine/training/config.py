@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.methods.gaussian.encoder import EncoderConfig
+from engine.training.augment import CropSource
 from engine.training.loop import Schedule
 from engine.training.losses import LossWeights
 from engine.training.renders import RenderConfig
@@ -20,6 +21,7 @@ from engine.types import LumbricalError
 class TrainConfig(Schedule):
     """One experiment with the encoder. widen_views_images: until then the views widen from easy ones to all.
     test_seed: of the rendered test set; it differs from the training's own seed, or the two would share their hands.
+    sources: files of crops that shares of each batch come from; the rest is rendered.
     """
 
     images: int = 1_000_000
@@ -34,10 +36,27 @@ class TrainConfig(Schedule):
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
     loss: LossWeights = field(default_factory=LossWeights)
+    sources: tuple[CropSource, ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_test(self.test_seed, test_images=self.test_images)
+        for source in self.sources:
+            images = source.share * self.batch_size
+            if round(images) < 1 or abs(images - round(images)) > 1e-6:
+                raise ValueError(f"share {source.share} of batch_size {self.batch_size} is no whole number of images")
+        if self.rendered_images < 0:
+            raise ValueError("the shares of [[sources]] add up to more than 1")
+
+    @property
+    def source_images(self) -> tuple[int, ...]:
+        """How many images of a batch each source gives."""
+        return tuple(round(source.share * self.batch_size) for source in self.sources)
+
+    @property
+    def rendered_images(self) -> int:
+        """How many images of a batch are rendered."""
+        return self.batch_size - sum(self.source_images)
 
 
 #: The configuration of the shipped weights.
@@ -49,7 +68,16 @@ def load_config(path: Path) -> TrainConfig:
     """Read a TOML file; LumbricalError names the key that is unknown or of the wrong type."""
     table = read_toml(path)
     sections = {name: build(kind, table.pop(name, {}), f"{path}: [{name}]") for name, kind in _SECTIONS.items()}
-    return build(TrainConfig, table | sections, str(path))
+    sources = _sources(table.pop("sources", []), path)
+    return build(TrainConfig, table | sections | {"sources": sources}, str(path))
+
+
+def _sources(tables: object, path: Path) -> tuple[CropSource, ...]:
+    """The [[sources]] of a configuration; their files lie beside it, where no whole path is given."""
+    if not isinstance(tables, list):
+        raise LumbricalError(f"{path}: sources must be written as [[sources]], one for each file of crops")
+    sources = [build(CropSource, table, f"{path}: [[sources]]") for table in tables]
+    return tuple(dataclasses.replace(source, file=str(path.parent / source.file)) for source in sources)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

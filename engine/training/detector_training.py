@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from engine.localise.frames import INPUT_HEIGHT, INPUT_WIDTH, STRIDE
 from engine.localise.network import Detections, DetectorNet
 from engine.training.config import build, read_toml
 from engine.training.loop import Schedule, TrainingLoop
+from engine.training.processes import ALONE, Processes
 from engine.training.scenes import SceneBatch, SceneConfig, SceneRenderer
+from engine.training.shares import own_share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +88,17 @@ def targets(batch: SceneBatch) -> Targets:
     return Targets(torch.where(found, bump, 0.0).amax(1), (~blurred).float(), near)
 
 
-def detector_loss(found: Detections, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Focal loss of the heat map (Zhou et al. 2019, Objects as points, Eq. 1) and L1 losses of the place."""
+def detector_loss(
+    found: Detections, batch: SceneBatch, total: Callable[[Tensor], Tensor] = ALONE.total
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Focal loss of the heat map (Zhou et al. 2019, Objects as points, Eq. 1) and L1 losses of the place.
+
+    total: sums a count over the processes that share the batch, each of which gets its share of the loss.
+    """
     truth = targets(batch)
     positive = (truth.heat == 1) & (truth.weight > 0)
-    hands = positive.sum().clamp(min=1)
+    counts = total(torch.stack((positive.sum(), *truth.near.sum((0, 2, 3)))).float()).clamp(min=1)
+    hands = counts[0]
     chance = found.logit.sigmoid()
     hit = (1 - chance).square() * logsigmoid(found.logit)
     miss = (1 - truth.heat).pow(4) * chance.square() * logsigmoid(-found.logit)
@@ -98,7 +106,7 @@ def detector_loss(found: Detections, batch: SceneBatch) -> tuple[Tensor, dict[st
     pixel_error, depth_error, shift_error = (torch.zeros((), device=heat.device) for _ in range(3))
     for k in (0, 1):
         near = truth.near[:, k]
-        count = near.sum().clamp(min=1)
+        count = counts[1 + k]
         palm, z = batch.palm[:, k], batch.palm[:, k, 2, None, None]
         uv = palm[:, :2] / palm[:, 2:].clamp(min=60.0) * batch.focal.unsqueeze(1) + batch.principal
         off = (found.u - uv[:, 0, None, None]).abs() + (found.v - uv[:, 1, None, None]).abs()
@@ -112,28 +120,28 @@ def detector_loss(found: Detections, batch: SceneBatch) -> tuple[Tensor, dict[st
 
 
 class DetectorTrainer(TrainingLoop[DetectorNet, SceneBatch]):
-    """Trains one detector."""
+    """Trains one detector. processes: those that train together, see TrainingLoop."""
 
     max_gradient_norm = 5.0
 
-    def __init__(self, config: DetectorConfig, out: Path, device: str = "cpu") -> None:
+    def __init__(self, config: DetectorConfig, out: Path, device: str = "cpu", processes: Processes = ALONE) -> None:
         torch.manual_seed(config.seed)
-        super().__init__(DetectorNet(config.width), config, out, device)
+        super().__init__(DetectorNet(config.width), config, out, device, processes)
         self.config = config
         self._renderer = SceneRenderer(config.scene, config.seed, device)
 
     def batches(self) -> Iterable[SceneBatch]:
         """Rendered scenes."""
-        size = self.config.batch_size
+        size, part, render = self.config.batch_size, self.config.part_size, self._renderer.batch
         numbers = range(self.images // size, -(-self.config.images // size))
-        return (self._renderer.batch(size, number) for number in numbers)
+        return (own_share(render, size, part, number, self.processes) for number in numbers)
 
     def loss(self, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """See detector_loss."""
-        depth = network_input(batch).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+        depth = network_input(batch).contiguous(memory_format=self.memory_format)
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16, self.config.bfloat16):
             found = self.net(depth, batch.focal)
-        return detector_loss(found, batch)
+        return detector_loss(found, batch, self.processes.total)
 
     def facts(self) -> dict[str, Any]:
         """What a weights file says of itself: images and seconds trained, the configuration."""

@@ -1,4 +1,4 @@
-"""The loop that all training shares: steps, learning rate, average of weights, log, checkpoint, resuming.
+"""The loop that all training shares: steps, learning rate, average of weights, log, checkpoint, resuming, processes.
 
 A configuration that holds a schedule says how long and how fast; a subclass says what a batch is and what it costs.
 """
@@ -18,7 +18,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from engine.training.batch_norm import share_batch_norms
 from engine.training.checkpoints import load_checkpoint, save_checkpoint
+from engine.training.processes import ALONE, Processes, interrupt_remembered
+from engine.training.shares import check_shares, part_size
 from engine.types import LumbricalError
 
 Report = Callable[[dict[str, float]], None]
@@ -29,7 +32,9 @@ Net = TypeVar("Net", bound=nn.Module)
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """name: of the experiment. images: seen in all; the learning rate warms up, then falls along a cosine over them.
-    ema_half_life_images: over which the average of the weights forgets. Raises ValueError on what cannot be trained.
+    ema_half_life_images: over which the average of the weights forgets. part_images: so many images at most are
+    rendered at once, from a seed of their own, and can be had by one process without rendering others.
+    bfloat16: whether the network computes in it. Raises ValueError on what cannot be trained.
     """
 
     name: str
@@ -41,11 +46,13 @@ class Schedule:
     ema_half_life_images: int
     seed: int = 1
     checkpoint_minutes: float = 3.0
+    part_images: int = 32
+    bfloat16: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or Path(self.name).name != self.name:
             raise ValueError(f"name must be the name of a folder, not {self.name!r:.40}")
-        for name in ("images", "batch_size", "ema_half_life_images"):
+        for name in ("images", "batch_size", "ema_half_life_images", "part_images"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("weight_decay", "warm_up_images", "seed", "checkpoint_minutes"):
@@ -53,6 +60,11 @@ class Schedule:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+
+    @property
+    def part_size(self) -> int:
+        """How many images are rendered at once."""
+        return part_size(self.batch_size, self.part_images)
 
     def check_test(self, test_seed: int, **counts: int) -> None:
         """Raise ValueError for test data that training has seen, or where a count leaves nothing to test on."""
@@ -73,17 +85,23 @@ class Schedule:
 class TrainingLoop(ABC, Generic[Net, Batch]):
     """Trains `net`; `average` is what gets used. Files in `out`: checkpoint.pt to resume, log.jsonl (a line a report).
 
-    Raises LumbricalError when the loss stops being a number: training never goes on silently from there.
+    Several processes share each batch and keep the same weights: see batches and loss. Rank 0 alone writes.
+    Raises LumbricalError when loss or gradient stop being numbers: training never goes on silently from there.
     """
 
     max_gradient_norm = 2.0
 
-    def __init__(self, net: Net, schedule: Schedule, out: Path, device: str) -> None:
-        self.schedule, self.out, self.device = schedule, out, device
+    def __init__(self, net: Net, schedule: Schedule, out: Path, device: str, processes: Processes = ALONE) -> None:
+        check_shares(schedule.batch_size, processes)
+        self.schedule, self.out, self.device, self.processes = schedule, out, device, processes
         self.net = net.to(device)
-        # Channels last is what both oneDNN and cuDNN run fastest.
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Channels last is what both oneDNN and cuDNN run fastest; but in float32 oneDNN's backward pass writes past
+        # its buffers there where a network is narrow (torch 2.13), which ends the process.
+        plain = device == "cpu" and not schedule.bfloat16
+        self.memory_format = torch.contiguous_format if plain else torch.channels_last
+        self.net.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
+        share_batch_norms(self.net, processes, device)
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
@@ -95,11 +113,14 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
 
     @abstractmethod
     def batches(self) -> Iterable[Batch]:
-        """The batches still to come, from image number self.images on."""
+        """This process's share of the batches still to come, from image number self.images on."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss (scalar) of self.net on a batch, and its parts by name."""
+        """This process's share of the loss (scalar) of self.net on a batch, and of its parts by name.
+
+        Shares add up to the loss of the whole batch: what is counted to divide by is counted by self.processes.total.
+        """
 
     @property
     def checkpoint_path(self) -> Path:
@@ -133,7 +154,9 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         self.average.load_state_dict(weights)
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; what other processes than the first would write is the same."""
+        if self.processes.rank:
+            return
         state = {part: getattr(self, part).state_dict() for part in ("net", "average", "optimizer")}
         progress = {"images": self.images, "seconds": self.seconds, "config": asdict(self.schedule)}
         save_checkpoint(self.checkpoint_path, state | progress)
@@ -141,43 +164,75 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
     def run(self, minutes: float | None = None, report: Report | None = None, every: int = 50) -> bool:
         """Train until schedule.images were seen, or for `minutes`; True when done. Reports every `every` steps.
 
-        An interruption (Ctrl-C) leaves a checkpoint too.
+        An interruption (Ctrl-C) leaves a checkpoint too. All processes stop after the same step.
         """
+        self._check_alike()
         start, last_save, before = time.monotonic(), time.monotonic(), self.seconds
         sums: dict[str, Tensor] = {}
         try:
-            for step, batch in enumerate(self.batches(), start=1):
-                for name, value in self._step(batch).items():
-                    sums[name] = sums[name] + value if name in sums else value
-                self.seconds = before + time.monotonic() - start
-                if step % every == 0:
-                    self._report({name: float(value) / every for name, value in sums.items()}, report)
-                    sums = {}
-                if time.monotonic() - last_save > 60 * self.schedule.checkpoint_minutes:
-                    self.save()
-                    last_save = time.monotonic()
-                if minutes is not None and time.monotonic() - start > 60 * minutes:
-                    break
+            with interrupt_remembered(self.processes) as interrupted:
+                for step, batch in enumerate(self.batches(), start=1):
+                    for name, value in self._step(batch).items():
+                        sums[name] = sums[name] + value if name in sums else value
+                    self.seconds = before + time.monotonic() - start
+                    if step % every == 0:
+                        self._report(sums, every, report)
+                        sums = {}
+                    if time.monotonic() - last_save > 60 * self.schedule.checkpoint_minutes:
+                        self.save()
+                        last_save = time.monotonic()
+                    late = minutes is not None and time.monotonic() - start > 60 * minutes
+                    late, stop = self.processes.any((late, interrupted()), self.device)
+                    if stop:
+                        raise KeyboardInterrupt
+                    if late:
+                        break
         except KeyboardInterrupt:
             self.save()
             raise
         self.save()
         return self.images >= self.schedule.images
 
+    def _check_alike(self) -> None:
+        """Raise LumbricalError unless all processes begin with the same weights."""
+        if self.processes.alone:
+            return
+        weights = sum(part.detach().double().sum().item() for part in self.net.parameters())
+        own = torch.tensor([self.images, weights], dtype=torch.float64, device=self.device)
+        gap = (self.processes.total(own) / self.processes.count - own).abs()
+        different = bool((gap > 1e-6 * own.abs().clamp(min=1.0)).any())
+        if self.processes.any((different,), self.device)[0]:
+            raise LumbricalError(f"the processes begin with different weights; {self.out} must be one folder for all")
+
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate_after(self.images)
         self.net.train()
         loss, parts = self.loss(batch)
-        if not torch.isfinite(loss):
-            raise LumbricalError(f"the loss is not a number after {self.images} images; lower learning_rate")
+        self._check_number("loss", loss)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.max_gradient_norm)
+        self._add_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.max_gradient_norm)
+        self._check_number("loss's gradient", norm)
         self.optimizer.step()
         self._update_average()
         self.images += self.schedule.batch_size
         return {"loss": loss.detach(), **{name: value.detach() for name, value in parts.items()}}
+
+    def _check_number(self, what: str, value: Tensor) -> None:
+        """Raise LumbricalError, in all processes, where the value is not a number in one."""
+        if self.processes.any((not torch.isfinite(value),), self.device)[0]:
+            raise LumbricalError(f"the {what} is not a number after {self.images} images; lower learning_rate")
+
+    def _add_gradients(self) -> None:
+        """Make every process's gradients those of the whole batch."""
+        if self.processes.alone:
+            return
+        own = [part.grad for part in self.net.parameters() if part.grad is not None]
+        whole = self.processes.total(torch.cat([gradient.flatten() for gradient in own]))
+        for gradient, values in zip(own, whole.split([gradient.numel() for gradient in own]), strict=True):
+            gradient.copy_(values.view_as(gradient))
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -190,9 +245,13 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
             else:
                 slow.copy_(fast)
 
-    def _report(self, means: dict[str, float], report: Report | None) -> None:
+    def _report(self, sums: dict[str, Tensor], steps: int, report: Report | None) -> None:
+        means = self.processes.total(torch.stack([value.float() for value in sums.values()])) / steps
+        if self.processes.rank:
+            return
         rate = self.schedule.learning_rate_after(self.images)
-        line = {"images": self.images, "seconds": round(self.seconds, 1), "lr": rate, **means}
+        line = {"images": self.images, "seconds": round(self.seconds, 1), "lr": rate}
+        line |= dict(zip(sums, means.tolist(), strict=True))
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
         if report is not None:

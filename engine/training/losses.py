@@ -1,7 +1,8 @@
-"""Losses on rendered crops, where everything is known."""
+"""Losses on crops with labels: all there are on rendered ones, some joints on recorded ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import smooth_l1_loss
 
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoding
+from engine.training.processes import ALONE
 from engine.training.renders import RenderedBatch
 
 
@@ -30,35 +32,50 @@ class LossWeights:
 
 
 def supervised_loss(
-    encoding: Encoding, truth: RenderedBatch, skeleton: Skeleton, weights: LossWeights
+    encoding: Encoding,
+    truth: RenderedBatch,
+    skeleton: Skeleton,
+    weights: LossWeights,
+    total: Callable[[Tensor], Tensor] = ALONE.total,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum (scalar) and its unweighted parts.
 
-    Pose and shape count only where there is a right hand to see; the two verdicts count everywhere.
+    Pose and shape count only where there is a right hand to see and as far as they are known: a mean over such images,
+    of joints a mean over each image's known ones. The two verdicts count everywhere.
+    total: sums a count over the processes that share the batch, each of which gets its share of the loss.
     """
     valid = truth.has_hand & truth.is_right
+    pose_known, joints_known = valid & truth.pose_known, valid.unsqueeze(1) & truth.joints_known
+    counted = torch.stack((pose_known.sum(), joints_known.any(1).sum(), torch.ones_like(valid).sum()))
+    poses, jointed, images = total(counted.float()).clamp(min=1)
 
     def mean(values: Tensor) -> Tensor:
-        return (values.flatten(1).mean(1) * valid).sum() / valid.sum().clamp(min=1)
+        return (values.flatten(1).mean(1) * pose_known).sum() / poses
 
-    def close(estimate: Tensor, target: Tensor, beta: float) -> Tensor:
-        return mean(smooth_l1_loss(estimate, target, beta=beta, reduction="none"))
+    def mean_joints(values: Tensor) -> Tensor:
+        return ((values * joints_known).sum(1) / joints_known.sum(1).clamp(min=1)).sum() / jointed
+
+    def close(estimate: Tensor, target: Tensor) -> Tensor:
+        return mean_joints(smooth_l1_loss(estimate / 10, target / 10, beta=0.4, reduction="none").mean(2))
+
+    def verdict(logit: Tensor, truth: Tensor) -> Tensor:
+        return logistic(logit, truth.float(), reduction="none") / images
 
     posed = skeleton.pose(
         encoding.translation, encoding.rotation, encoding.articulation, skeleton.bone_lengths(encoding.beta)
     )
     error_mm = (encoding.points.detach() - truth.joints).norm(dim=-1)
     parts = {
-        "points": close(encoding.points / 10, truth.joints / 10, 0.4),
-        "joints": close(posed.joints / 10, truth.joints / 10, 0.4),
+        "points": close(encoding.points, truth.joints),
+        "joints": close(posed.joints, truth.joints),
         "rotation": mean((encoding.rotation - truth.rotation).square().sum(-1)),
-        "articulation": close(encoding.articulation, truth.articulation, 0.3),
+        "articulation": mean(smooth_l1_loss(encoding.articulation, truth.articulation, beta=0.3, reduction="none")),
         "beta": mean((encoding.beta - truth.beta).square()),
         "thickness": mean((encoding.thickness - truth.thickness).square()),
         # Laplace likelihood: log_sigma learns the error to expect; the error itself gets no gradient from here.
-        "sigma": mean(error_mm * torch.exp(-encoding.log_sigma) + encoding.log_sigma),
-        "hand": logistic(encoding.hand_logit, truth.has_hand.float()),
-        "right": (logistic(encoding.right_logit, truth.is_right.float(), reduction="none") * truth.has_hand).mean(),
+        "sigma": mean_joints(error_mm * torch.exp(-encoding.log_sigma) + encoding.log_sigma),
+        "hand": verdict(encoding.hand_logit, truth.has_hand).sum(),
+        "right": (verdict(encoding.right_logit, truth.is_right) * truth.has_hand).sum(),
     }
-    total = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
-    return total, parts
+    loss = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
+    return loss, parts

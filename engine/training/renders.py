@@ -20,6 +20,7 @@ from engine.rendering.splat import splat_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
 from engine.training.sampling import HandSample, HandSampler, SamplingConfig, batch_seed
+from engine.types import JOINT_COUNT
 
 #: How far apart an image's pixels are at the cube's centre.
 PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
@@ -52,7 +53,8 @@ class RenderedBatch:
     depth: (B, 128, 128) mm along the camera's axis, infinite where nothing was seen. distance: (B,) of the cube's
     centre. joints: (B, 21, 3). rotation: (B, 3, 3). articulation: (B, 20).
     beta: (B, 20). thickness: (B, 6). has_hand, is_right: (B,) bool; a left hand is the mirrored picture of the right
-    hand that the other fields describe, and they do not hold for the picture then.
+    hand that the other fields describe, and they do not hold for the picture then. joints_known: (B, 21) bool, False
+    for joints without a label; pose_known: (B,) bool, that rotation, articulation, beta and thickness have one.
     """
 
     depth: Tensor
@@ -64,6 +66,8 @@ class RenderedBatch:
     thickness: Tensor
     has_hand: Tensor
     is_right: Tensor
+    joints_known: Tensor
+    pose_known: Tensor
 
     @property
     def crop(self) -> Tensor:
@@ -130,6 +134,8 @@ class HandRenderer:
             thickness=hands.thickness,
             has_hand=has_hand,
             is_right=is_right,
+            joints_known=torch.ones(count, JOINT_COUNT, dtype=torch.bool, device=device),
+            pose_known=torch.ones(count, dtype=torch.bool, device=device),
         )
 
     def _chance(self, count: int) -> Tensor:

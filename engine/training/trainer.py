@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,41 +13,57 @@ from torch.utils.data import DataLoader, Dataset
 
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import CROP_SIZE, Encoder
+from engine.training.augment import CropBatches
 from engine.training.config import TrainConfig
 from engine.training.loop import TrainingLoop
 from engine.training.losses import supervised_loss
+from engine.training.processes import ALONE, Processes
 from engine.training.renders import HandRenderer, RenderedBatch
+from engine.training.shares import check_shares, join, own_share, part_size
 
 
 class Trainer(TrainingLoop[Encoder, RenderedBatch]):
-    """Trains one encoder. render_workers: processes that render while this one trains; with 0 it does both."""
+    """Trains one encoder. render_workers: processes that render while this one trains; with 0 it does both.
+    processes: those that train together, see TrainingLoop."""
 
-    def __init__(self, config: TrainConfig, out: Path, device: str = "cpu", render_workers: int = 0) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        device: str = "cpu",
+        render_workers: int = 0,
+        processes: Processes = ALONE,
+    ) -> None:
+        for source, images in zip(config.sources, config.source_images, strict=True):
+            check_shares(images, processes, f"the {{}} of batch_size {config.batch_size} from {source.file}")
+            CropBatches(source, config.seed)
         torch.manual_seed(config.seed)
-        super().__init__(Encoder(config.encoder), config, out, device)
+        super().__init__(Encoder(config.encoder), config, out, device, processes)
         self.config, self._render_workers = config, render_workers
         self.skeleton = Skeleton().to(device)
 
     def batches(self) -> Iterable[RenderedBatch]:
-        """Rendered crops, the views widening as their numbers rise."""
+        """Rendered crops, the views widening as their numbers rise, and recorded ones."""
         size = self.config.batch_size
-        stream = RenderStream(self.config, self.device, range(self.images // size, -(-self.config.images // size)))
+        numbers = range(self.images // size, -(-self.config.images // size))
+        stream = RenderStream(self.config, self.device, numbers, self.processes)
         return DataLoader(stream, batch_size=None, num_workers=self._render_workers)
 
     def loss(self, batch: RenderedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """See engine.training.losses.supervised_loss."""
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
-            encoding = self.net(batch.crop.contiguous(memory_format=torch.channels_last), batch.distance)
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16, self.config.bfloat16):
+            encoding = self.net(batch.crop.contiguous(memory_format=self.memory_format), batch.distance)
         encoding = type(encoding)(*(part.float() for part in encoding))
-        return supervised_loss(encoding, batch, self.skeleton, self.config.loss)
+        return supervised_loss(encoding, batch, self.skeleton, self.config.loss, self.processes.total)
 
 
 class RenderStream(Dataset[RenderedBatch]):
-    """A configuration's training batches by number; the views widen as the numbers rise."""
+    """One process's share of a configuration's training batches, by number; the views widen as the numbers rise."""
 
-    def __init__(self, config: TrainConfig, device: str, numbers: range) -> None:
-        self._config, self._device, self._numbers = config, device, numbers
+    def __init__(self, config: TrainConfig, device: str, numbers: range, processes: Processes = ALONE) -> None:
+        self._config, self._device, self._numbers, self._processes = config, device, numbers, processes
         self._renderer: HandRenderer | None = None
+        self._recorded: list[CropBatches] = []
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -54,9 +71,22 @@ class RenderStream(Dataset[RenderedBatch]):
     def __getitem__(self, place: int) -> RenderedBatch:
         if self._renderer is None:
             self._renderer = HandRenderer(self._config.render, self._config.seed, self._device)
-        number, size = self._numbers[place], self._config.batch_size
-        width = number * size / max(1, self._config.widen_views_images)
-        return self._renderer.batch(size, number, width)
+            self._recorded = [
+                CropBatches(source, self._config.seed + 1 + place, self._device)
+                for place, source in enumerate(self._config.sources)
+            ]
+        number, config = self._numbers[place], self._config
+        width = number * config.batch_size / max(1, config.widen_views_images)
+        makers: list[Callable[[int, int], RenderedBatch]] = [partial(self._renderer.batch, view_width=width)]
+        makers += [recorded.batch for recorded in self._recorded]
+        counts = (config.rendered_images, *config.source_images)
+        return join(
+            [
+                own_share(make, count, part_size(count, config.part_images), number, self._processes)
+                for make, count in zip(makers, counts, strict=True)
+                if count
+            ]
+        )
 
 
 def test_set(config: TrainConfig, device: str = "cpu", size: int = CROP_SIZE) -> list[RenderedBatch]:

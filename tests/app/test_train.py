@@ -29,3 +29,31 @@ def test_wrong_options_are_told_in_one_line(
         assert leaving.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "message"),
+    [
+        ("two", [], "WORLD_SIZE is 'two', no number"),
+        ("2", ["--device", "cuda:1"], "under torchrun each process takes a GPU of its own"),
+        ("200", ["--device", "cuda"], "process 199 finds no GPU of its own"),
+        ("3", ["--device", "cpu"], "batch_size 64 cannot be shared evenly by 3 processes"),
+    ],
+)
+def test_what_torchrun_cannot_start_is_told_in_one_line(
+    count: str,
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rank = str(int(count) - 1) if count.isdigit() else "0"
+    monkeypatch.setattr("app.commands.train._FIRST_SPEAKS_S", 0.0)
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", CONFIG, "--out", str(tmp_path / "out"), *options]) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+    assert not (tmp_path / "out").exists()

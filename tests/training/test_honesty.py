@@ -13,7 +13,7 @@ from engine.training.sampling import HandSampler, batch_seed
 def test_no_batch_of_the_test_data_is_one_of_training() -> None:
     encoder, detector = load_config(ENCODER_CONFIG), load_detector_config(Path("configs/detector.toml"))
     for config, tests in ((encoder, encoder.test_images), (detector, detector.test_scenes)):
-        trained = {batch_seed(config.seed, index) for index in range(config.images // config.batch_size + 1)}
+        trained = {batch_seed(config.seed, index) for index in range(config.images // config.part_size + 1)}
         tested = {batch_seed(config.test_seed, index) for index in range(tests)}
         assert len(trained) > 1000 and not trained & tested
 
