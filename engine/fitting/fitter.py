@@ -83,7 +83,7 @@ class HandFitter:
                 seen = self._surface.seen(bones, hand.thickness, observation)
                 if number == 0:
                     outline = self._outline(observation, seen)
-                evidence = self._evidence(observation, outline, seen, bones, hand)
+                evidence = self._evidence(observation, outline, seen, bones, hand, number)
             if evidence is not None:
                 more = _normal_equations(evidence.jacobian, evidence.pulls.residual, evidence.pulls.weight)
                 hessian, gradient = hessian + more[0], gradient + more[1]
@@ -101,10 +101,10 @@ class HandFitter:
         return observation.outline(seen.points[seen.facing, 2].max() + self.config.silhouette.behind_mm)
 
     def _evidence(
-        self, observation: Observation, outline: Outline | None, seen: SeenSurface, bones: PosedBones, hand: HandState
+        self, observation: Observation, outline: Outline | None, seen: SeenSurface, bones: PosedBones, hand: HandState, number: int
     ) -> _Evidence | None:
         """All pulls of the depth at one pose, as one block; None where there are none."""
-        parts = nearest_pulls(observation, seen, self._surface, self.config.nearest)
+        parts = nearest_pulls(observation, seen, self._surface, self.config.nearest, number)
         measured = len(parts[0].index) if parts else 0
         if outline is not None:
             parts.append(silhouette_pulls(observation, outline, seen, self._surface, self.config.silhouette))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.fitting.observation import Observation
+from engine.fitting.observation import Observation, dot
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
 
 
@@ -29,33 +29,35 @@ class NearestConfig:
     sideways: float = 0.15
     slack_mm: float = 3.0
     agree: float = 0.2
+    turns: int = 2
 
 
 def nearest_pulls(
-    observation: Observation, seen: SeenSurface, surface: FittedSurface, config: NearestConfig
+    observation: Observation, seen: SeenSurface, surface: FittedSurface, config: NearestConfig, turn: int
 ) -> list[Pulls]:
     """Pulls of the surface's points along their normals, and within their planes; none where nothing is near."""
     candidates = np.nonzero(seen.visible)[0]
-    if not len(candidates) or not len(observation.points):
+    measured, facing = (part[turn % config.turns :: config.turns] for part in (observation.points, observation.normals))
+    if not len(candidates) or not len(measured):
         return []
     middle = seen.points[candidates[0]]
     model = _features(seen.points[candidates] - middle, seen.normals[candidates], config)
-    data = _features(observation.points - middle, observation.normals, config)
-    index = candidates[((model * model).sum(1) - 2 * (data @ model.T)).argmin(1)]
-    gap, normal = seen.points[index] - observation.points, seen.normals[index]
-    length = np.sqrt((gap * gap).sum(1))
-    unknown = observation.normals[:, 2] == 0
-    agree = unknown | ((observation.normals * normal).sum(1) > config.agree)
+    data = _features(measured - middle, facing, config)
+    index = candidates[(dot(model, model) - 2 * (data @ model.T)).argmin(1)]
+    gap, normal = seen.points[index] - measured, seen.normals[index]
+    length = np.sqrt(dot(gap, gap))
+    unknown = facing[:, 2] == 0
+    agree = unknown | (dot(facing, normal) > config.agree)
     # What is nearest to the cut through the forearm is the forearm.
     used = (length < config.far_mm) & surface.skin[index] & agree
     index, gap, normal, length = index[used], gap[used], normal[used], length[used]
     # Geman-McClure on the whole distance: what is not on the hand loses its say.
     weight = (1 + (length / config.soft_mm) ** 2) ** -2 / config.sigma_mm**2
-    out = (gap * normal).sum(1)
+    out = dot(gap, normal)
     pulls = [Pulls(index, normal, out, weight)]
     if config.sideways > 0:
         within = gap - out[:, None] * normal
-        aside = np.sqrt((within * within).sum(1))
+        aside = np.sqrt(dot(within, within))
         far = aside > config.slack_mm
         direction = within[far] / aside[far, None]
         pulls.append(Pulls(index[far], direction, aside[far] - config.slack_mm, config.sideways * weight[far]))

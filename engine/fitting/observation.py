@@ -29,6 +29,11 @@ class Outline:
     nearest: NDArray[np.int16]
 
 
+def dot(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Row by row: (N, D) and (N, D) -> (N,). Sums over a short axis are slow in numpy."""
+    return np.einsum("ij,ij->i", a, b)
+
+
 class Observation:
     """One crop's depth. depth (128, 128) mm along the crop camera's z; measured (128, 128) bool.
 
@@ -38,16 +43,17 @@ class Observation:
 
     def __init__(self, crop: FloatArray, distance: float, hand_mm: FloatArray, reach_mm: float) -> None:
         """crop (128, 128) in [-1, 1]; distance (mm) of its centre; hand_mm (J, 3): points in the hand, crop camera;
-        what is measured within reach_mm of one of them, along every axis, is kept."""
+        what is measured within reach_mm of one of them is kept."""
         self.pixel_mm = 2 * HALF_CUBE_MM / CROP_SIZE
         self._focal = distance * CROP_SIZE / (2 * HALF_CUBE_MM)
         self.measured = crop < 1.0
         self.depth = crop.astype(np.float64) * HALF_CUBE_MM + distance
         row, column = (_STRIDE * at for at in np.nonzero(self.measured[::_STRIDE, ::_STRIDE]))
         points = self._lifted(row, column)
-        near = np.zeros(len(points), bool)
-        if len(points):
-            near = np.abs(points.astype(np.float32)[:, None] - hand_mm.astype(np.float32)).max(2).min(1) < reach_mm
+        middle = hand_mm.mean(0)
+        data, hand = (points - middle).astype(np.float32), (hand_mm - middle).astype(np.float32)
+        squared = dot(hand, hand)[:, None] - 2 * (hand @ data.T)
+        near = squared.min(0) + dot(data, data) < reach_mm**2
         self.points = points[near]
         self.normals = self._normals(row[near], column[near])
 
@@ -87,7 +93,7 @@ class Observation:
         ux, uy, uz = x.T
         vx, vy, vz = y.T
         normals = np.stack((vy * uz - vz * uy, vz * ux - vx * uz, vx * uy - vy * ux), 1)
-        length = np.sqrt((normals * normals).sum(1, keepdims=True))
+        length = np.sqrt(dot(normals, normals))[:, None]
         known = (has_x & has_y)[:, None] & (length > 1e-6)
         return np.where(known, normals / np.maximum(length, 1e-6), 0.0)
 

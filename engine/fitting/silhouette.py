@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.fitting.observation import Outline, Observation
+from engine.fitting.observation import Observation, Outline, dot
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
 
 
@@ -33,7 +33,7 @@ def silhouette_pulls(
     index = np.nonzero(seen.facing & surface.skin & outside)[0]
     column, row = outline.nearest[seen.row[index], seen.column[index]].T
     aside = observation.sideways(seen.points[index], column, row)
-    length = np.sqrt((aside * aside).sum(1))
+    length = np.sqrt(dot(aside, aside))
     direction = np.zeros((len(index), 3))
     direction[:, :2] = aside / np.maximum(length, 1e-6)[:, None]
     residual = np.maximum(length - config.slack_px * observation.pixel_mm, 0.0)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.fitting.kinematics import ANGLE_BONE, Kinematics, PosedBones, cross
-from engine.fitting.observation import Observation
+from engine.fitting.observation import Observation, dot
 from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, THICKNESS, TURN, Array, HandState
 from engine.hand.model import sample_surface
 from engine.hand.skeleton import Skeleton
@@ -83,10 +83,10 @@ class FittedSurface:
         shift = bones.origins - (linear @ self._kinematics.rest_origins[..., None])[..., 0]
         transforms = np.concatenate((linear.transpose(0, 2, 1), shift[:, None]), 1).reshape(4 * BONE_COUNT, 3)
         normals = self._normal_weights @ turn.transpose(0, 2, 1).reshape(3 * BONE_COUNT, 3)
-        normals /= np.sqrt((normals * normals).sum(1, keepdims=True))
+        normals /= np.sqrt(dot(normals, normals))[:, None]
         points = self._position_weights @ transforms + (self._thickness_weights @ thickness)[:, None] * normals
         column, row, inside = observation.pixels(points)
-        facing = inside & ((points * normals).sum(1) < 0)
+        facing = inside & (dot(points, normals) < 0)
         cell = (row // _CELL_PX) * _CELLS + column // _CELL_PX
         nearest = np.full(_CELLS * _CELLS, np.inf)
         np.minimum.at(nearest, cell[facing], points[facing, 2])
@@ -105,6 +105,6 @@ class FittedSurface:
         jacobian[:, ANGLES] = turns * self._turned[index]
         lengths = (along @ bones.frames[:, :, 1].T) * self._stretched[index]
         jacobian[:, BETA] = lengths @ self._kinematics.basis
-        outwards = (along * seen.normals[index]).sum(1, keepdims=True)
+        outwards = dot(along, seen.normals[index])[:, None]
         jacobian[:, THICKNESS] = self._thickness_weights[index] * outwards
         return jacobian
