@@ -144,7 +144,7 @@ class _Evidence:
 def _normal_equations(jacobian: Array, residual: Array, weight: Array) -> tuple[Array, Array]:
     """J'WJ and J'Wr."""
     weighted = jacobian * weight[:, None]
-    return weighted.T @ jacobian, weighted.T @ residual
+    return (weighted.T @ jacobian).astype(np.float64), (weighted.T @ residual).astype(np.float64)
 
 
 def _joint_sigma(joints: Array, covariance: Array) -> Array:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.types import FloatArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.float32]
 
-_MIDDLE = (CROP_SIZE - 1) / 2
+_MIDDLE = np.float32((CROP_SIZE - 1) / 2)
 #: Every such pixel is a measured point; normals are taken over neighbours as many pixels away.
 _STRIDE = 2
 #: Neighbours further than this in depth are of another surface.
@@ -45,9 +45,9 @@ class Observation:
         """crop (128, 128) in [-1, 1]; distance (mm) of its centre; hand_mm (J, 3): points in the hand, crop camera;
         what is measured within reach_mm of one of them is kept."""
         self.pixel_mm = 2 * HALF_CUBE_MM / CROP_SIZE
-        self._focal = distance * CROP_SIZE / (2 * HALF_CUBE_MM)
+        self._focal = np.float32(distance * CROP_SIZE / (2 * HALF_CUBE_MM))
         self.measured = crop < 1.0
-        self.depth = crop.astype(np.float64) * HALF_CUBE_MM + distance
+        self.depth = crop * np.float32(HALF_CUBE_MM) + np.float32(distance)
         row, column = (_STRIDE * at for at in np.nonzero(self.measured[::_STRIDE, ::_STRIDE]))
         points = self._lifted(row, column)
         middle = hand_mm.mean(0)
@@ -80,12 +80,13 @@ class Observation:
     def sideways(self, points: Array, column: NDArray[np.int16], row: NDArray[np.int16]) -> Array:
         """(P, 2) mm in x and y from a pixel's ray to points (P, 3), at each point's own depth."""
         size = points[:, 2:] / self._focal
-        return points[:, :2] - (np.stack((column, row), 1) - _MIDDLE) * size
+        return points[:, :2] - (np.stack((column, row), 1).astype(np.float32) - _MIDDLE) * size
 
     def _lifted(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
         z = self.depth[row, column]
         scale = z / self._focal
-        return np.stack(((column - _MIDDLE) * scale, (row - _MIDDLE) * scale, z), 1)
+        x, y = column.astype(np.float32) - _MIDDLE, row.astype(np.float32) - _MIDDLE
+        return np.stack((x * scale, y * scale, z), 1)
 
     def _normals(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
         x, has_x = self._slope(row, column, 0, _STRIDE)

@@ -34,7 +34,7 @@ def silhouette_pulls(
     column, row = outline.nearest[seen.row[index], seen.column[index]].T
     aside = observation.sideways(seen.points[index], column, row)
     length = np.sqrt(dot(aside, aside))
-    direction = np.zeros((len(index), 3))
+    direction = np.zeros((len(index), 3), np.float32)
     direction[:, :2] = aside / np.maximum(length, 1e-6)[:, None]
     residual = np.maximum(length - config.slack_px * observation.pixel_mm, 0.0)
     weight = (residual < config.far_mm) * (1 + (residual / config.soft_mm) ** 2) ** -2 / config.sigma_mm**2

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from engine.fitting.kinematics import ANGLE_BONE, Kinematics, PosedBones, cross
 from engine.fitting.observation import Observation, dot
-from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, THICKNESS, TURN, Array, HandState
+from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, THICKNESS, TURN, HandState
 from engine.hand.model import sample_surface
 from engine.hand.skeleton import Skeleton
 from engine.hand.template import HandTemplate
 from engine.types import BONE_COUNT
+
+Array = NDArray[np.float32]
 
 _BONES = np.arange(BONE_COUNT)
 _SAME_FINGER = _BONES[:, None] // 4 == _BONES // 4
@@ -65,15 +67,16 @@ class FittedSurface:
         surface = sample_surface(template, count, Skeleton(), seed=1)
         self._kinematics = kinematics
         self._rest_turn = kinematics.rest_frames.transpose(0, 2, 1)
-        self._position_weights = surface.position_weights.double().numpy()
-        self._normal_weights = surface.normal_weights.double().numpy()
-        self._thickness_weights = surface.thickness_weights.double().numpy()
+        self._position_weights = surface.position_weights.numpy()
+        self._normal_weights = surface.normal_weights.numpy()
+        self._thickness_weights = surface.thickness_weights.numpy()
         blocks = self._position_weights.reshape(-1, BONE_COUNT, 4)
         weights, rest = blocks[..., 3], blocks[..., :3].sum(1)
         self.skin = rest[:, 1] <= _STUB_MM
-        self._turned = (weights @ _CARRIED.T)[:, ANGLE_BONE]
+        self._turned = (weights @ _CARRIED.T)[:, ANGLE_BONE].astype(np.float32)
         local = np.einsum("bi,pbi->pb", kinematics.rest_frames[:, :, 1], rest[:, None] - kinematics.rest_origins)
-        self._stretched = weights @ _BEYOND.T + weights * local / kinematics.mean
+        self._stretched = (weights @ _BEYOND.T + weights * local / kinematics.mean).astype(np.float32)
+        self._basis = kinematics.basis.astype(np.float32)
 
     def seen(self, bones: PosedBones, thickness: Array, observation: Observation) -> SeenSurface:
         """The surface of a hand posed in the crop's camera; as engine.hand.model.SkinnedPoints poses it."""
@@ -81,14 +84,14 @@ class FittedSurface:
         scaled[:, :, 1] *= (bones.lengths / self._kinematics.mean)[:, None]
         linear, turn = scaled @ self._rest_turn, bones.frames @ self._rest_turn
         shift = bones.origins - (linear @ self._kinematics.rest_origins[..., None])[..., 0]
-        transforms = np.concatenate((linear.transpose(0, 2, 1), shift[:, None]), 1).reshape(4 * BONE_COUNT, 3)
-        normals = self._normal_weights @ turn.transpose(0, 2, 1).reshape(3 * BONE_COUNT, 3)
+        transforms = np.concatenate((linear.transpose(0, 2, 1), shift[:, None]), 1).reshape(4 * BONE_COUNT, 3).astype(np.float32)
+        normals = self._normal_weights @ turn.transpose(0, 2, 1).reshape(3 * BONE_COUNT, 3).astype(np.float32)
         normals /= np.sqrt(dot(normals, normals))[:, None]
-        points = self._position_weights @ transforms + (self._thickness_weights @ thickness)[:, None] * normals
+        points = self._position_weights @ transforms + (self._thickness_weights @ thickness.astype(np.float32))[:, None] * normals
         column, row, inside = observation.pixels(points)
         facing = inside & (dot(points, normals) < 0)
         cell = (row // _CELL_PX) * _CELLS + column // _CELL_PX
-        nearest = np.full(_CELLS * _CELLS, np.inf)
+        nearest = np.full(_CELLS * _CELLS, np.inf, np.float32)
         np.minimum.at(nearest, cell[facing], points[facing, 2])
         visible = facing & (points[:, 2] < nearest[cell] + _HIDDEN_MM)
         return SeenSurface(points, normals, column, row, facing, visible)
@@ -97,14 +100,16 @@ class FittedSurface:
         """(K, 52) derivatives of the pulled points along their directions."""
         index, along = pulls.index, pulls.direction
         points = seen.points[index]
-        jacobian = np.empty((len(index), PARAMETERS))
+        axes, origins = bones.axes.astype(np.float32), bones.origins[ANGLE_BONE]
+        moments = cross(bones.axes, origins).astype(np.float32)
+        jacobian = np.empty((len(index), PARAMETERS), np.float32)
         jacobian[:, PLACE] = along
-        jacobian[:, TURN] = cross(points - hand.translation, along)
+        jacobian[:, TURN] = cross(points - hand.translation.astype(np.float32), along)
         # along . (axis x (point - origin)) = axis . (point x along) - along . (axis x origin)
-        turns = cross(points, along) @ bones.axes.T - along @ cross(bones.axes, bones.origins[ANGLE_BONE]).T
+        turns = cross(points, along) @ axes.T - along @ moments.T
         jacobian[:, ANGLES] = turns * self._turned[index]
-        lengths = (along @ bones.frames[:, :, 1].T) * self._stretched[index]
-        jacobian[:, BETA] = lengths @ self._kinematics.basis
+        lengths = (along @ bones.frames[:, :, 1].T.astype(np.float32)) * self._stretched[index]
+        jacobian[:, BETA] = lengths @ self._basis
         outwards = dot(along, seen.normals[index])[:, None]
         jacobian[:, THICKNESS] = self._thickness_weights[index] * outwards
         return jacobian
