@@ -8,15 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
-from engine.fitting.surface import SurfaceTerm
+from engine.fitting.fitter import HandFitter
 from engine.hand.hand import HandModel
-from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow, cut, look_at
 from engine.localise.detector import HandDetector
 from engine.localise.predict import CropPredictor
 from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
-from engine.reading import Reading
+from engine.reading import FittedHand, Reading
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Runner
 from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
@@ -61,8 +60,7 @@ class Tracker:
         self.faces = self.model.faces
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
-        self._fitter = PoseFitter(self.model.skeleton)
-        self._surface = SurfaceTerm(self.model.template, self.model.skeleton)
+        self._fitter = HandFitter(self.model.template)
         self.side = self.config.side
         self.reset()
 
@@ -89,7 +87,8 @@ class Tracker:
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:
             return self._missed(frame, clock, "no hand in view")
-        parameters = reading.parameters(self._fitter, self._surface)
+        fitted = reading.fit(self._fitter)
+        parameters = fitted.parameters
         clock.lap("fit")
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:
@@ -104,7 +103,7 @@ class Tracker:
             clock.lap("residual")
             # Not a number where nothing of the hand is in the image: nothing there speaks for it.
             if residual <= self.config.max_residual_mm:
-                return self._found(frame, reading, parameters, geometry, residual, clock)
+                return self._found(frame, reading, fitted, parameters, geometry, residual, clock)
             self._filter.shape = shape_before  # what is refused must not shape the next hand
         return self._missed(frame, clock, "the hand was lost", residual)
 
@@ -151,6 +150,7 @@ class Tracker:
         self,
         frame: DepthFrame,
         reading: Reading,
+        fitted: FittedHand,
         parameters: HandParameters,
         geometry: HandGeometry,
         residual: float,
@@ -165,7 +165,7 @@ class Tracker:
             side=side,
             parameters=parameters,
             geometry=geometry.mirrored() if side is Side.LEFT else geometry,
-            joint_sigma_mm=reading.estimate.sigma[reading.index],
+            joint_sigma_mm=fitted.joint_sigma_mm,
             crop_corners_uv=reading.window.corners_uv(frame),
             confidence=reading.confidence,
             residual_mm=residual,

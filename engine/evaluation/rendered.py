@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from engine import metrics
-from engine.fitting.surface import SurfaceTerm
+from engine.fitting.fitter import HandFitter
 from engine.hand.hand import HandModel
-from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow
 from engine.reading import Reading
 from engine.runners.protocol import Runner
@@ -47,12 +46,12 @@ def evaluate_rendered(
     the hand model as the tracker poses it, without smoothing.
     """
     model = HandModel()
-    fitter, surface = PoseFitter(model.skeleton), SurfaceTerm(model.template, model.skeleton)
+    fitter = HandFitter(model.template)
     report: dict[str, Any] = {}
     for name, test in test_configs(config).items():
         joints, truth = [], []
         for batch in test_set(test):
-            joints.append(_joints(runner, batch, model, fitter, surface, on_frame))
+            joints.append(_joints(runner, batch, model, fitter, on_frame))
             truth.append(batch.joints.numpy())
         errors = metrics.joint_errors(np.concatenate(joints), np.concatenate(truth))
         report[name] = {
@@ -70,8 +69,7 @@ def _joints(
     runner: Runner,
     batch: RenderedBatch,
     model: HandModel,
-    fitter: PoseFitter,
-    surface: SurfaceTerm,
+    fitter: HandFitter,
     on_frame: Callable[[], None],
 ) -> FloatArray:
     """(B, 21, 3) joints in mm from the crops' centres."""
@@ -80,7 +78,7 @@ def _joints(
     joints = []
     for index, distance in enumerate(distances):
         window = CropWindow(np.eye(3, dtype=np.float32), float(distance), mirrored=False)
-        parameters = Reading(window, crops[index], estimate, index).parameters(fitter, surface)
+        parameters = Reading(window, crops[index], estimate, index).fit(fitter).parameters
         joints.append(model.pose(parameters).joints[0].numpy() - (0, 0, distance))
         on_frame()
     return np.stack(joints)

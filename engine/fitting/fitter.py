@@ -16,7 +16,7 @@ from engine.fitting.nearest import NearestConfig, nearest_pulls
 from engine.fitting.observation import Observation, Outline
 from engine.fitting.priors import PriorConfig, Priors
 from engine.fitting.silhouette import SilhouetteConfig, silhouette_pulls
-from engine.fitting.state import ANGLES, TURN, Array, HandState
+from engine.fitting.state import ANGLES, TURN, HandState
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
 from engine.hand.template import HandTemplate
 from engine.types import JOINT_COUNT, FloatArray
@@ -25,13 +25,12 @@ from engine.types import JOINT_COUNT, FloatArray
 @dataclass(frozen=True)
 class FitConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
-    its points are taken to be off: they err together, not each by itself. reach_mm: see Observation. longest_turn: of any angle in one step.
+    its points are taken to be off: they err together, not each by itself.  longest_turn: of any angle in one step.
     """
 
     steps: int = 4
-    surface_points: int = 600
+    surface_points: int = 800
     point_doubt: float = 2.0
-    reach_mm: float = 40.0
     damping: float = 1e-3
     longest_turn: float = 1.0
     nearest: NearestConfig = field(default_factory=NearestConfig)
@@ -48,8 +47,8 @@ class FitResult:
 
     hand: HandState
     residual_mm: float
-    covariance: Array
-    joint_sigma_mm: Array
+    covariance: FloatArray
+    joint_sigma_mm: FloatArray
 
 
 class HandFitter:
@@ -67,10 +66,11 @@ class HandFitter:
         points: FloatArray,
         sigma: FloatArray,
         observation: Observation | None = None,
-        last: HandState | None = None,
+        last_angles: FloatArray | None = None,
     ) -> FitResult:
         """Move from `start` towards points (21, 3) mm, whose expected errors are sigma (21,) mm, and towards the depth
-        observed. All in the crop's camera frame. last: the hand in the frame before, whose pose this one stays near.
+        observed. All in the crop's camera frame. last_angles: (20,) radians, of the
+        frame before, that the pose stays near to.
         """
         weight = np.repeat((self.config.point_doubt * np.asarray(sigma, np.float64)) ** -2.0, 3)
         hand, outline, residual = start, None, float("nan")
@@ -87,7 +87,7 @@ class HandFitter:
             if evidence is not None:
                 more = _normal_equations(evidence.jacobian, evidence.pulls.residual, evidence.pulls.weight)
                 hessian, gradient = hessian + more[0], gradient + more[1]
-            self._priors.add(hessian, gradient, hand, start, last)
+            self._priors.add(hessian, gradient, hand, start, last_angles)
             step = self._step(hessian, gradient)
             if evidence is not None and number == self.config.steps - 1:
                 residual = evidence.distance_after(step)
@@ -101,7 +101,13 @@ class HandFitter:
         return observation.outline(seen.points[seen.facing, 2].max() + self.config.silhouette.behind_mm)
 
     def _evidence(
-        self, observation: Observation, outline: Outline | None, seen: SeenSurface, bones: PosedBones, hand: HandState, number: int
+        self,
+        observation: Observation,
+        outline: Outline | None,
+        seen: SeenSurface,
+        bones: PosedBones,
+        hand: HandState,
+        number: int,
     ) -> _Evidence | None:
         """All pulls of the depth at one pose, as one block; None where there are none."""
         parts = nearest_pulls(observation, seen, self._surface, self.config.nearest, number)
@@ -118,7 +124,7 @@ class HandFitter:
         )
         return _Evidence(pulls, self._surface.jacobian(seen, pulls, bones, hand), measured)
 
-    def _step(self, hessian: Array, gradient: Array) -> Array:
+    def _step(self, hessian: FloatArray, gradient: FloatArray) -> FloatArray:
         damped = hessian + np.diag(self.config.damping * np.diag(hessian))
         step = -np.linalg.solve(damped, gradient)
         longest = np.abs(step[TURN.start : ANGLES.stop]).max()
@@ -130,10 +136,10 @@ class _Evidence:
     """pulls with their jacobian (K, 52); the first `measured` of them are those of single pixels along normals."""
 
     pulls: Pulls
-    jacobian: Array
+    jacobian: FloatArray
     measured: int
 
-    def distance_after(self, step: Array) -> float:
+    def distance_after(self, step: FloatArray) -> float:
         """Median distance, mm, of the measured pixels once a step is taken; NaN when there are none."""
         if not self.measured:
             return float("nan")
@@ -141,13 +147,13 @@ class _Evidence:
         return float(np.median(np.abs(left)))
 
 
-def _normal_equations(jacobian: Array, residual: Array, weight: Array) -> tuple[Array, Array]:
+def _normal_equations(jacobian: FloatArray, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
     """J'WJ and J'Wr."""
     weighted = jacobian * weight[:, None]
     return (weighted.T @ jacobian).astype(np.float64), (weighted.T @ residual).astype(np.float64)
 
 
-def _joint_sigma(joints: Array, covariance: Array) -> Array:
+def _joint_sigma(joints: FloatArray, covariance: FloatArray) -> FloatArray:
     """(21,) mm from the joints' derivatives (63, 52)."""
     variance = ((joints @ covariance) * joints).sum(1).reshape(JOINT_COUNT, 3)
     return np.asarray(np.sqrt(variance.sum(1)))

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, TURN, Array, HandState
+from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, TURN, HandState
 from engine.hand.model import rest_pose
 from engine.hand.skeleton import Skeleton
-from engine.types import BONE_COUNT, JOINT_COUNT
+from engine.types import BONE_COUNT, JOINT_COUNT, FloatArray
 
 _BONES = np.arange(BONE_COUNT)
 _JOINTS = np.arange(JOINT_COUNT)
@@ -29,16 +29,19 @@ class PosedBones:
     """A posed skeleton. joints (21, 3) mm; frames (20, 3, 3), origins (20, 3) mm and lengths (20,) mm of the bones, as
     in SkeletonPose; axes (20, 3): what each articulation angle turns about."""
 
-    joints: Array
-    frames: Array
-    origins: Array
-    lengths: Array
-    axes: Array
+    joints: FloatArray
+    frames: FloatArray
+    origins: FloatArray
+    lengths: FloatArray
+    axes: FloatArray
 
 
 class Kinematics:
-    """Poses the hand model's skeleton. mean (20,) mm and basis (20, 20): of its bone lengths. rest_frames (20, 3, 3) and
-    rest_origins (20, 3): its bones at zero angles and mean lengths."""
+    """Poses the hand model's skeleton.
+
+    mean (20,) mm and basis (20, 20): of its bone lengths. rest_frames (20, 3, 3) and rest_origins (20, 3): its bones
+    at zero angles and mean lengths.
+    """
 
     def __init__(self) -> None:
         exact = Skeleton(torch.float64)
@@ -67,7 +70,7 @@ class Kinematics:
         joints = np.concatenate((hand.translation[None], far.reshape(BONE_COUNT, 3)))
         return PosedBones(joints, flat, origins.reshape(BONE_COUNT, 3), lengths, axes)
 
-    def joint_jacobian(self, bones: PosedBones) -> Array:
+    def joint_jacobian(self, bones: PosedBones) -> FloatArray:
         """(63, 52) derivatives of the joints, mm, by the hand's parameters."""
         jacobian = np.zeros((JOINT_COUNT, 3, PARAMETERS))
         jacobian[:, :, PLACE] = np.eye(3)
@@ -84,21 +87,21 @@ class Kinematics:
         return jacobian.reshape(3 * JOINT_COUNT, PARAMETERS)
 
 
-def _bent(frames: Array, cosine: Array, sine: Array) -> Array:
+def _bent(frames: FloatArray, cosine: FloatArray, sine: FloatArray) -> FloatArray:
     """Frames (5, 3, 3) after a turn about their own x."""
     x, y, z = frames[..., 0], frames[..., 1], frames[..., 2]
     c, s = cosine[:, None], sine[:, None]
     return np.stack((x, c * y + s * z, c * z - s * y), -1)
 
 
-def _spread(frames: Array, cosine: Array, sine: Array) -> Array:
+def _spread(frames: FloatArray, cosine: FloatArray, sine: FloatArray) -> FloatArray:
     """Frames (5, 3, 3) after a turn about their own z."""
     x, y, z = frames[..., 0], frames[..., 1], frames[..., 2]
     c, s = cosine[:, None], sine[:, None]
     return np.stack((c * x + s * y, c * y - s * x, z), -1)
 
 
-def cross(a: Array, b: Array) -> Array:
+def cross(a: FloatArray, b: FloatArray) -> FloatArray:
     """Cross product over the last axis; numpy's own costs several times more on small arrays."""
     ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
     bx, by, bz = b[..., 0], b[..., 1], b[..., 2]

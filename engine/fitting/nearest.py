@@ -1,8 +1,8 @@
-"""Data to model: every measured pixel near the hand asks the nearest visible point of the model's surface to come to it.
+"""Data to model: every measured pixel near the hand asks the nearest visible point of the model to come to it.
 
 Point to plane (Chen & Medioni 1992; for hands Tagliasacchi et al. 2015). Nearest is meant in place and normal at once
-(Feldmar & Ayache 1996), so that the flank of a finger does not answer for its neighbour's. A finger so comes sideways to
-depth that it does not yet overlap, which no comparison along a pixel's ray can make it do.
+(Feldmar & Ayache 1996), so that the flank of a finger does not answer for its neighbour's. So a finger comes sideways
+to depth that it does not yet overlap, which no comparison along a pixel's ray can make it do.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import numpy as np
 
 from engine.fitting.observation import Observation, dot
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.types import FloatArray
 
 
 @dataclass(frozen=True)
 class NearestConfig:
-    """sigma_mm: of one pixel's distance, as if all were independent. soft_mm: pixels further from the surface count less
-    and less; far_mm: beyond it they are of something else. normal_mm: how far apart opposed normals count as, halved.
-    sideways: how much of the distance within the plane counts, beyond slack_mm, that between surface points.
+    """sigma_mm: of one pixel's distance, as if all were independent. soft_mm: pixels further from the surface count
+    less and less; far_mm: beyond it they are of something else. normal_mm: how far apart opposed normals count as,
+    halved; pixels whose normal's cosine with the point's is under `agree` are not matched. sideways: how much of the
+    distance within the plane counts, beyond slack_mm, as surface points lie that far apart. turns: a step takes every
+    so-manieth pixel, the next step the ones beside them.
     """
 
-    sigma_mm: float = 5.0
-    soft_mm: float = 8.0
+    sigma_mm: float = 3.5
+    soft_mm: float = 10.0
     far_mm: float = 25.0
     normal_mm: float = 20.0
     sideways: float = 0.15
@@ -64,5 +67,5 @@ def nearest_pulls(
     return pulls
 
 
-def _features(points: np.ndarray, normals: np.ndarray, config: NearestConfig) -> np.ndarray:
+def _features(points: FloatArray, normals: FloatArray, config: NearestConfig) -> FloatArray:
     return np.concatenate((points, config.normal_mm * normals), 1).astype(np.float32)

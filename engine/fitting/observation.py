@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.types import FloatArray
 
-Array = NDArray[np.float32]
-
 _MIDDLE = np.float32((CROP_SIZE - 1) / 2)
 #: Every such pixel is a measured point; normals are taken over neighbours as many pixels away.
 _STRIDE = 2
@@ -25,7 +23,7 @@ class Outline:
     """Where the hand may be: distance (128, 128) pixels to its nearest pixel, and nearest (128, 128, 2), that pixel's
     column and row."""
 
-    distance: NDArray[np.float32]
+    distance: FloatArray
     nearest: NDArray[np.int16]
 
 
@@ -41,7 +39,7 @@ class Observation:
     the camera; 0 where neighbours do not tell.
     """
 
-    def __init__(self, crop: FloatArray, distance: float, hand_mm: FloatArray, reach_mm: float) -> None:
+    def __init__(self, crop: FloatArray, distance: float, hand_mm: FloatArray, reach_mm: float = 40.0) -> None:
         """crop (128, 128) in [-1, 1]; distance (mm) of its centre; hand_mm (J, 3): points in the hand, crop camera;
         what is measured within reach_mm of one of them is kept."""
         self.pixel_mm = 2 * HALF_CUBE_MM / CROP_SIZE
@@ -57,7 +55,7 @@ class Observation:
         self.points = points[near]
         self.normals = self._normals(row[near], column[near])
 
-    def pixels(self, points: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    def pixels(self, points: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Column and row (P,) of points (P, 3), 0 where they fall outside the image, and whether they are inside."""
         scale = self._focal / np.maximum(points[:, 2], 1.0)
         column = np.rint(points[:, 0] * scale + _MIDDLE).astype(np.int64)
@@ -70,25 +68,25 @@ class Observation:
         solid = (self.measured & (self.depth < farthest_mm)).astype(np.uint8)
         if not solid.any():
             return None
-        solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-        distance, labels = cv2.distanceTransformWithLabels(1 - solid, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-        row, column = np.nonzero(solid)
+        closed = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
+        distance, labels = cv2.distanceTransformWithLabels(1 - closed, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+        row, column = np.nonzero(closed)
         places = np.zeros((labels.max() + 1, 2), np.int16)
         places[labels[row, column]] = np.stack((column, row), 1)
-        return Outline(distance, places[labels])
+        return Outline(np.asarray(distance, np.float32), places[labels])
 
-    def sideways(self, points: Array, column: NDArray[np.int16], row: NDArray[np.int16]) -> Array:
+    def sideways(self, points: FloatArray, column: NDArray[np.int16], row: NDArray[np.int16]) -> FloatArray:
         """(P, 2) mm in x and y from a pixel's ray to points (P, 3), at each point's own depth."""
         size = points[:, 2:] / self._focal
         return points[:, :2] - (np.stack((column, row), 1).astype(np.float32) - _MIDDLE) * size
 
-    def _lifted(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
+    def _lifted(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
         z = self.depth[row, column]
         scale = z / self._focal
         x, y = column.astype(np.float32) - _MIDDLE, row.astype(np.float32) - _MIDDLE
         return np.stack((x * scale, y * scale, z), 1)
 
-    def _normals(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
+    def _normals(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
         x, has_x = self._slope(row, column, 0, _STRIDE)
         y, has_y = self._slope(row, column, _STRIDE, 0)
         ux, uy, uz = x.T
@@ -100,7 +98,7 @@ class Observation:
 
     def _slope(
         self, row: NDArray[np.int64], column: NDArray[np.int64], down: int, right: int
-    ) -> tuple[Array, NDArray[np.bool_]]:
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
         """(N, 3) from the pixel before to the one behind, of those on the same surface, and whether there is one."""
         here = self._lifted(row, column)
         ends, known = [], np.zeros(len(row), bool)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.fitting.state import ANGLES, Array, HandState
+from engine.fitting.state import ANGLES, HandState
 from engine.hand.limits import ARTICULATION_LIMITS
+from engine.types import FloatArray
 
 #: By how much the encoder's parameters are off (standard deviations, rendered hands): angles of the thumb and of a
 #: finger, as in the articulation; radians.
@@ -49,8 +50,15 @@ class Priors:
         sd = np.concatenate((place, angles, np.full(20, config.beta), flesh))
         self._precision = sd**-2.0
 
-    def add(self, hessian: Array, gradient: Array, hand: HandState, start: HandState, last: HandState | None) -> None:
-        """Add to J'WJ (52, 52) and J'Wr (52,) at `hand`. last: the frame before, if the pose is to stay near it."""
+    def add(
+        self,
+        hessian: FloatArray,
+        gradient: FloatArray,
+        hand: HandState,
+        start: HandState,
+        last_angles: FloatArray | None,
+    ) -> None:
+        """Add to J'WJ (52, 52) and J'Wr (52,) at `hand`. last_angles: (20,) of the frame before."""
         diagonal = np.einsum("ii->i", hessian)
         diagonal += self._precision
         gradient += self._precision * hand.away_from(start)
@@ -58,6 +66,6 @@ class Priors:
         excess = np.minimum(hand.articulation - low, 0) + np.maximum(hand.articulation - high, 0)
         diagonal[ANGLES] += (excess != 0) * self._config.limit_sd**-2
         gradient[ANGLES] += excess * self._config.limit_sd**-2
-        if last is not None:
+        if last_angles is not None:
             diagonal[ANGLES] += self._config.frame_sd**-2
-            gradient[ANGLES] += (hand.articulation - last.articulation) * self._config.frame_sd**-2
+            gradient[ANGLES] += (hand.articulation - last_angles) * self._config.frame_sd**-2

@@ -18,7 +18,7 @@ class SilhouetteConfig:
     """sigma_mm: of one point's distance to the outline. slack_px: outlines fray that far. soft_mm: distances beyond it
     count less and less; far_mm: beyond it not at all. behind_mm: what lies further behind the hand is background."""
 
-    sigma_mm: float = 8.0
+    sigma_mm: float = 12.0
     slack_px: float = 1.0
     soft_mm: float = 10.0
     far_mm: float = 30.0

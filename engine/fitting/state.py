@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.types import BETA_SIZE, THICKNESS_SIZE
-
-Array = NDArray[np.float64]
+from engine.types import BETA_SIZE, THICKNESS_SIZE, FloatArray
 
 #: Where each kind of parameter lies in a step: place of the wrist (mm), turn about the camera's axes at the wrist
 #: (radians), articulation (radians), bone-length coordinates, thickness (mm).
@@ -24,16 +21,16 @@ PARAMETERS = THICKNESS.stop
 
 @dataclass(frozen=True)
 class HandState:
-    """translation (3,) mm of the wrist and rotation (3, 3) in any camera's frame; articulation (20,) radians; beta (20,);
-    thickness (6,) mm. As engine.types.HandParameters, but for the rotation."""
+    """translation (3,) mm of the wrist and rotation (3, 3) in any camera's frame; articulation (20,) radians; beta
+    (20,); thickness (6,) mm. As engine.types.HandParameters, but for the rotation."""
 
-    translation: Array
-    rotation: Array
-    articulation: Array
-    beta: Array
-    thickness: Array
+    translation: FloatArray
+    rotation: FloatArray
+    articulation: FloatArray
+    beta: FloatArray
+    thickness: FloatArray
 
-    def moved(self, step: Array) -> HandState:
+    def moved(self, step: FloatArray) -> HandState:
         """The hand after a step (52,)."""
         turn = cv2.Rodrigues(step[TURN])[0]
         return HandState(
@@ -44,7 +41,7 @@ class HandState:
             self.thickness + step[THICKNESS],
         )
 
-    def away_from(self, start: HandState) -> Array:
+    def away_from(self, start: HandState) -> FloatArray:
         """(52,) the step that leads from `start` to here; the turn as a rotation vector."""
         turn = cv2.Rodrigues(self.rotation @ start.rotation.T)[0][:, 0]
         parts = (
