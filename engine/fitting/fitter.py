@@ -25,7 +25,9 @@ from engine.types import JOINT_COUNT, FloatArray
 @dataclass(frozen=True)
 class FitConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
-    its points are taken to be off: they err together, not each by itself.  longest_turn: of any angle in one step.
+    its points are taken to be off: they err together, not each by itself. longest_turn: of any angle in one step.
+    sigma_scale, surface_doubt_mm: measured on rendered hands, some of them with another surface than the model's, which
+    no inverse Hessian knows of, so that 90 % of joints lie within the 90 % radius of joint_sigma_mm.
     """
 
     steps: int = 4
@@ -33,6 +35,8 @@ class FitConfig:
     point_doubt: float = 2.0
     damping: float = 1e-3
     longest_turn: float = 1.0
+    sigma_scale: float = 1.2
+    surface_doubt_mm: float = 3.0
     nearest: NearestConfig = field(default_factory=NearestConfig)
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
@@ -93,7 +97,8 @@ class HandFitter:
                 residual = evidence.distance_after(step)
             hand = hand.moved(step)
         covariance = np.linalg.inv(hessian)
-        return FitResult(hand, residual, covariance, _joint_sigma(joints, covariance))
+        spread = self.config.sigma_scale * _joint_spread(joints, covariance)
+        return FitResult(hand, residual, covariance, np.hypot(spread, self.config.surface_doubt_mm))
 
     def _outline(self, observation: Observation, seen: SeenSurface) -> Outline | None:
         if not seen.facing.any():
@@ -153,7 +158,7 @@ def _normal_equations(jacobian: FloatArray, residual: FloatArray, weight: FloatA
     return (weighted.T @ jacobian).astype(np.float64), (weighted.T @ residual).astype(np.float64)
 
 
-def _joint_sigma(joints: FloatArray, covariance: FloatArray) -> FloatArray:
-    """(21,) mm from the joints' derivatives (63, 52)."""
+def _joint_spread(joints: FloatArray, covariance: FloatArray) -> FloatArray:
+    """(21,) mm, root mean square, from the joints' derivatives (63, 52)."""
     variance = ((joints @ covariance) * joints).sum(1).reshape(JOINT_COUNT, 3)
     return np.asarray(np.sqrt(variance.sum(1)))
