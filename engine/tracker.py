@@ -27,6 +27,8 @@ _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
 #: What lies so far before the model's surface is not a misplaced hand but something before it.
 _HIDDEN_MM = 25.0
+#: A frame no older than this says something of how the fingers are held now.
+_RECENT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Tracker:
         self._failures = 0
         self._doubtful_frames = 0
         self._time_s = -np.inf
+        self._forget_angles()
+
+    def _forget_angles(self) -> None:
+        self._angles: FloatArray | None = None
+        self._angles_time_s = -np.inf
 
     def set_smoothing(self, amount: float) -> None:
         """0 (off) to 1 (calmest)."""
@@ -87,7 +94,8 @@ class Tracker:
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:
             return self._missed(frame, clock, "no hand in view")
-        fitted = reading.fit(self._fitter)
+        recent = frame.device_time_s - self._angles_time_s < _RECENT_S and reading.side is self._current_side
+        fitted = reading.fit(self._fitter, self._angles if recent else None)
         parameters = fitted.parameters
         clock.lap("fit")
         residual = float("nan")
@@ -158,6 +166,7 @@ class Tracker:
     ) -> TrackingResult:
         side = reading.side
         self._state, self._failures = TrackingState.TRACKING, 0
+        self._angles, self._angles_time_s = fitted.parameters.theta[6:].astype(np.float64), frame.device_time_s
         self._predictor.update(reading.centre_mm(), frame.device_time_s)
         return TrackingResult(
             frame=frame,
@@ -185,6 +194,7 @@ class Tracker:
     ) -> TrackingResult:
         """No hand that can be believed; whatever the encoder's confidence in it was, the result's is 0."""
         self._failures += 1
+        self._forget_angles()
         self._filter.forget_pose()
         if self._state is TrackingState.TRACKING:
             self._state = TrackingState.LOST

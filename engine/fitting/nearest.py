@@ -30,7 +30,7 @@ class NearestConfig:
     far_mm: float = 25.0
     normal_mm: float = 20.0
     sideways: float = 0.15
-    slack_mm: float = 3.0
+    slack_mm: float = 4.0
     agree: float = 0.2
     turns: int = 2
 

@@ -30,7 +30,7 @@ class PriorConfig:
     """
 
     angles: float = 2.0
-    place_mm: float = 14.0
+    place_mm: float = 40.0
     turn: float = 0.35
     beta: float = 1.5
     palm_mm: float = 5.4

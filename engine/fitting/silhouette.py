@@ -19,7 +19,7 @@ class SilhouetteConfig:
     count less and less; far_mm: beyond it not at all. behind_mm: what lies further behind the hand is background."""
 
     sigma_mm: float = 12.0
-    slack_px: float = 1.0
+    slack_px: float = 0.5
     soft_mm: float = 10.0
     far_mm: float = 30.0
     behind_mm: float = 25.0

@@ -25,8 +25,8 @@ def model() -> HandModel:
     return HandModel()
 
 
-def fitter(**settings: int) -> HandFitter:
-    return HandFitter(load_template(), replace(FitConfig(), **settings))
+def fitter(steps: int = FitConfig.steps) -> HandFitter:
+    return HandFitter(load_template(), FitConfig(steps=steps))
 
 
 def joints(hand: HandState) -> np.ndarray:
