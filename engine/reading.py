@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.fitting.surface import SurfaceTerm
+from engine.fitting.fitter import HandFitter
+from engine.fitting.observation import Observation
+from engine.fitting.state import HandState
 from engine.geometry.rotations import matrix_to_euler
-from engine.hand.inverse_kinematics import FittedPose, PoseFitter
-from engine.hand.skeleton import SkeletonPose
 from engine.localise.crop import CropWindow, look_at
 from engine.runners.protocol import Estimate
 from engine.types import FloatArray, HandParameters, Side
@@ -20,6 +20,15 @@ from engine.types import FloatArray, HandParameters, Side
 SETTLE_ROUNDS = 2
 #: The forearm's length in the image, of its whole, under which its direction there says nothing.
 _POINTS_AT_CAMERA = 0.25
+
+
+@dataclass(frozen=True)
+class FittedHand:
+    """parameters: in the canonical camera frame. joint_sigma_mm (21,) and residual_mm: see FitResult."""
+
+    parameters: HandParameters
+    joint_sigma_mm: NDArray[np.float32]
+    residual_mm: float
 
 
 @dataclass(frozen=True)
@@ -59,23 +68,20 @@ class Reading:
             return self.window.roll
         return self.window.roll + float(np.arctan2(-across, down))
 
-    def parameters(self, fitter: PoseFitter, surface: SurfaceTerm) -> HandParameters:
-        """Pose and shape in the canonical camera frame: the regressor's, moved towards the dense head's points and
-        towards the depth that the crop shows."""
+    def fit(self, fitter: HandFitter, last_angles: FloatArray | None = None) -> FittedHand:
+        """The hand in the canonical camera frame: the regressor's, moved towards the dense head's points and towards
+        the depth that the crop shows. last_angles: (20,) radians of the frame before, that the pose stays near to."""
         e, i = self.estimate, self.index
         ahead = np.array([0.0, 0.0, self.window.distance])
-        start = FittedPose(
-            e.translation[i].astype(np.float64) + ahead,
-            e.rotation[i].astype(np.float64),
-            e.articulation[i].astype(np.float64),
-            e.beta[i].astype(np.float64),
-        )
-
-        def evidence(fit: FittedPose, pose: SkeletonPose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-            return surface.normal_equations(fit, pose, e.thickness[i], self.crop, self.window.distance)
-
-        fitted = fitter.fit(start, e.points[i] + ahead, e.sigma[i], evidence)
-        back = self.window.rotation.T.astype(np.float64)
-        euler = matrix_to_euler(torch.from_numpy(back @ fitted.rotation)).numpy()
-        theta = np.concatenate((back @ fitted.translation, euler, fitted.articulation)).astype(np.float32)
-        return HandParameters(theta, fitted.beta.astype(np.float32), e.thickness[i], self.confidence)
+        translation = e.translation[i] + ahead
+        parts = (translation, e.rotation[i], e.articulation[i], e.beta[i], e.thickness[i])
+        start = HandState(*(part.astype(np.float64) for part in parts))
+        points = e.points[i] + ahead
+        seen = Observation(self.crop, self.window.distance, points)
+        fitted = fitter.fit(start, points, e.sigma[i], seen, last_angles)
+        back, hand = self.window.rotation.T.astype(np.float64), fitted.hand
+        euler = matrix_to_euler(torch.from_numpy(back @ hand.rotation)).numpy()
+        theta = np.concatenate((back @ hand.translation, euler, hand.articulation)).astype(np.float32)
+        beta, thickness = hand.beta.astype(np.float32), hand.thickness.astype(np.float32)
+        parameters = HandParameters(theta, beta, thickness, self.confidence)
+        return FittedHand(parameters, fitted.joint_sigma_mm.astype(np.float32), fitted.residual_mm)

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
-from engine.fitting.surface import SurfaceTerm
+from engine.fitting.fitter import HandFitter
 from engine.hand.hand import HandModel
-from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import CropWindow, cut, look_at
 from engine.localise.detector import HandDetector
 from engine.localise.predict import CropPredictor
 from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
-from engine.reading import SETTLE_ROUNDS, Reading
+from engine.reading import SETTLE_ROUNDS, FittedHand, Reading
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Runner
 from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
@@ -26,6 +25,8 @@ _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
 #: What lies so far before the model's surface is not a misplaced hand but something before it.
 _HIDDEN_MM = 25.0
+#: A frame no older than this says something of how the fingers are held now.
+_RECENT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ class Tracker:
         self.faces = self.model.faces
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
-        self._fitter = PoseFitter(self.model.skeleton)
-        self._surface = SurfaceTerm(self.model.template, self.model.skeleton)
+        self._fitter = HandFitter(self.model.template)
         self.side = self.config.side
         self.reset()
 
@@ -74,6 +74,11 @@ class Tracker:
         self._doubtful_frames = 0
         self._roll = 0.0
         self._time_s = -np.inf
+        self._forget_angles()
+
+    def _forget_angles(self) -> None:
+        self._angles: FloatArray | None = None
+        self._angles_time_s = -np.inf
 
     def set_smoothing(self, amount: float) -> None:
         """0 (off) to 1 (calmest)."""
@@ -88,7 +93,9 @@ class Tracker:
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:
             return self._missed(frame, clock, "no hand in view")
-        parameters = reading.parameters(self._fitter, self._surface)
+        recent = frame.device_time_s - self._angles_time_s < _RECENT_S and reading.side is self._current_side
+        fitted = reading.fit(self._fitter, self._angles if recent else None)
+        parameters = fitted.parameters
         clock.lap("fit")
         residual = float("nan")
         if reading.confidence >= self.config.min_confidence:
@@ -103,7 +110,7 @@ class Tracker:
             clock.lap("residual")
             # Not a number where nothing of the hand is in the image: nothing there speaks for it.
             if residual <= self.config.max_residual_mm:
-                return self._found(frame, reading, parameters, geometry, residual, clock)
+                return self._found(frame, reading, fitted, parameters, geometry, residual, clock)
             self._filter.shape = shape_before  # what is refused must not shape the next hand
         return self._missed(frame, clock, "the hand was lost", residual)
 
@@ -158,6 +165,7 @@ class Tracker:
         self,
         frame: DepthFrame,
         reading: Reading,
+        fitted: FittedHand,
         parameters: HandParameters,
         geometry: HandGeometry,
         residual: float,
@@ -165,6 +173,7 @@ class Tracker:
     ) -> TrackingResult:
         side = reading.side
         self._state, self._failures = TrackingState.TRACKING, 0
+        self._angles, self._angles_time_s = fitted.parameters.theta[6:].astype(np.float64), frame.device_time_s
         self._predictor.update(reading.centre_mm(), frame.device_time_s)
         self._roll = reading.next_window().roll
         return TrackingResult(
@@ -173,7 +182,7 @@ class Tracker:
             side=side,
             parameters=parameters,
             geometry=geometry.mirrored() if side is Side.LEFT else geometry,
-            joint_sigma_mm=reading.estimate.sigma[reading.index],
+            joint_sigma_mm=fitted.joint_sigma_mm,
             crop_corners_uv=reading.window.corners_uv(frame),
             confidence=reading.confidence,
             residual_mm=residual,
@@ -193,6 +202,7 @@ class Tracker:
     ) -> TrackingResult:
         """No hand that can be believed; whatever the encoder's confidence in it was, the result's is 0."""
         self._failures += 1
+        self._forget_angles()
         self._filter.forget_pose()
         if self._state is TrackingState.TRACKING:
             self._state = TrackingState.LOST

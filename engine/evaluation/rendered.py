@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from engine import metrics
-from engine.fitting.surface import SurfaceTerm
+from engine.fitting.fitter import HandFitter
 from engine.hand.hand import HandModel
-from engine.hand.inverse_kinematics import PoseFitter
 from engine.localise.crop import cut, look_at
 from engine.reading import SETTLE_ROUNDS, Reading
 from engine.runners.protocol import Runner
@@ -52,14 +51,14 @@ def evaluate_rendered(
     hand model as the tracker poses it, without smoothing.
     """
     model = HandModel()
-    fitter, surface = PoseFitter(model.skeleton), SurfaceTerm(model.template, model.skeleton)
+    fitter = HandFitter(model.template)
     report: dict[str, Any] = {}
     for name, test in test_configs(config).items():
         joints, truth = [], []
         for batch in rendered_test(test, size=_IMAGE_SIZE):
             for index, frame in enumerate(_frames(batch)):
                 reading = _read(runner, frame, float(batch.distance[index]))
-                joints.append(model.pose(reading.parameters(fitter, surface)).joints[0].numpy())
+                joints.append(model.pose(reading.fit(fitter).parameters).joints[0].numpy())
                 on_frame()
             truth.append(batch.joints.numpy() + batch.distance.numpy()[:, None, None] * (0, 0, 1))
         errors = metrics.joint_errors(np.stack(joints), np.concatenate(truth))

@@ -1,8 +1,7 @@
-"""What a depth crop says of a posed hand: point-to-plane distances of the surface that faces the camera.
+"""The model's surface as a depth crop sees it: a few hundred skinned points, their pixels, and their derivatives.
 
-One Gauss-Newton term, to be added to that of engine.hand.inverse_kinematics. Each of a few hundred points of the
-model's surface is compared with the depth measured at the pixel it falls on, along the model's normal (point to plane,
-Chen & Medioni 1992; for hands Tagliasacchi et al. 2015).
+What a point does when a parameter moves is blended over its bones as the skin itself is; that bending skin also turns
+about more than one joint at once is left out.
 """
 
 from __future__ import annotations
@@ -10,93 +9,108 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from engine.hand.inverse_kinematics import ANGLE_BONE, PARAMETERS, FittedPose, angle_axes, cross
+from engine.fitting.kinematics import ANGLE_BONE, Kinematics, PosedBones, cross
+from engine.fitting.observation import Observation, dot
+from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, THICKNESS, TURN, HandState
 from engine.hand.model import sample_surface
-from engine.hand.skeleton import Skeleton, SkeletonPose
+from engine.hand.skeleton import Skeleton
 from engine.hand.template import HandTemplate
-from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.types import BONE_COUNT, FloatArray
 
-Array = NDArray[np.float64]
-
 _BONES = np.arange(BONE_COUNT)
-#: (20, 20) which bones' flesh each bone's turn carries: its own and that beyond it in the same finger.
-_CARRIED_FLESH = (_BONES[:, None] <= _BONES) & (_BONES[:, None] // 4 == _BONES // 4)
+_SAME_FINGER = _BONES[:, None] // 4 == _BONES // 4
+#: (20, 20) whose flesh each bone carries, beyond it in the same finger, without and with its own.
+_BEYOND = (_BONES[:, None] < _BONES) & _SAME_FINGER
+_CARRIED = (_BONES[:, None] <= _BONES) & _SAME_FINGER
+#: Surface points further towards the elbow than this, mm in the rest pose, close the wrist's stub: no skin is there.
+_STUB_MM = 12.0
+#: Points are hidden where another lies nearer, by more than the margin, within the same square of pixels.
+_CELL_PX, _CELLS = 5, 32
+_HIDDEN_MM = 12.0
 
 
 @dataclass(frozen=True)
-class SurfaceConfig:
-    """points: of the model's surface. sigma_mm: of one point, large because neighbours say the same thing.
-    soft_mm: distances beyond it count less and less. far_mm: beyond it a point and the depth behind it, or before it,
-    are of different things."""
+class SeenSurface:
+    """Posed surface points (P, 3) mm in the crop's camera, unit normals (P, 3), and where the crop shows them.
 
-    points: int = 350
-    sigma_mm: float = 6.7
-    soft_mm: float = 8.0
-    far_mm: float = 30.0
+    column, row: (P,) pixels, 0 for points outside the image. facing: (P,) in the image and turned towards the camera;
+    visible: those of them that nothing of the hand hides.
+    """
+
+    points: FloatArray
+    normals: FloatArray
+    column: NDArray[np.int64]
+    row: NDArray[np.int64]
+    facing: NDArray[np.bool_]
+    visible: NDArray[np.bool_]
 
 
-class SurfaceTerm:
-    """The term for one hand surface. Not for use from two threads at once."""
+@dataclass(frozen=True)
+class Pulls:
+    """K measurements: surface point index[k] lies residual[k] mm too far along the unit vector direction[k]; weight[k]
+    is one over the variance that its error is taken to have."""
 
-    def __init__(self, template: HandTemplate, skeleton: Skeleton, config: SurfaceConfig = SurfaceConfig()) -> None:
-        self._config = config
-        self._skeleton = skeleton
-        self._surface = sample_surface(template, config.points, skeleton, seed=1)
-        weights = self._surface.position_weights.unflatten(1, (BONE_COUNT, 4))[..., 3]
-        # For derivatives a point belongs to its strongest bone alone.
-        self._bone = weights.argmax(1).numpy()
+    index: NDArray[np.int64]
+    direction: FloatArray
+    residual: FloatArray
+    weight: FloatArray
 
-    @torch.inference_mode()
-    def normal_equations(
-        self, fit: FittedPose, pose: SkeletonPose, thickness: FloatArray, crop: FloatArray, distance: float
-    ) -> tuple[Array, Array]:
-        """(46, 46) and (46,): J'WJ and J'Wr of the term, in the parameters' order of PoseFitter.
 
-        fit and pose: in the crop's virtual camera; thickness (6,) mm; crop (128, 128) in [-1, 1]; distance: of its
-        centre, mm. Both are zero where the crop says nothing of the hand.
-        """
-        flesh = torch.from_numpy(thickness).float().unsqueeze(0)
-        points, normals = (t[0].double().numpy() for t in self._surface(pose, flesh))
-        observed, used = _observed(points, normals, crop, distance, self._config.far_mm)
-        points, normals, bone = points[used], normals[used], self._bone[used]
-        gaps = points * (1 - observed[used] / points[:, 2])[:, None]
-        residual = (gaps * normals).sum(1)
-        # Geman-McClure: a point far off, such as one on something held, loses its say.
-        weight = (1 + (residual / self._config.soft_mm) ** 2) ** -2 / self._config.sigma_mm**2
-        jacobian = self._jacobian(points, normals, bone, fit, pose)
-        weighted = jacobian * weight[:, None]
-        return weighted.T @ jacobian, weighted.T @ residual
+class FittedSurface:
+    """`count` points of a template's surface. skin: (P,) bool, those that are not the cut through the forearm."""
 
-    def _jacobian(
-        self, points: Array, normals: Array, bone: NDArray[np.int64], fit: FittedPose, pose: SkeletonPose
-    ) -> Array:
-        """(P, 46) derivatives of the points along their normals; bone lengths are left to the joints."""
-        jacobian = np.zeros((len(points), PARAMETERS))
-        jacobian[:, :3] = normals
-        jacobian[:, 3:6] = cross(points - fit.translation, normals)
-        origins = pose.origins[0].double().numpy()[ANGLE_BONE]
-        axes = angle_axes(pose, fit.rotation, self._skeleton)
-        # normal . (axis x lever) = axis . (lever x normal)
-        moments = cross(points[:, None] - origins, normals[:, None])
-        jacobian[:, 6:26] = (moments * axes).sum(-1) * _CARRIED_FLESH[ANGLE_BONE][:, bone].T
+    def __init__(self, template: HandTemplate, kinematics: Kinematics, count: int) -> None:
+        surface = sample_surface(template, count, Skeleton(), seed=1)
+        self._kinematics = kinematics
+        self._rest_turn = kinematics.rest_frames.transpose(0, 2, 1)
+        self._position_weights = surface.position_weights.numpy()
+        self._normal_weights = surface.normal_weights.numpy()
+        self._thickness_weights = surface.thickness_weights.numpy()
+        blocks = self._position_weights.reshape(-1, BONE_COUNT, 4)
+        weights, rest = blocks[..., 3], blocks[..., :3].sum(1)
+        self.skin = rest[:, 1] <= _STUB_MM
+        self._turned = (weights @ _CARRIED.T)[:, ANGLE_BONE].astype(np.float32)
+        local = np.einsum("bi,pbi->pb", kinematics.rest_frames[:, :, 1], rest[:, None] - kinematics.rest_origins)
+        self._stretched = (weights @ _BEYOND.T + weights * local / kinematics.mean).astype(np.float32)
+        self._basis = kinematics.basis.astype(np.float32)
+
+    def seen(self, bones: PosedBones, thickness: FloatArray, observation: Observation) -> SeenSurface:
+        """The surface of a hand posed in the crop's camera; as engine.hand.model.SkinnedPoints poses it."""
+        scaled = bones.frames.copy()
+        scaled[:, :, 1] *= (bones.lengths / self._kinematics.mean)[:, None]
+        linear, turn = scaled @ self._rest_turn, bones.frames @ self._rest_turn
+        shift = bones.origins - (linear @ self._kinematics.rest_origins[..., None])[..., 0]
+        # Points are many: in single precision they take half the time, good to a ten-thousandth of a millimetre.
+        moves = np.concatenate((linear.transpose(0, 2, 1), shift[:, None]), 1).astype(np.float32)
+        turns = turn.transpose(0, 2, 1).astype(np.float32)
+        normals = self._normal_weights @ turns.reshape(3 * BONE_COUNT, 3)
+        normals /= np.sqrt(dot(normals, normals))[:, None]
+        flesh = self._thickness_weights @ thickness.astype(np.float32)
+        points = self._position_weights @ moves.reshape(4 * BONE_COUNT, 3) + flesh[:, None] * normals
+        column, row, inside = observation.pixels(points)
+        facing = inside & (dot(points, normals) < 0)
+        cell = (row // _CELL_PX) * _CELLS + column // _CELL_PX
+        nearest = np.full(_CELLS * _CELLS, np.inf, np.float32)
+        np.minimum.at(nearest, cell[facing], points[facing, 2])
+        visible = facing & (points[:, 2] < nearest[cell] + _HIDDEN_MM)
+        return SeenSurface(points, normals, column, row, facing, visible)
+
+    def jacobian(self, seen: SeenSurface, pulls: Pulls, bones: PosedBones, hand: HandState) -> FloatArray:
+        """(K, 52) derivatives of the pulled points along their directions."""
+        index, along = pulls.index, pulls.direction
+        points = seen.points[index]
+        axes, origins = bones.axes.astype(np.float32), bones.origins[ANGLE_BONE]
+        moments = cross(bones.axes, origins).astype(np.float32)
+        jacobian = np.empty((len(index), PARAMETERS), np.float32)
+        jacobian[:, PLACE] = along
+        jacobian[:, TURN] = cross(points - hand.translation.astype(np.float32), along)
+        # along . (axis x (point - origin)) = axis . (point x along) - along . (axis x origin)
+        turns = cross(points, along) @ axes.T - along @ moments.T
+        jacobian[:, ANGLES] = turns * self._turned[index]
+        lengths = (along @ bones.frames[:, :, 1].T.astype(np.float32)) * self._stretched[index]
+        jacobian[:, BETA] = lengths @ self._basis
+        outwards = dot(along, seen.normals[index])[:, None]
+        jacobian[:, THICKNESS] = self._thickness_weights[index] * outwards
         return jacobian
-
-
-def _observed(
-    points: Array, normals: Array, crop: FloatArray, distance: float, far_mm: float
-) -> tuple[Array, NDArray[np.bool_]]:
-    """(P,) depth measured at each point's pixel, mm, and which points (P,) it can be compared with."""
-    size = len(crop)
-    z = np.maximum(points[:, 2], 1.0)
-    scale = distance * size / (2 * HALF_CUBE_MM)
-    column, row = np.rint(points[:, :2].T / z * scale + (size - 1) / 2).astype(np.int64)
-    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    scaled = crop[np.where(inside, row, 0), np.where(inside, column, 0)]
-    observed = scaled * HALF_CUBE_MM + distance
-    facing = (points * normals).sum(1) < 0
-    used = inside & facing & (scaled < 1.0) & (np.abs(observed - z) < far_mm)
-    return observed.astype(np.float64), used

@@ -1,91 +1,68 @@
-"""The surface term: its derivatives, and hands that are pulled to the depth they were rendered from."""
+"""The fitted surface: the skin's own points, their derivatives, and which of them the camera sees."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
-from numpy.typing import NDArray
 
-from engine.fitting.surface import SurfaceConfig, SurfaceTerm
-from engine.geometry.rotations import euler_to_matrix, matrix_to_euler
-from engine.hand.hand import HandModel
-from engine.hand.inverse_kinematics import FitConfig, FittedPose, PoseFitter
+from engine.fitting.kinematics import Kinematics
+from engine.fitting.observation import Observation
+from engine.fitting.state import ANGLES, PARAMETERS, HandState
+from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.hand.model import sample_surface
+from engine.hand.skeleton import Skeleton
 from engine.hand.template import load_template
-from engine.localise.crop import cut, look_at
-from engine.rendering.mesh_depth import render_depth
-from engine.types import DepthFrame, HandParameters, Intrinsics
+from tests.fitting.hands import DISTANCE_MM, half_open_hand, random_hand
 
-CAMERA = Intrinsics(320, 240, 300.0, 300.0, 159.5, 119.5)
-CENTRE = np.array([0.0, 0.0, 500.0])
-NO_FLESH = np.zeros(6, np.float32)
-
-
-@pytest.fixture(scope="module")
-def model() -> HandModel:
-    return HandModel()
+COUNT = 400
+KINEMATICS = Kinematics()
+SURFACE = FittedSurface(load_template(), KINEMATICS, COUNT)
+NOTHING = np.ones((128, 128), np.float32)
 
 
-def a_hand() -> FittedPose:
-    rotation = euler_to_matrix(torch.tensor([0.2, 0.3, -0.2], dtype=torch.float64)).numpy()
-    articulation = np.zeros(20)
-    articulation.reshape(5, 4)[1:, [0, 2, 3]] = (0.3, 0.5, 0.3)
-    return FittedPose(np.array([0.0, 70.0, 500.0]), rotation, articulation, np.zeros(20))
+def seen_of(hand: HandState) -> SeenSurface:
+    bones = KINEMATICS.pose(hand)
+    return SURFACE.seen(bones, hand.thickness, Observation(NOTHING, DISTANCE_MM, bones.joints))
 
 
-def crop_of(fit: FittedPose, model: HandModel) -> NDArray[np.float32]:
-    euler = matrix_to_euler(torch.from_numpy(fit.rotation)).numpy()
-    theta = np.concatenate((fit.translation, euler, fit.articulation)).astype(np.float32)
-    hand = HandParameters(theta, fit.beta.astype(np.float32), NO_FLESH, 1.0)
-    depth = render_depth(model(hand).vertices, model.faces, CAMERA)
-    frame = DepthFrame(np.rint(depth * 10).astype(np.uint16), 0.1, CAMERA, 0, 0.0, 0.0)
-    return cut(frame, look_at(CENTRE))
+def test_points_are_those_of_the_hand_model() -> None:
+    hand, skeleton = random_hand(3), Skeleton()
+    parts = (hand.translation, hand.rotation, hand.articulation, hand.beta, hand.thickness)
+    place, rotation, angles, beta, thickness = (torch.from_numpy(part).float()[None] for part in parts)
+    pose = skeleton.pose(place, rotation, angles, skeleton.bone_lengths(beta))
+    points, normals = sample_surface(load_template(), COUNT, skeleton, seed=1)(pose, thickness)
+    seen = seen_of(hand)
+    assert np.allclose(seen.points, points[0], atol=5e-3)
+    assert np.allclose(seen.normals, normals[0], atol=1e-4)
 
 
-def test_derivatives_are_those_of_the_points_along_their_normals(model: HandModel) -> None:
-    fit, fitter = a_hand(), PoseFitter(model.skeleton)
-    term = SurfaceTerm(load_template(), model.skeleton, SurfaceConfig(points=300))
-    flesh = torch.zeros(1, 6)
-    pose = fitter.pose(fit)
-    points, normals = (t[0].double().numpy() for t in term._surface(pose, flesh))
-    # Only points that belong to one bone alone: elsewhere the term takes the strongest one's derivative.
-    weights = term._surface.position_weights.unflatten(1, (20, 4))[..., 3].numpy()
-    alone = weights.max(1) > 0.999
-    assert alone.sum() > 60
-    jacobian = term._jacobian(points, normals, term._bone, fit, pose)
-    for angle in range(20):
-        step = np.zeros(20)
-        step[angle] = 1e-3
-        moved, _ = term._surface(fitter.pose(replace(fit, articulation=fit.articulation + step)), flesh)
-        rate = ((moved[0].double().numpy() - points) * normals).sum(1) / 1e-3
-        assert np.allclose(rate[alone], jacobian[alone, 6 + angle], atol=1.5), angle
+def test_derivatives_are_those_of_small_steps() -> None:
+    hand = half_open_hand()
+    seen, index = seen_of(hand), np.arange(COUNT)
+    pulls = Pulls(index, seen.normals, np.zeros(COUNT), np.ones(COUNT))
+    jacobian = SURFACE.jacobian(seen, pulls, KINEMATICS.pose(hand), hand)
+    # Where skin bends about several joints at once the derivatives are approximate, so most points must agree.
+    for parameter in range(PARAMETERS):
+        size = 2e-3 if ANGLES.start <= parameter < ANGLES.stop else 2e-2
+        step = np.zeros(PARAMETERS)
+        step[parameter] = size
+        ahead, back = (seen_of(hand.moved(sign * step)).points for sign in (1, -1))
+        rate = ((ahead - back) * seen.normals).sum(1) / (2 * size)
+        off = np.abs(rate - jacobian[:, parameter])
+        assert np.quantile(off, 0.8) < 0.02 * np.abs(rate).max() + 0.05, parameter
 
 
-def test_a_displaced_hand_is_pulled_back_to_its_depth(model: HandModel) -> None:
-    truth = a_hand()
-    crop = crop_of(truth, model)
-    term = SurfaceTerm(load_template(), model.skeleton)
-    fitter = PoseFitter(model.skeleton, FitConfig(steps=6))
-    start = replace(truth, translation=truth.translation + (3.0, -2.0, 9.0), articulation=truth.articulation + 0.15)
-    wrong = fitter.pose(start).joints[0].numpy()
-    unsure = np.full(21, 40.0)
-    with_depth = fitter.fit(
-        start, wrong, unsure, lambda fit, pose: term.normal_equations(fit, pose, NO_FLESH, crop, 500.0)
-    )
-    target = fitter.pose(truth).joints[0].numpy()
-    before = np.linalg.norm(wrong - target, axis=1).mean()
-    after = np.linalg.norm(fitter.pose(with_depth).joints[0].numpy() - target, axis=1).mean()
-    assert before > 9
-    assert after < 0.45 * before
+def test_what_lies_behind_the_hand_is_hidden() -> None:
+    seen = seen_of(half_open_hand())
+    assert 0.2 * COUNT < seen.visible.sum() <= seen.facing.sum() < 0.7 * COUNT
+    fist = half_open_hand()
+    fist.articulation.reshape(5, 4)[1:, [0, 2, 3]] = (1.3, 1.8, 0.9)
+    closed = seen_of(fist)
+    assert closed.visible.sum() < 0.9 * closed.facing.sum()
 
 
-@pytest.mark.parametrize("what", ["nothing", "something far before it"])
-def test_a_crop_that_does_not_show_the_hand_says_nothing(model: HandModel, what: str) -> None:
-    crop = np.ones((128, 128), np.float32) if what == "nothing" else np.full((128, 128), -0.9, np.float32)
-    fitter, term = PoseFitter(model.skeleton), SurfaceTerm(load_template(), model.skeleton)
-    fit = a_hand()
-    hessian, gradient = term.normal_equations(fit, fitter.pose(fit), NO_FLESH, crop, 500.0)
-    assert not hessian.any()
-    assert not gradient.any()
+def test_nothing_is_seen_of_a_hand_outside_the_crop() -> None:
+    away = replace(half_open_hand(), translation=np.array([900.0, 0.0, DISTANCE_MM]))
+    assert not seen_of(away).facing.any()

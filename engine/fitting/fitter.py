@@ -1,0 +1,164 @@
+"""Fits a hand to one frame: from the encoder's estimate to what its points and the measured depth say together.
+
+Damped Gauss-Newton over 52 parameters (engine.fitting.state) with analytic Jacobians. The encoder's dense head says
+where each joint is and how sure it is; its regressor says what hand that is, less exactly. The fit keeps the hand a
+hand, reaches for the points, and lays the model's surface on the depth (nearest, silhouette).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.fitting.kinematics import Kinematics, PosedBones
+from engine.fitting.nearest import NearestConfig, nearest_pulls
+from engine.fitting.observation import Observation, Outline
+from engine.fitting.priors import PriorConfig, Priors
+from engine.fitting.silhouette import SilhouetteConfig, silhouette_pulls
+from engine.fitting.state import ANGLES, TURN, HandState
+from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.hand.template import HandTemplate
+from engine.types import JOINT_COUNT, FloatArray
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
+    its points are taken to be off: they err together, not each by itself. longest_turn: of any angle in one step.
+    sigma_scale, surface_doubt_mm: measured on rendered hands, some of them with another surface than the model's, which
+    no inverse Hessian knows of, so that 90 % of joints lie within the 90 % radius of joint_sigma_mm.
+    """
+
+    steps: int = 4
+    surface_points: int = 800
+    point_doubt: float = 2.0
+    damping: float = 1e-3
+    longest_turn: float = 1.0
+    sigma_scale: float = 1.2
+    surface_doubt_mm: float = 3.0
+    nearest: NearestConfig = field(default_factory=NearestConfig)
+    silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
+    prior: PriorConfig = field(default_factory=PriorConfig)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """hand: the fitted one. residual_mm: median distance along the normal of measured pixels from its surface, NaN when
+    none is near it. covariance: (52, 52) of the parameters, the inverse Hessian of the last step.
+    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off.
+    """
+
+    hand: HandState
+    residual_mm: float
+    covariance: FloatArray
+    joint_sigma_mm: FloatArray
+
+
+class HandFitter:
+    """Fits one hand surface. Holds nothing of the frames it has seen."""
+
+    def __init__(self, template: HandTemplate, config: FitConfig = FitConfig()) -> None:
+        self.config = config
+        self.kinematics = Kinematics()
+        self._surface = FittedSurface(template, self.kinematics, config.surface_points)
+        self._priors = Priors(config.prior)
+
+    def fit(
+        self,
+        start: HandState,
+        points: FloatArray,
+        sigma: FloatArray,
+        observation: Observation | None = None,
+        last_angles: FloatArray | None = None,
+    ) -> FitResult:
+        """Move from `start` towards points (21, 3) mm, whose expected errors are sigma (21,) mm, and towards the depth
+        observed. All in the crop's camera frame. last_angles: (20,) radians, of the
+        frame before, that the pose stays near to.
+        """
+        weight = np.repeat((self.config.point_doubt * np.asarray(sigma, np.float64)) ** -2.0, 3)
+        hand, outline, residual = start, None, float("nan")
+        for number in range(self.config.steps):
+            bones = self.kinematics.pose(hand)
+            joints = self.kinematics.joint_jacobian(bones)
+            hessian, gradient = _normal_equations(joints, (bones.joints - points).reshape(-1), weight)
+            evidence: _Evidence | None = None
+            if observation is not None:
+                seen = self._surface.seen(bones, hand.thickness, observation)
+                if number == 0:
+                    outline = self._outline(observation, seen)
+                evidence = self._evidence(observation, outline, seen, bones, hand, number)
+            if evidence is not None:
+                more = _normal_equations(evidence.jacobian, evidence.pulls.residual, evidence.pulls.weight)
+                hessian, gradient = hessian + more[0], gradient + more[1]
+            self._priors.add(hessian, gradient, hand, start, last_angles)
+            step = self._step(hessian, gradient)
+            if evidence is not None and number == self.config.steps - 1:
+                residual = evidence.distance_after(step)
+            hand = hand.moved(step)
+        covariance = np.linalg.inv(hessian)
+        spread = self.config.sigma_scale * _joint_spread(joints, covariance)
+        return FitResult(hand, residual, covariance, np.hypot(spread, self.config.surface_doubt_mm))
+
+    def _outline(self, observation: Observation, seen: SeenSurface) -> Outline | None:
+        if not seen.facing.any():
+            return None
+        return observation.outline(seen.points[seen.facing, 2].max() + self.config.silhouette.behind_mm)
+
+    def _evidence(
+        self,
+        observation: Observation,
+        outline: Outline | None,
+        seen: SeenSurface,
+        bones: PosedBones,
+        hand: HandState,
+        number: int,
+    ) -> _Evidence | None:
+        """All pulls of the depth at one pose, as one block; None where there are none."""
+        parts = nearest_pulls(observation, seen, self._surface, self.config.nearest, number)
+        measured = len(parts[0].index) if parts else 0
+        if outline is not None:
+            parts.append(silhouette_pulls(observation, outline, seen, self._surface, self.config.silhouette))
+        if not parts:
+            return None
+        pulls = Pulls(
+            np.concatenate([part.index for part in parts]),
+            np.concatenate([part.direction for part in parts]),
+            np.concatenate([part.residual for part in parts]),
+            np.concatenate([part.weight for part in parts]),
+        )
+        return _Evidence(pulls, self._surface.jacobian(seen, pulls, bones, hand), measured)
+
+    def _step(self, hessian: FloatArray, gradient: FloatArray) -> FloatArray:
+        damped = hessian + np.diag(self.config.damping * np.diag(hessian))
+        step = -np.linalg.solve(damped, gradient)
+        longest = np.abs(step[TURN.start : ANGLES.stop]).max()
+        return np.asarray(step * min(1.0, self.config.longest_turn / max(longest, 1e-9)))
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """pulls with their jacobian (K, 52); the first `measured` of them are those of single pixels along normals."""
+
+    pulls: Pulls
+    jacobian: FloatArray
+    measured: int
+
+    def distance_after(self, step: FloatArray) -> float:
+        """Median distance, mm, of the measured pixels once a step is taken; NaN when there are none."""
+        if not self.measured:
+            return float("nan")
+        left = self.pulls.residual[: self.measured] + self.jacobian[: self.measured] @ step
+        return float(np.median(np.abs(left)))
+
+
+def _normal_equations(jacobian: FloatArray, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """J'WJ and J'Wr."""
+    weighted = jacobian * weight[:, None]
+    return (weighted.T @ jacobian).astype(np.float64), (weighted.T @ residual).astype(np.float64)
+
+
+def _joint_spread(joints: FloatArray, covariance: FloatArray) -> FloatArray:
+    """(21,) mm, root mean square, from the joints' derivatives (63, 52)."""
+    variance = ((joints @ covariance) * joints).sum(1).reshape(JOINT_COUNT, 3)
+    return np.asarray(np.sqrt(variance.sum(1)))

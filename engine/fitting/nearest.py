@@ -1,0 +1,71 @@
+"""Data to model: every measured pixel near the hand asks the nearest visible point of the model to come to it.
+
+Point to plane (Chen & Medioni 1992; for hands Tagliasacchi et al. 2015). Nearest is meant in place and normal at once
+(Feldmar & Ayache 1996), so that the flank of a finger does not answer for its neighbour's. So a finger comes sideways
+to depth that it does not yet overlap, which no comparison along a pixel's ray can make it do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.fitting.observation import Observation, dot
+from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.types import FloatArray
+
+
+@dataclass(frozen=True)
+class NearestConfig:
+    """sigma_mm: of one pixel's distance, as if all were independent. soft_mm: pixels further from the surface count
+    less and less; far_mm: beyond it they are of something else. normal_mm: how far apart opposed normals count as,
+    halved; pixels whose normal's cosine with the point's is under `agree` are not matched. sideways: how much of the
+    distance within the plane counts, beyond slack_mm, as surface points lie that far apart. turns: a step takes every
+    so-manieth pixel, the next step the ones beside them.
+    """
+
+    sigma_mm: float = 3.5
+    soft_mm: float = 10.0
+    far_mm: float = 25.0
+    normal_mm: float = 20.0
+    sideways: float = 0.15
+    slack_mm: float = 4.0
+    agree: float = 0.2
+    turns: int = 2
+
+
+def nearest_pulls(
+    observation: Observation, seen: SeenSurface, surface: FittedSurface, config: NearestConfig, turn: int
+) -> list[Pulls]:
+    """Pulls of the surface's points along their normals, and within their planes; none where nothing is near."""
+    candidates = np.nonzero(seen.visible)[0]
+    measured, facing = (part[turn % config.turns :: config.turns] for part in (observation.points, observation.normals))
+    if not len(candidates) or not len(measured):
+        return []
+    middle = seen.points[candidates[0]]
+    model = _features(seen.points[candidates] - middle, seen.normals[candidates], config)
+    data = _features(measured - middle, facing, config)
+    index = candidates[(dot(model, model) - 2 * (data @ model.T)).argmin(1)]
+    gap, normal = seen.points[index] - measured, seen.normals[index]
+    length = np.sqrt(dot(gap, gap))
+    unknown = facing[:, 2] == 0
+    agree = unknown | (dot(facing, normal) > config.agree)
+    # What is nearest to the cut through the forearm is the forearm.
+    used = (length < config.far_mm) & surface.skin[index] & agree
+    index, gap, normal, length = index[used], gap[used], normal[used], length[used]
+    # Geman-McClure on the whole distance: what is not on the hand loses its say.
+    weight = (1 + (length / config.soft_mm) ** 2) ** -2 / config.sigma_mm**2
+    out = dot(gap, normal)
+    pulls = [Pulls(index, normal, out, weight)]
+    if config.sideways > 0:
+        within = gap - out[:, None] * normal
+        aside = np.sqrt(dot(within, within))
+        far = aside > config.slack_mm
+        direction = within[far] / aside[far, None]
+        pulls.append(Pulls(index[far], direction, aside[far] - config.slack_mm, config.sideways * weight[far]))
+    return pulls
+
+
+def _features(points: FloatArray, normals: FloatArray, config: NearestConfig) -> FloatArray:
+    return np.concatenate((points, config.normal_mm * normals), 1).astype(np.float32)

@@ -1,0 +1,112 @@
+"""A depth crop, prepared once a frame for all that is asked of it at every step of the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
+from engine.types import FloatArray
+
+_MIDDLE = np.float32((CROP_SIZE - 1) / 2)
+#: Every such pixel is a measured point; normals are taken over neighbours as many pixels away.
+_STRIDE = 2
+#: Neighbours further than this in depth are of another surface.
+_SAME_SURFACE_MM = 12.0
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Where the hand may be: distance (128, 128) pixels to its nearest pixel, and nearest (128, 128, 2), that pixel's
+    column and row."""
+
+    distance: FloatArray
+    nearest: NDArray[np.int16]
+
+
+def dot(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Row by row: (N, D) and (N, D) -> (N,). Sums over a short axis are slow in numpy."""
+    return np.einsum("ij,ij->i", a, b)
+
+
+class Observation:
+    """One crop's depth. depth (128, 128) mm along the crop camera's z; measured (128, 128) bool.
+
+    points (N, 3) mm: the measured pixels near the hand, thinned. normals (N, 3): of the surface they are on, towards
+    the camera; 0 where neighbours do not tell.
+    """
+
+    def __init__(self, crop: FloatArray, distance: float, hand_mm: FloatArray, reach_mm: float = 40.0) -> None:
+        """crop (128, 128) in [-1, 1]; distance (mm) of its centre; hand_mm (J, 3): points in the hand, crop camera;
+        what is measured within reach_mm of one of them is kept."""
+        self.pixel_mm = 2 * HALF_CUBE_MM / CROP_SIZE
+        self._focal = np.float32(distance * CROP_SIZE / (2 * HALF_CUBE_MM))
+        self.measured = crop < 1.0
+        self.depth = crop * np.float32(HALF_CUBE_MM) + np.float32(distance)
+        row, column = (_STRIDE * at for at in np.nonzero(self.measured[::_STRIDE, ::_STRIDE]))
+        points = self._lifted(row, column)
+        middle = hand_mm.mean(0)
+        data, hand = (points - middle).astype(np.float32), (hand_mm - middle).astype(np.float32)
+        squared = dot(hand, hand)[:, None] - 2 * (hand @ data.T)
+        near = squared.min(0) + dot(data, data) < reach_mm**2
+        self.points = points[near]
+        self.normals = self._normals(row[near], column[near])
+
+    def pixels(self, points: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Column and row (P,) of points (P, 3), 0 where they fall outside the image, and whether they are inside."""
+        scale = self._focal / np.maximum(points[:, 2], 1.0)
+        column = np.rint(points[:, 0] * scale + _MIDDLE).astype(np.int64)
+        row = np.rint(points[:, 1] * scale + _MIDDLE).astype(np.int64)
+        inside = (column >= 0) & (column < CROP_SIZE) & (row >= 0) & (row < CROP_SIZE) & (points[:, 2] > 1.0)
+        return np.where(inside, column, 0), np.where(inside, row, 0), inside
+
+    def outline(self, farthest_mm: float) -> Outline | None:
+        """Of everything measured up to that depth, small gaps closed; None where there is nothing."""
+        solid = (self.measured & (self.depth < farthest_mm)).astype(np.uint8)
+        if not solid.any():
+            return None
+        closed = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
+        distance, labels = cv2.distanceTransformWithLabels(1 - closed, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+        row, column = np.nonzero(closed)
+        places = np.zeros((labels.max() + 1, 2), np.int16)
+        places[labels[row, column]] = np.stack((column, row), 1)
+        return Outline(np.asarray(distance, np.float32), places[labels])
+
+    def sideways(self, points: FloatArray, column: NDArray[np.int16], row: NDArray[np.int16]) -> FloatArray:
+        """(P, 2) mm in x and y from a pixel's ray to points (P, 3), at each point's own depth."""
+        size = points[:, 2:] / self._focal
+        return points[:, :2] - (np.stack((column, row), 1).astype(np.float32) - _MIDDLE) * size
+
+    def _lifted(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
+        z = self.depth[row, column]
+        scale = z / self._focal
+        x, y = column.astype(np.float32) - _MIDDLE, row.astype(np.float32) - _MIDDLE
+        return np.stack((x * scale, y * scale, z), 1)
+
+    def _normals(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
+        x, has_x = self._slope(row, column, 0, _STRIDE)
+        y, has_y = self._slope(row, column, _STRIDE, 0)
+        ux, uy, uz = x.T
+        vx, vy, vz = y.T
+        normals = np.stack((vy * uz - vz * uy, vz * ux - vx * uz, vx * uy - vy * ux), 1)
+        length = np.sqrt(dot(normals, normals))[:, None]
+        known = (has_x & has_y)[:, None] & (length > 1e-6)
+        return np.where(known, normals / np.maximum(length, 1e-6), 0.0)
+
+    def _slope(
+        self, row: NDArray[np.int64], column: NDArray[np.int64], down: int, right: int
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """(N, 3) from the pixel before to the one behind, of those on the same surface, and whether there is one."""
+        here = self._lifted(row, column)
+        ends, known = [], np.zeros(len(row), bool)
+        for sign in (1, -1):
+            r = np.clip(row + sign * down, 0, CROP_SIZE - 1)
+            c = np.clip(column + sign * right, 0, CROP_SIZE - 1)
+            there = self._lifted(r, c)
+            same = self.measured[r, c] & (np.abs(there[:, 2] - here[:, 2]) < _SAME_SURFACE_MM)
+            ends.append(np.where(same[:, None], there, here))
+            known |= same
+        return ends[0] - ends[1], known
