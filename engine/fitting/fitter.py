@@ -30,9 +30,9 @@ class FitConfig:
     no inverse Hessian knows of, so that 90 % of joints lie within the 90 % radius of joint_sigma_mm.
     """
 
-    steps: int = 4
+    steps: int = 3
     surface_points: int = 800
-    point_doubt: float = 2.0
+    point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
     sigma_scale: float = 1.2

@@ -32,11 +32,11 @@ class PriorConfig:
     angles: float = 2.0
     place_mm: float = 40.0
     turn: float = 0.35
-    beta: float = 1.5
+    beta: float = 0.5
     palm_mm: float = 5.4
     flesh_mm: float = 3.0
     limit_sd: float = 0.05
-    frame_sd: float = 0.3
+    frame_sd: float = 0.6
 
 
 class Priors:
