@@ -1,4 +1,7 @@
-"""`python main.py bench live`: how fast the whole live path runs on this machine, with the window open."""
+"""`python main.py bench live`: how fast the whole live path runs on this machine, with the window open.
+
+`bench smoothing` is in app/smoothing_bench.py.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from app import smoothing_bench
 from app.display import require_display
 from app.interrupts import end_at_once
 
@@ -29,14 +33,20 @@ _BAR = "{desc} |{bar:30}| {n:.0f} of {total:.0f} s"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
     kinds = parser.add_subparsers(dest="bench", metavar="WHAT", required=True, title="benches")
-    live = kinds.add_parser("live", help="results a second, latency and picture rate", description=run.__doc__)
+    live = kinds.add_parser("live", help="results a second, latency and picture rate", description=_run_live.__doc__)
     live.add_argument("--json", action="store_true", help="print one JSON object")
     live.add_argument("--seconds", type=float, default=10.0, help="how long to measure (default: 10)")
     live.add_argument("--source", metavar="SPEC", help="the recording to play (default: the demo take)")
     live.add_argument("--fps", type=float, default=INPUT_FPS, help=f"frames a second to feed (default: {INPUT_FPS:g})")
+    smoothing_bench.add_arguments(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run the bench that was named."""
+    return smoothing_bench.run(args) if args.bench == "smoothing" else _run_live(args)
+
+
+def _run_live(args: argparse.Namespace) -> int:
     """Measure the live path: sensor thread, tracking thread, window with 3D view and depth panel, as `run` opens them.
 
     Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a

@@ -16,7 +16,7 @@ from engine.rendering.mesh_depth import render_depth
 from engine.rendering.quadrics import Quadrics, limb_between, quadric_depth
 from engine.training.noise import STEREO, STRUCTURED_LIGHT, TIME_OF_FLIGHT, SensorNoise
 from engine.training.poses import FINGER_POSES, THUMB_POSES
-from engine.types import BETA_SIZE, THETA_SIZE, THICKNESS_SIZE, DepthFrame, HandParameters, Intrinsics
+from engine.types import BETA_SIZE, THETA_SIZE, THICKNESS_SIZE, DepthFrame, FloatArray, HandParameters, Intrinsics
 
 Array = NDArray[np.float64]
 
@@ -36,12 +36,13 @@ _SPREAD, _ALONGSIDE, _FORWARD, _ACROSS, _TUCKED, _PINCHING, _AGAINST = range(len
 @dataclass(frozen=True)
 class Scene:
     """A hand that is theta(time_s (N,)) -> (N, 26) at each moment (engine.types.HandParameters), before a camera of
-    one family (engine.training.noise). seed: of its shape and of the noise."""
+    one family (engine.training.noise). seed: of its shape and of the noise. fast: joints of it reach about 1 m/s."""
 
     name: str
     theta: Callable[[Array], Array]
     family: int
     seed: int = 0
+    fast: bool = False
 
     def shape(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """beta (20,) and thickness (6,) mm."""
@@ -85,7 +86,7 @@ def _seen(
     beta, thickness = scene.shape()
     vertices = model(HandParameters(theta, beta, thickness, 1.0)).vertices
     to_elbow = euler_to_matrix(torch.from_numpy(theta[3:6])).numpy()[:, 1]
-    end = theta[:3] + _FOREARM_MM * to_elbow
+    end = theta[:3] + np.float32(_FOREARM_MM) * to_elbow
     low, high = (_clipped(f(project(np.vstack((vertices, end)), CAMERA), 0)) for f in (np.min, np.max))
     (left, top), (right, bottom) = low - _MARGIN_PX, high + _MARGIN_PX
     part = slice(max(top, 0), bottom), slice(max(left, 0), right)
@@ -102,7 +103,7 @@ def _clipped(uv: Array) -> NDArray[np.int64]:
     return np.clip(np.rint(uv), 0, (CAMERA.width, CAMERA.height)).astype(np.int64)
 
 
-def _forearm(wrist: NDArray[np.float32], end: NDArray[np.float32]) -> Quadrics:
+def _forearm(wrist: FloatArray, end: FloatArray) -> Quadrics:
     start, stop = (torch.from_numpy(point).unsqueeze(0) for point in (end, wrist))
     centre, turn, half = limb_between(start, stop)
     sizes = torch.stack((torch.full_like(half, 29.0), half, torch.full_like(half, 29.0)), 1)
@@ -153,10 +154,10 @@ def moving_scenes() -> list[Scene]:
     wave[5] = 1.0
     start = _POSES["relaxed"]
     return [
-        Scene("to and fro, 1 m/s", _swinging(start, 160.0 * way, 1.0), STEREO, 11),
+        Scene("to and fro, 1 m/s", _swinging(start, 160.0 * way, 1.0), STEREO, 11, True),
         Scene("to and fro, 0.25 m/s", _swinging(start, 40.0 * way, 1.0), STRUCTURED_LIGHT, 12),
-        Scene("waving", _swinging(_OPEN, 0.55 * wave, 1.6), TIME_OF_FLIGHT, 13),
-        Scene("closing and opening", _swinging((_OPEN + _FIST) / 2, (_FIST - _OPEN) / 2, 1.2), STEREO, 14),
+        Scene("waving", _swinging(_OPEN, 0.55 * wave, 1.6), TIME_OF_FLIGHT, 13, True),
+        Scene("closing and opening", _swinging((_OPEN + _FIST) / 2, (_FIST - _OPEN) / 2, 1.2), STEREO, 14, True),
     ]
 
 

@@ -7,8 +7,8 @@ looks or what it reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,6 @@ from engine.evaluation.moving_hand import (
     NOISE_STRENGTH,
     Scene,
     frames,
-    moving_scenes,
-    still_scenes,
     true_joints,
 )
 from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
@@ -104,7 +102,7 @@ def lag_s(times: Array, joints: Array, truth: Callable[[Array], Array]) -> float
     """The shift in time that best aligns joints (N, 21, 3) mm at times (N,) with truth(times), in seconds.
 
     Least squares over all joints, in which those that move most weigh most; a constant offset of a joint is no lag.
-    Between the steps tried, a parabola tells the minimum. Infinite where the best is at either end.
+    Between the steps tried, a parabola tells the minimum. Raises LumbricalError where the best is at either end.
     """
     shifts = np.arange(_EARLIEST_S, _LATEST_S, _STEP_S)
     dense = np.arange(times[0] - _LATEST_S - _STEP_S, times[-1] - _EARLIEST_S + 0.01, 1 / 480)
@@ -117,37 +115,96 @@ def lag_s(times: Array, joints: Array, truth: Callable[[Array], Array]) -> float
         costs[k] = (joints.reshape(len(times), -1) - moved).var(0).sum()
     best = int(costs.argmin())
     if best in (0, len(shifts) - 1):
-        return float("inf")
+        raise LumbricalError(
+            f"the tracked motion is not the true one at any lag from {1000 * _EARLIEST_S:g} to {1000 * _LATEST_S:g} ms:"
+            " the tracker follows something else, try other weights"
+        )
     left, middle, right = costs[best - 1 : best + 2]
     return float(shifts[best] + _STEP_S * 0.5 * (left - right) / (left - 2 * middle + right))
 
 
-def measure_still(tracked: Iterable[Tracked], config: SmoothingConfig, model: HandModel) -> list[dict[str, Any]]:
-    """Jitter of each hand held still."""
+@dataclass(frozen=True)
+class Recordings:
+    """What was tracked of hands held still and of moving ones; weights_version: by which encoder."""
+
+    still: list[Tracked]
+    moving: list[Tracked]
+    weights_version: str
+
+
+def jitter_rows(recordings: Recordings, config: SmoothingConfig, model: HandModel) -> list[dict[str, Any]]:
+    """Standard deviation of the joints of each hand held still, mm: mean over the joints, and of the worst."""
     rows = []
-    for recording in tracked:
-        times, joints = smoothed(recording, config, model)
-        deviations = joint_deviations(joints)
-        rows.append(_named(recording, len(times)) | {"mean_mm": deviations.mean(), "worst_joint_mm": deviations.max()})
+    for recording in recordings.still:
+        deviations = joint_deviations(smoothed(recording, config, model)[1])
+        rows.append({"mean_mm": float(deviations.mean()), "worst_joint_mm": float(deviations.max())})
     return rows
 
 
-def measure_moving(tracked: Iterable[Tracked], config: SmoothingConfig, model: HandModel) -> list[dict[str, Any]]:
-    """Lag of each moving hand, and how far its joints are from the truth of the same moment."""
+def lag_rows(recordings: Recordings, config: SmoothingConfig, model: HandModel) -> list[dict[str, Any]]:
+    """How late each moving hand is, ms, and how far its joints are from the truth of the same moment, mm."""
     rows = []
-    for recording in tracked:
+    for recording in recordings.moving:
         times, joints = smoothed(recording, config, model)
-        late = times >= times[0] + _SETTLING_S
-        times, joints = times[late], joints[late]
+        settled = times >= times[0] + _SETTLING_S
+        times, joints = times[settled], joints[settled]
 
         def truth(at: Array, scene: Scene = recording.scene) -> Array:
             return true_joints(scene, model, at)
 
         error = np.linalg.norm(joints - truth(times), axis=-1).mean()
-        rows.append(_named(recording, len(times)) | {"lag_ms": 1000 * lag_s(times, joints, truth), "error_mm": error})
+        rows.append({"lag_ms": 1000 * lag_s(times, joints, truth), "error_mm": float(error)})
     return rows
 
 
-def _named(recording: Tracked, frame_count: int) -> dict[str, Any]:
-    scene = recording.scene
-    return {"name": scene.name, "camera": CAMERA_FAMILIES[scene.family], "frames": frame_count}
+def smoothing_report(recordings: Recordings, model: HandModel) -> dict[str, Any]:
+    """Jitter and lag, all lengths in mm and times in ms.
+
+    "still" and "moving" have a row for each recording: as read from each frame by itself, and smoothed by default.
+    "amounts" has one for each of AMOUNTS, and for the default where it is none of them: jitter of the pose that has
+    most of it, the lag of the first motion and the longest of all that are FAST.
+    """
+    default = SmoothingConfig()
+    amounts = []
+    for amount in sorted({*AMOUNTS, default.amount}):
+        still, moving = (rows(recordings, SmoothingConfig(amount), model) for rows in (jitter_rows, lag_rows))
+        fast = [row["lag_ms"] for row, of in zip(moving, recordings.moving, strict=True) if of.scene.fast]
+        amounts.append(
+            {
+                "amount": amount,
+                "jitter_mm": max(row["mean_mm"] for row in still),
+                "worst_joint_mm": max(row["worst_joint_mm"] for row in still),
+                "lag_ms": moving[0]["lag_ms"],
+                "longest_lag_ms": max(fast),
+            }
+        )
+    return {
+        "images": "rendered",
+        "weights": recordings.weights_version,
+        "frames_per_s": FPS,
+        "noise_strength": NOISE_STRENGTH,
+        "default_amount": default.amount,
+        "still": _beside(recordings.still, jitter_rows, recordings, model),
+        "moving": _beside(recordings.moving, lag_rows, recordings, model),
+        "amounts": amounts,
+    }
+
+
+def _beside(
+    tracked: list[Tracked],
+    rows: Callable[[Recordings, SmoothingConfig, HandModel], list[dict[str, Any]]],
+    recordings: Recordings,
+    model: HandModel,
+) -> list[dict[str, Any]]:
+    raw, default = (rows(recordings, config, model) for config in (UNSMOOTHED.smoothing, SmoothingConfig()))
+    return [
+        {
+            "name": recording.scene.name,
+            "camera": CAMERA_FAMILIES[recording.scene.family],
+            "frames": len(recording.sightings),
+            "frames_tracked": sum(sighting is not None for sighting in recording.sightings),
+            "as_read": one,
+            "smoothed": other,
+        }
+        for recording, one, other in zip(tracked, raw, default, strict=True)
+    ]
