@@ -30,8 +30,8 @@ _GROUPS = np.repeat(np.arange(7), [3, 6, 4, 4, 4, 4, 4])
 #: The low pass on how far the smoothed hand trails.
 _TRAIL_CUTOFF_HZ = 3.0
 #: How much of the noise's standard deviation in it is no motion, and what is motion for certain, mm.
-_NOISE_GATE = 3.0
-_WIDEST_GATE_MM = 5.0
+_NOISE_GATE = 2.5
+_WIDEST_GATE_MM = 4.0
 _NOISE_MEMORY_S = 0.5
 
 
