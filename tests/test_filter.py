@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
 from engine.types import HandParameters
@@ -70,3 +71,64 @@ def test_reset_forgets() -> None:
     smoother.update(hand(np.full(26, 0.1)), 0.0)
     smoother.reset()
     assert np.allclose(smoother.update(hand(np.full(26, 0.4)), 0.1).theta, 0.4, atol=1e-6)
+
+
+def walk(mm_per_s: float, seconds: float = 4.0, rate_hz: float = 60.0, noise_mm: float = 1.0) -> tuple[np.ndarray, ...]:
+    """Times (N,), true and measured theta (N, 26) of a hand that goes sideways from the first second on."""
+    time = np.arange(round(seconds * rate_hz)) / rate_hz
+    truth = np.zeros((len(time), 26))
+    truth[:, 0] = mm_per_s * np.maximum(time - 1.0, 0.0)
+    scale = noise_mm * np.array([1.0] * 3 + [0.01] * 3 + [0.02] * 20)
+    return time, truth, truth + np.random.default_rng(3).normal(0, 1, truth.shape) * scale
+
+
+@pytest.mark.parametrize("noise_mm", [0.5, 2.0])
+def test_a_still_hand_stays_still_by_default_however_strong_the_noise(noise_mm: float) -> None:
+    _, _, noisy = walk(0.0, seconds=10.0, noise_mm=noise_mm)
+    left = run(SmoothingConfig().amount, noisy).std(0) / noisy.std(0)
+    assert left.max() < 0.3
+
+
+@pytest.mark.parametrize("rate_hz", [30.0, 60.0, 90.0])
+@pytest.mark.parametrize("mm_per_s", [300.0, 1000.0])
+def test_default_lag_is_bounded_at_every_frame_rate(mm_per_s: float, rate_hz: float) -> None:
+    time, truth, noisy = walk(mm_per_s, rate_hz=rate_hz)
+    smooth = run(SmoothingConfig().amount, noisy, rate_hz)
+    late_mm = (truth - smooth)[time > 1.5, 0].mean()
+    assert 1.0 < late_mm < 0.025 * mm_per_s
+
+
+def test_a_slow_hand_is_not_taken_for_noise() -> None:
+    time, truth, noisy = walk(50.0)
+    assert (truth - run(SmoothingConfig().amount, noisy))[time > 2.0, 0].mean() < 4.0
+
+
+def test_a_finger_that_moves_does_not_wake_the_others() -> None:
+    _, _, noisy = walk(0.0)
+    moving = noisy.copy()
+    moving[:, 10] += 0.8 * np.sin(np.arange(len(noisy)) / 4)
+    still, beside = (run(0.5, thetas)[60:, 14:] for thetas in (noisy, moving))
+    assert np.array_equal(still, beside)
+
+
+def test_a_frame_left_out_is_not_taken_for_noise() -> None:
+    time, truth, noisy = walk(1000.0, noise_mm=0.1)
+    kept = np.arange(len(time)) % 3 != 1
+    smoother = PoseFilter()
+    smooth = np.array([smoother.update(hand(t), s).theta for t, s in zip(noisy[kept], time[kept], strict=True)])
+    assert (truth[kept] - smooth)[time[kept] > 1.5, 0].mean() < 15
+
+
+def test_the_first_frames_are_averaged_at_the_calmest() -> None:
+    """A low cut-off alone would hold on to the first frame's error for seconds."""
+    _, _, noisy = walk(0.0)
+    noisy[0, :3] += 3.0
+    assert np.abs(run(1.0, noisy)[60:, :3]).max() < 0.6
+
+
+def test_app_window_and_engine_have_the_same_default() -> None:
+    pytest.importorskip("PySide6")
+    from app.config import TrackingConfig
+    from app.ui.settings import Choices
+
+    assert SmoothingConfig().amount == TrackingConfig().smoothing == Choices().smoothing

@@ -18,9 +18,9 @@ from engine.types import FloatArray
 
 @dataclass(frozen=True)
 class NearestConfig:
-    """sigma_mm: of one pixel's distance, as if all were independent; large because neighbours err together, by what sets
-    a real hand's surface apart from the model's. soft_mm: pixels further from the surface count
-    less and less; far_mm: beyond it they are of something else. normal_mm: how far apart opposed normals count as,
+    """sigma_mm: of one pixel's distance, as if all were independent; large because neighbours err together, by what
+    sets a real hand's surface apart from the model's. soft_mm: pixels further from the surface count less and less;
+    far_mm: beyond it they are of something else. normal_mm: how far apart opposed normals count as,
     halved; pixels whose normal's cosine with the point's is under `agree` are not matched. sideways: how much of the
     distance within the plane counts, beyond slack_mm, as surface points lie that far apart. turns: a step takes every
     so-manieth pixel, the next step the ones beside them.

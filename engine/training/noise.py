@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 _FAR_MM = 4000.0
+#: The families, in the order in which they are numbered below.
+STRUCTURED_LIGHT, STEREO, TIME_OF_FLIGHT = range(3)
 
 
 class SensorNoise:
@@ -34,9 +36,26 @@ class SensorNoise:
         axis = torch.stack((along.cos(), along.sin()), 1)
         kind = torch.randint(0, 3, (count,), generator=self._generator, device=depth.device)
         strength = 1.4 * self._uniform(count) ** 3 + 0.05
-        seen = torch.where(depth.isinf(), _FAR_MM, depth)
-        seen = self._look_beside(seen, 0.2 + 0.5 * strength)
+        seen = self._frayed(depth, strength)
         seen = self._resample(seen, distance, pixel_mm, axis)
+        return self._measured(seen, distance, pixel_mm, axis, kind, strength)
+
+    def of_camera(self, depth: Tensor, distance: Tensor, pixel_mm: float, family: int, strength: float) -> Tensor:
+        """What one known camera measures, anew at each call: its family (STRUCTURED_LIGHT, STEREO or TIME_OF_FLIGHT)
+        and strength (training's are 0.05 to 1.45, mean 0.4) stay, and the images' pixels are its own."""
+        count = len(depth)
+        kind = torch.full((count,), family, device=depth.device)
+        amount = torch.full((count,), strength, device=depth.device)
+        axis = torch.tensor([1.0, 0.0], device=depth.device).expand(count, 2)
+        return self._measured(self._frayed(depth, amount), distance, pixel_mm, axis, kind, amount)
+
+    def _frayed(self, depth: Tensor, strength: Tensor) -> Tensor:
+        """Finite depth with frayed outlines."""
+        return self._look_beside(torch.where(depth.isinf(), _FAR_MM, depth), 0.2 + 0.5 * strength)
+
+    def _measured(
+        self, seen: Tensor, distance: Tensor, pixel_mm: float, axis: Tensor, kind: Tensor, strength: Tensor
+    ) -> Tensor:
         jump, grazing = edges(seen, pixel_mm)
         seen = self._flying(seen, jump, kind == 2, strength)
         seen = self._jitter(seen, distance, kind, strength)

@@ -1,0 +1,168 @@
+"""`python main.py bench live`: how fast the whole live path runs on this machine, with the window open."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from app.display import require_display
+from app.interrupts import end_at_once
+
+if TYPE_CHECKING:
+    from app.runtime.session import LiveSession
+    from app.runtime.statistics import StatisticsSnapshot
+    from app.ui.main_window import MainWindow
+
+#: As fast as a RealSense D400 delivers depth at 640 x 480.
+INPUT_FPS = 90.0
+MAX_FRAMES = 120
+_WARM_UP_S = 2.0
+_START_LIMIT_S = 90.0
+_POLL_S = 0.05
+_PROGRESS_S = 0.25
+_BAR = "{desc} |{bar:30}| {n:.0f} of {total:.0f} s"
+
+
+def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the bench and its options."""
+    live = kinds.add_parser("live", help="results a second, latency and picture rate", description=run.__doc__)
+    live.add_argument("--json", action="store_true", help="print one JSON object")
+    live.add_argument("--seconds", type=float, default=10.0, help="how long to measure (default: 10)")
+    live.add_argument("--source", metavar="SPEC", help="the recording to play (default: the demo take)")
+    live.add_argument("--fps", type=float, default=INPUT_FPS, help=f"frames a second to feed (default: {INPUT_FPS:g})")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure the live path: sensor thread, tracking thread, window with 3D view and depth panel, as `run` opens them.
+
+    Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a
+    camera; so reading and decoding files are not measured. Latency runs from a frame's arrival in the sensor thread to
+    its finished result, waiting for the tracker included. The first seconds are left out.
+    """
+    from app.config import DEMO_SOURCE, AppConfig
+    from app.runtime.preloaded import PreloadedSource, load_frames
+    from app.runtime.sources import open_recording
+    from app.runtime.tracker_factory import limit_threads, make_tracker
+    from engine.types import LumbricalError
+
+    if not 0.5 <= args.seconds <= 3600 or not 1 <= args.fps <= 1000:
+        raise LumbricalError("--seconds must be from 0.5 to 3600 and --fps from 1 to 1000")
+    spec = str(DEMO_SOURCE) if args.source is None else args.source
+    frames = load_frames(open_recording(spec), MAX_FRAMES)
+    require_display()
+    end_at_once()
+    config = AppConfig()
+    limit_threads(config.tracking.threads)
+
+    from app.runtime.session import LiveSession
+    from app.runtime.statistics import LiveStatistics
+
+    session = LiveSession(
+        lambda _: PreloadedSource(frames, args.fps),
+        spec,
+        lambda: make_tracker(config.tracking),
+        LiveStatistics(horizon_s=math.inf),
+    )
+    height, width = frames[0].depth.shape
+    report = {"source": spec, "width": width, "height": height, "input_fps": args.fps}
+    report |= _measure(session, args.seconds)
+    print(json.dumps(report, indent=2) if args.json else _as_table(report))
+    return 0
+
+
+def _measure(session: LiveSession, seconds: float) -> dict[str, Any]:
+    from app.config import AppConfig
+    from app.ui.application import WindowRun, run_window
+    from app.ui.settings import Memory
+    from engine.types import LumbricalError
+
+    watch = _Stopwatch(session, seconds)
+    run_window(session, AppConfig(), [], WindowRun(), Memory.forgetful(), watch.begin)
+    if watch.report is None:
+        raise LumbricalError(watch.trouble or "the window was closed before the measurement was over")
+    return watch.report
+
+
+class _Stopwatch:
+    """Waits until results and pictures come, lets them settle, measures, closes the window."""
+
+    def __init__(self, session: LiveSession, seconds: float) -> None:
+        self._session, self._seconds = session, seconds
+        self._waited_s = 0.0
+        self.report: dict[str, Any] | None = None
+        self.trouble = ""
+
+    def begin(self, window: MainWindow) -> None:
+        """Called when the window is up."""
+        self._window = window
+        self._wait_for_start()
+
+    def _later(self, seconds: float, action: Any) -> None:
+        from PySide6.QtCore import QTimer
+
+        QTimer.singleShot(max(1, round(1000 * seconds)), self._window, action)
+
+    def _wait_for_start(self) -> None:
+        self._waited_s += _POLL_S
+        self.trouble = self._session.trouble() or self._window.view.trouble
+        if self.trouble or self._waited_s > _START_LIMIT_S:
+            self.trouble = self.trouble or f"no results and pictures came within {_START_LIMIT_S:g} s"
+            self._window.close()
+        elif self._session.statistics.snapshot().results > 0 and self._window.view.has_picture:
+            self._later(_WARM_UP_S, self._start)
+        else:
+            self._later(_POLL_S, self._wait_for_start)
+
+    def _start(self) -> None:
+        from tqdm import tqdm
+
+        # Silent where stderr is no terminal.
+        self._bar = tqdm(total=self._seconds, desc="measuring", unit="s", disable=None, bar_format=_BAR)
+        self._session.statistics.reset()
+        self._began_s = time.monotonic()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        passed = time.monotonic() - self._began_s
+        self._bar.update(min(passed, self._seconds) - self._bar.n)
+        if passed < self._seconds and not self._session.failure():
+            self._later(min(_PROGRESS_S, self._seconds - passed), self._go_on)
+            return
+        numbers = self._session.statistics.snapshot()
+        self._bar.close()
+        self.trouble = self._session.trouble()
+        if numbers.results and not self.trouble:
+            self.report = _as_report(numbers, passed)
+        self._window.close()
+
+
+def _as_report(numbers: StatisticsSnapshot, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 2),
+        "results_per_s": round(numbers.results_per_s, 1),
+        "latency_ms": {
+            "p50": round(numbers.latency_p50_ms, 2),
+            "p95": round(numbers.latency_p95_ms, 2),
+            "p99": round(numbers.latency_p99_ms, 2),
+        },
+        "viewer_fps": round(numbers.viewer_fps, 1),
+        "dropped": numbers.dropped + numbers.lost_by_sensor,
+        "results": numbers.results,
+    }
+
+
+def _as_table(report: dict[str, Any]) -> str:
+    latency = report["latency_ms"]
+    return "\n".join(
+        (
+            f"{report['source']}: {report['width']} x {report['height']} at {report['input_fps']:g} frames/s, "
+            f"{report['seconds']:g} s",
+            f"  results     {report['results_per_s']:8.1f} /s",
+            f"  latency     {latency['p50']:8.2f} ms median, {latency['p95']:.2f} ms p95, {latency['p99']:.2f} ms p99",
+            f"  3D view     {report['viewer_fps']:8.1f} pictures/s",
+            f"  dropped     {report['dropped']:8d} of {report['dropped'] + report['results']} frames",
+        )
+    )
