@@ -101,7 +101,7 @@ class Tracker:
         if reading.confidence >= self.config.min_confidence:
             self._follow_side(reading)
             shape_before = self._filter.shape
-            certainty = shape_certainty(parameters, reading.estimate.sigma[reading.index])
+            certainty = shape_certainty(parameters, fitted.joint_sigma_mm)
             parameters = self._filter.update(parameters, frame.device_time_s, certainty)
             clock.lap("filter")
             geometry = self.model(parameters)
