@@ -28,7 +28,8 @@ from engine.types import LumbricalError
 if TYPE_CHECKING:
     from app.viewer.open3d_view import Open3DView
 
-_NICENESS = 2
+#: A picture may wait, a result may not.
+_NICENESS = 10
 _STOP_TIMEOUT_S = 2.0
 MAX_SIDE = 4096
 
@@ -175,6 +176,8 @@ def _draw_until_told(connection: Connection, point_size: float) -> NoReturn:
     if software:
         # Multisampling more than doubles the cost of a picture on a processor; edges are softened afterwards instead.
         os.environ["DRI_NO_MSAA"] = "1"
+        # One drawing thread (Mesa's llvmpipe) leaves the other cores to the tracker.
+        os.environ.setdefault("LP_NUM_THREADS", "1")
     _prefer_x11()
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
