@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from app.interrupts import end_at_once
 
 if __name__ == "__main__":
     end_at_once()
+    # numpy's BLAS reads this when it is loaded. The fit's matrices are too small to share: helper threads would only
+    # spin, on the cores that drawing needs.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from app.cli import main
 
     sys.exit(main())
