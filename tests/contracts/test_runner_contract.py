@@ -101,4 +101,5 @@ def test_the_model_is_made_without_a_warning_and_without_a_cache(
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert OnnxRunner(loaded).run(crops, distances).points.shape == (1, 21, 3)
-    assert [path.name for path in (tmp_path / "cache" / "lumbrical").iterdir()] == ["test-1.onnx"]
+    (kept,) = (tmp_path / "cache" / "lumbrical").iterdir()
+    assert kept.name.startswith("test-1-") and kept.suffix == ".onnx"
