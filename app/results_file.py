@@ -12,6 +12,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
+from app.whole_file import check_new_file, make_readable
 from engine.types import BETA_SIZE, JOINT_COUNT, THETA_SIZE, THICKNESS_SIZE, FloatArray, LumbricalError, TrackingResult
 
 #: The arrays of a record and their shapes; NaN in .npz and null in JSON where a frame was not tracked.
@@ -59,17 +60,7 @@ def _finite(value: float) -> float | None:
 
 def check_results_path(path: Path, force: bool) -> None:
     """Raise LumbricalError where results could not be written in the end: told before tracking starts."""
-    if path.suffix.lower() not in _SUFFIXES:
-        raise LumbricalError(f"--out {path}: the file's name must end in .npz or .jsonl")
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise LumbricalError(f"--out {path}: the folder {parent} does not exist")
-    if path.is_dir():
-        raise LumbricalError(f"--out {path} is a folder: give a file name")
-    if not os.access(parent, os.W_OK):
-        raise LumbricalError(f"--out {path}: the folder {parent} cannot be written to")
-    if path.exists() and not force:
-        raise LumbricalError(f"--out {path} exists already: choose another name or add --force")
+    check_new_file("--out", path, _SUFFIXES, force)
 
 
 class ResultsFile:
@@ -121,10 +112,7 @@ class ResultsFile:
             np.savez_compressed(file, **_columns(self._records))
         file.flush()
         os.fsync(file.fileno())
-        # Temporary files are private; results are as readable as any file the user makes.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        make_readable(temporary)
         os.replace(temporary, self._path)
 
     def _failure(self, error: OSError) -> LumbricalError:

@@ -162,7 +162,7 @@ def _averaged(
     if past is None:
         return ShapeAverage(values, certainty, time_s)
     weight = past.weight * 0.5 ** (max(0.0, time_s - past.time_s) / half_life_s) + certainty
-    return ShapeAverage(past.values + (certainty / weight) * (values - past.values), weight, time_s)
+    return ShapeAverage(past.values + np.float32(certainty / weight) * (values - past.values), weight, time_s)
 
 
 def shape_certainty(parameters: HandParameters, sigma_mm: FloatArray) -> float:

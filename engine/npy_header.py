@@ -1,11 +1,19 @@
-"""The header of a numpy array in a file, read before anything is allocated for its values."""
+"""Numpy arrays in files that may be damaged: headers, read before anything is allocated, and what can go wrong."""
 
 from __future__ import annotations
 
+import lzma
 import tokenize
+import zipfile
+import zlib
 from typing import IO, Any
 
 import numpy as np
+
+#: All that numpy and zipfile raise for an .npy or .npz file that is not whole, beside OSError.
+DAMAGE = (
+    ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError
+)  # fmt: skip
 
 
 def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -15,7 +23,7 @@ def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         raise ValueError("not a plain array")
     try:
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (SyntaxError, TypeError, MemoryError, tokenize.TokenError) as error:
+    except (SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError) as error:
         # A header is text that numpy parses as Python's literals, and passes on what the parser says of other text.
         raise ValueError("not a header") from error
     return shape, dtype

@@ -38,7 +38,7 @@ class TrackerConfig:
 
     side: Side | None = None
     min_confidence: float = 0.5
-    max_residual_mm: float = 25.0
+    max_residual_mm: float = 12.0
     lost_frames: int = 3
     candidates: int = 3
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
@@ -93,25 +93,23 @@ class Tracker:
         reading = self._read(frame, crop_centre_mm, clock)
         if reading is None:
             return self._missed(frame, clock, "no hand in view")
+        if reading.confidence < self.config.min_confidence:
+            return self._missed(frame, clock, "the hand was lost")
         recent = frame.device_time_s - self._angles_time_s < _RECENT_S and reading.side is self._current_side
         fitted = reading.fit(self._fitter, self._angles if recent else None)
-        parameters = fitted.parameters
         clock.lap("fit")
-        residual = float("nan")
-        if reading.confidence >= self.config.min_confidence:
+        # Of the frame's own hand: a smoothed one trails, and that speaks against nothing.
+        residual = surface_residual(self.model(fitted.parameters).vertices, reading.window, reading.crop)
+        clock.lap("residual")
+        # Not a number where nothing of the hand is in the image: nothing there speaks for it.
+        if residual <= self.config.max_residual_mm:
             self._follow_side(reading)
-            shape_before = self._filter.shape
-            certainty = shape_certainty(parameters, fitted.joint_sigma_mm)
-            parameters = self._filter.update(parameters, frame.device_time_s, certainty)
+            certainty = shape_certainty(fitted.parameters, fitted.joint_sigma_mm)
+            parameters = self._filter.update(fitted.parameters, frame.device_time_s, certainty)
             clock.lap("filter")
             geometry = self.model(parameters)
             clock.lap("model")
-            residual = surface_residual(geometry.vertices, reading.window, reading.crop)
-            clock.lap("residual")
-            # Not a number where nothing of the hand is in the image: nothing there speaks for it.
-            if residual <= self.config.max_residual_mm:
-                return self._found(frame, reading, fitted, parameters, geometry, residual, clock)
-            self._filter.shape = shape_before  # what is refused must not shape the next hand
+            return self._found(frame, reading, fitted, parameters, geometry, residual, clock)
         return self._missed(frame, clock, "the hand was lost", residual)
 
     def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:
@@ -206,6 +204,7 @@ class Tracker:
         self._filter.forget_pose()
         if self._state is TrackingState.TRACKING:
             self._state = TrackingState.LOST
+            self._predictor = CropPredictor()  # where it is found again says nothing of its speed
         elif self._failures > self.config.lost_frames:
             self._state = TrackingState.SEARCHING
             self._filter.reset()  # the next hand may be another one

@@ -1,5 +1,6 @@
 """The tracker on rendered frames, with the shipped weights; where the hand is comes from a stand-in detector."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -149,6 +150,34 @@ def test_a_frame_without_the_hand_does_not_cost_its_shape(model: HandModel, runn
     for number in range(4, 9):
         tracker.track(frame(model, None, number))
     assert tracker._filter.shape is None
+
+
+@pytest.mark.parametrize("smoothing", [0.5, 1.0])
+def test_a_fast_hand_is_not_lost_for_being_smoothed(model: HandModel, runner: Runner, smoothing: float) -> None:
+    tracker = make(model, runner)
+    tracker.set_smoothing(smoothing)
+    for number in range(30):
+        hand = parameters()
+        # To and fro along the camera's axis, at up to 2 m/s: what is smoothed trails by centimetres.
+        hand.theta[2] += 130 * np.sin(2 * np.pi * 2.5 * number / 60)
+        result = tracker.track(frame(model, hand, number))
+        assert result.state is TrackingState.TRACKING
+        assert result.residual_mm < 6
+
+
+def test_a_refused_reading_of_the_other_side_leaves_no_trace(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner)
+    for number in range(3):
+        tracker.track(frame(model, parameters(), number))
+    known = tracker._filter.shape
+    assert known is not None
+    strict = dataclasses.replace(tracker.config, max_residual_mm=0.0)
+    tracker.config = strict
+    tracker._state = TrackingState.LOST
+    tracker._detector = KnownPlace((0.0, -10.0, 500.0))  # type: ignore[assignment]
+    result = tracker.track(frame(model, parameters(), 3, mirrored=True))
+    assert result.state is TrackingState.LOST and np.isfinite(result.residual_mm)
+    assert tracker._filter.shape is known and tracker._current_side is Side.RIGHT
 
 
 def test_tracking_is_deterministic(model: HandModel, runner: Runner) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import DepthFrame, LumbricalError, Side
+from app.whole_file import check_new_file, whole_file
+from engine.types import JOINT_COUNT, DepthFrame, LumbricalError, Side
 
 if TYPE_CHECKING:
     from engine.sensors.labels import SequenceLabels
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Wrist and finger tips: what the paper has labelled, and where sets of labels differ least.
 _SIX_JOINTS = (0, 4, 8, 12, 16, 20)
-#: Nearer than the cube's own half side, or so far that tenths of a millimetre leave 16 bits.
+#: Nearer than the cube's half side and a little, or so far that tenths of a millimetre leave 16 bits.
 _NEAREST_MM, _FARTHEST_MM = 160.0, 6000.0
 
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=6,
         help="labels to keep: of wrist and finger tips (6, the default), or all 21, where they are placed as ours",
     )
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,14 +44,14 @@ def run(args: argparse.Namespace) -> int:
     from engine.sensors.labels import load_labels
     from engine.training.crops import Crops, save_crops
 
-    if args.out.suffix != ".npz":
-        raise LumbricalError(f"--out {args.out}: the name of a file of crops ends in .npz")
-    if not args.out.parent.is_dir():
-        raise LumbricalError(f"--out {args.out}: there is no folder {args.out.parent}")
+    check_new_file("--out", args.out, (".npz",), args.force)
+    if len({folder.resolve() for folder in args.folders}) < len(args.folders):
+        raise LumbricalError("a folder is given twice: its crops would count twice")
     kept = _SIX_JOINTS if args.joints == 6 else tuple(range(21))
     parts = [_crops(load_labels(folder), kept) for folder in args.folders]
     whole = Crops(*(torch.cat([getattr(part, name) for part in parts]) for name in ("depth", "distance", "joints")))
-    save_crops(args.out, whole)
+    with whole_file("--out", args.out) as temporary:
+        save_crops(temporary, whole)
     print(f"{len(whole.distance)} crops of {len(parts)} recordings, {args.joints} joints each: {args.out}")
     return 0
 
@@ -58,21 +60,28 @@ def _crops(labels: SequenceLabels, kept: tuple[int, ...]) -> Crops:
     """The labelled frames of one recording."""
     import torch
 
+    from engine.hand.conventions import ANATOMICAL
     from engine.sensors.sequence_folder import SequenceFolder
-    from engine.training.crops import Crops
+    from engine.training.crops import MOST_CROPS, Crops
 
     if labels.joints_mm is None:
         raise LumbricalError(f"{labels.folder} has no joints_mm.npy: training needs labels of joints in mm")
     if labels.info.side is None:
         raise LumbricalError(f'{labels.folder}: sequence.json does not say the hand\'s side; add "side": "right"')
+    if len(kept) == JOINT_COUNT and labels.joint_convention not in (None, ANATOMICAL):
+        raise LumbricalError(
+            f"{labels.folder}: its joints are those of {labels.joint_convention}, not ours: leave --joints 21 out"
+        )
     cut: list[tuple[NDArray[np.float32], float, NDArray[np.float32]]] = []
     with SequenceFolder(labels.folder, color=False) as sensor:
         for number, joints in enumerate(labels.joints_mm):
             frame = sensor.read()
             if frame is None:
                 raise LumbricalError(f"{labels.folder}: frame {number} could not be read")
-            centre = joints.mean(0)
-            if np.isfinite(joints[list(kept)]).all() and np.isfinite(centre).all():
+            centre = joints[np.isfinite(joints).all(1)].mean(0) if np.isfinite(joints[list(kept)]).all() else None
+            if centre is not None:
+                if len(cut) == MOST_CROPS:
+                    raise LumbricalError(f"{labels.folder} has more than {MOST_CROPS} labelled frames: split it")
                 cut.append(_crop(frame, joints, centre, labels.info.side is Side.LEFT, labels.folder))
     if not cut:
         raise LumbricalError(f"{labels.folder} has no frame whose joints are all labelled")

@@ -54,5 +54,7 @@ def _check(exit_after: float | None, screenshot: Path | None) -> None:
         return
     if screenshot.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise LumbricalError(f"--screenshot {screenshot}: the name must end in .png or .jpg")
+    if screenshot.is_dir():
+        raise LumbricalError(f"--screenshot {screenshot} is a folder: give a file name")
     if not screenshot.parent.is_dir():
         raise LumbricalError(f"--screenshot {screenshot}: there is no folder {screenshot.parent}; make it first")

@@ -18,7 +18,7 @@ def thread_count(wanted: int) -> int:
 
 def limit_threads(wanted: int) -> None:
     """Tell libraries that start thread pools on import how many threads to take; call before they are imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, str(thread_count(wanted)))
     cv2.setNumThreads(thread_count(wanted))
 

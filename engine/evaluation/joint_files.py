@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry.camera import unproject
-from engine.npy_header import read_npy_header
+from engine.npy_header import DAMAGE, read_npy_header
 from engine.types import JOINT_COUNT, FloatArray, Intrinsics, LumbricalError
 
 Array = NDArray[np.float64]
@@ -190,9 +189,7 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LumbricalError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (
-        ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
-    ) as error:  # fmt: skip
+    except DAMAGE as error:
         raise LumbricalError(f"{path} is not a whole {path.suffix} file: copy or write it again") from error
 
 

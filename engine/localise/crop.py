@@ -48,9 +48,14 @@ class CropWindow:
 
 def look_at(centre_mm: FloatArray, mirrored: bool = False, roll: float = 0.0) -> CropWindow:
     """The window around a point (3,) of the camera's frame, turned about its own axis by `roll` radians (clockwise, as
-    the (mirrored, when `mirrored`) camera sees it) from where its x axis is level with the camera's."""
+    the (mirrored, when `mirrored`) camera sees it) from where its x axis is level with the camera's.
+
+    Raises ValueError for a point that is not finite or is the camera's own place.
+    """
     centre = np.asarray(centre_mm, np.float64) * (-1.0 if mirrored else 1.0, 1.0, 1.0)
     distance = float(np.linalg.norm(centre))
+    if not 0 < distance < np.inf:
+        raise ValueError(f"no camera can look at {centre_mm}")
     z = centre / distance
     # Straight up or down no direction is level: any will do.
     level = np.cross([0.0, 1.0, 0.0], z) if np.hypot(z[0], z[2]) > 1e-6 else np.array([1.0, 0.0, 0.0])

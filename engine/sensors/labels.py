@@ -70,11 +70,14 @@ def _load(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
             if dtype.kind != "f" or dtype.itemsize not in (4, 8):
                 raise BadRecording(f"{path} holds {dtype} values: they must be float32 or float64")
             file.seek(0)
-            return np.asarray(np.load(file, allow_pickle=False), np.float32)
+            values = np.asarray(np.load(file, allow_pickle=False), np.float32)
     except OSError as error:
         raise BadRecording(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, EOFError) as error:
         raise BadRecording(f"{path} is not a whole numpy file: copy or label it again") from error
+    if np.isinf(values).any():
+        raise BadRecording(f"{path} has infinite values: write NaN where there is no label")
+    return values
 
 
 def _bone_lengths(info: SequenceInfo, folder: Path) -> NDArray[np.float32] | None:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
+from engine.npy_header import DAMAGE, read_npy_header
 from engine.types import JOINT_COUNT, LumbricalError
 
 _TENTHS = 10.0
-_MOST_CROPS = 100_000
+MOST_CROPS = 100_000
 _FORM: dict[str, tuple[type, tuple[int, ...]]] = {
     "depth": (np.uint16, (CROP_SIZE, CROP_SIZE)),
     "distance": (np.float32, ()),
@@ -62,7 +63,7 @@ class CropFile:
                 found = {name: _member(archive, name) for name in _FORM}
         except FileNotFoundError as error:
             raise LumbricalError(f"there is no file of crops {path}; main.py crops makes one") from error
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, *DAMAGE) as error:
             reason = str(error).strip("'\"") or type(error).__name__
             raise LumbricalError(f"{path} is not a file of crops ({reason}); make it again: main.py crops") from error
         if len({len(values) for values in found.values()}) != 1:
@@ -94,15 +95,10 @@ def _member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
     """One array, whose header is checked before its values are allocated; ValueError says what does not fit."""
     dtype, shape = _FORM[name]
     with archive.open(f"{name}.npy") as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError(f"{name} has a header that main.py crops does not write")
-        found, by_columns, kind = np.lib.format.read_array_header_1_0(stream)
-        if kind != np.dtype(dtype) or found[1:] != shape or by_columns:
+        found, kind = read_npy_header(stream)
+        if kind != np.dtype(dtype) or len(found) != 1 + len(shape) or found[1:] != shape:
             raise ValueError(f"{name} is {kind} {found}")
-        if not 1 <= found[0] <= _MOST_CROPS:
-            raise ValueError(f"{found[0]} crops, where 1 to {_MOST_CROPS} are read")
-        size = math.prod(found) * kind.itemsize
-        data = stream.read(size)
-    if len(data) != size:
-        raise ValueError(f"{name} is cut short")
-    return np.frombuffer(data, dtype).reshape(found)
+        if not 1 <= found[0] <= MOST_CROPS:
+            raise ValueError(f"{found[0]} crops, where 1 to {MOST_CROPS} are read")
+        stream.seek(0)
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))

@@ -70,7 +70,7 @@ class SensorNoise:
 
     def _smooth_field(self, count: int, height: int, width: int, cells: int) -> Tensor:
         """Unit noise that varies over 1 / cells of a crop's 128 pixels: (B, H, W)."""
-        coarse = self._normal(count, 1, cells * height // 128, cells * width // 128)
+        coarse = self._normal(count, 1, max(1, cells * height // 128), max(1, cells * width // 128))
         return interpolate(coarse, (height, width), mode="bilinear", align_corners=True)[:, 0]
 
     def _look_beside(self, depth: Tensor, amount_px: Tensor) -> Tensor:

@@ -134,8 +134,9 @@ class HandSampler:
         )
 
     def _shape(self, count: int) -> tuple[Tensor, Tensor]:
-        beta = self._normal(count, BETA_SIZE) * self.config.beta_spread
-        beta[:, 0] *= self.config.size_spread / self.config.beta_spread
+        beta = self._normal(count, BETA_SIZE)
+        beta[:, :1] *= self.config.size_spread
+        beta[:, 1:] *= self.config.beta_spread
         config = self.config
         # Bone lengths say nothing of a hand's breadth, which differs by some 6 mm from one to the next (Greiner 1991):
         # the palm's flesh makes up for it.

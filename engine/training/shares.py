@@ -15,11 +15,11 @@ from engine.types import LumbricalError
 Batch = TypeVar("Batch")
 
 
-def check_shares(batch_size: int, processes: Processes, what: str = "batch_size {}") -> None:
+def check_shares(batch_size: int, processes: Processes, what: str = "batch_size") -> None:
     """Raise LumbricalError where the processes cannot share batches (of `what`) evenly."""
     if batch_size % processes.count:
         raise LumbricalError(
-            f"{what.format(batch_size)} cannot be shared evenly by {processes.count} processes; "
+            f"{what} ({batch_size}) cannot be shared evenly by {processes.count} processes; "
             "choose a multiple in CONFIG, or another --nproc_per_node"
         )
 

@@ -35,7 +35,7 @@ class Trainer(TrainingLoop[Encoder, RenderedBatch]):
         processes: Processes = ALONE,
     ) -> None:
         for source, images in zip(config.sources, config.source_images, strict=True):
-            check_shares(images, processes, f"the {{}} of batch_size {config.batch_size} from {source.file}")
+            check_shares(images, processes, f"what batches take from {source.file}")
             CropBatches(source, config.seed)
         torch.manual_seed(config.seed)
         super().__init__(Encoder(config.encoder), config, out, device, processes)

@@ -37,7 +37,7 @@ def test_wrong_options_are_told_in_one_line(
         ("two", [], "WORLD_SIZE is 'two', no number"),
         ("2", ["--device", "cuda:1"], "under torchrun each process takes a GPU of its own"),
         ("200", ["--device", "cuda"], "process 199 finds no GPU of its own"),
-        ("3", ["--device", "cpu"], "batch_size 64 cannot be shared evenly by 3 processes"),
+        ("3", ["--device", "cpu"], "batch_size (64) cannot be shared evenly by 3 processes"),
     ],
 )
 def test_what_torchrun_cannot_start_is_told_in_one_line(

@@ -51,6 +51,12 @@ def test_a_window_straight_below_the_camera_is_a_rotation_too() -> None:
     assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
 
 
+@pytest.mark.parametrize("nowhere", [(0.0, 0.0, 0.0), (np.nan, 0.0, 500.0), (0.0, np.inf, 500.0)])
+def test_no_window_looks_nowhere(nowhere: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="no camera can look at"):
+        look_at(np.array(nowhere))
+
+
 def test_a_mirrored_crop_of_a_mirrored_frame_is_the_crop() -> None:
     points = np.array([[20.0, 10, 480], [-40, 30, 520], [60, -20, 500]])
     camera = Intrinsics(640, 480, 475.0, 480.0, 319.5, 236.0)

@@ -168,6 +168,7 @@ def test_bad_colour_is_refused(tmp_path: Path, spoil: Callable[[Path], object]) 
     (lambda p: np.save(p, np.ones((2, 21, 3))), "has shape"),
     (lambda p: np.save(p, np.ones((3, 21, 3), int)), "holds int"),
     (lambda p: np.save(p, np.full((3, 21, 3), None), allow_pickle=True), "holds object"),
+    (lambda p: np.save(p, np.full((3, 21, 3), np.inf)), "infinite values"),
     (lambda p: truncate(p), "whole numpy file"),
     (lambda p: p.write_bytes(b""), "whole numpy file"),
     (lambda p: p.write_bytes(p.read_bytes().replace(b"'descr'", b"(((((((")), "whole numpy file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,7 +198,7 @@ def test_batches_are_mixed_in_the_stated_ratio(file: Path, share: float, tmp_pat
 
 
 def test_sources_that_do_not_fit_are_refused(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(LumbricalError, match=r"the 2 of batch_size 8 from .* cannot be shared evenly by 4"):
+    with pytest.raises(LumbricalError, match=r"what batches take from .* \(2\) cannot be shared evenly by 4"):
         Trainer(_config(file), tmp_path / "out", processes=Processes(0, 4))
     path = tmp_path / "c.toml"
     head = 'name = "x"\nbatch_size = 8\n'
@@ -251,15 +252,50 @@ def test_the_command_cuts_recordings_and_mirrors_left_hands(tmp_path: Path, caps
 def test_the_command_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = _sequence(tmp_path / "right", "right")
     for arguments, message in (
-        ([str(folder), "--out", str(tmp_path / "crops.txt")], "ends in .npz"),
-        ([str(folder), "--out", str(tmp_path / "none" / "crops.npz")], "there is no folder"),
+        ([str(folder), "--out", str(tmp_path / "crops.txt")], "must end in .npz"),
+        ([str(folder), "--out", str(tmp_path / "none" / "crops.npz")], "does not exist"),
         ([str(tmp_path / "none"), "--out", str(tmp_path / "crops.npz")], "is not a folder"),
     ):
         assert main(["crops", *arguments]) == 2
         assert message in capsys.readouterr().err
+    taken = tmp_path / "taken.npz"
+    taken.write_bytes(b"mine")
+    words = json.loads((folder / "sequence.json").read_text())
+    for arguments, message in (
+        ([str(folder), "--out", str(taken)], "exists already"),
+        ([str(folder), str(folder), "--out", str(tmp_path / "crops.npz")], "given twice"),
+    ):
+        assert main(["crops", *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert taken.read_bytes() == b"mine"
+    (folder / "sequence.json").write_text(json.dumps(words | {"joint_convention": "mano"}))
+    assert main(["crops", str(folder), "--joints", "21", "--out", str(tmp_path / "crops.npz")]) == 2
+    assert "those of mano, not ours" in capsys.readouterr().err
+    assert main(["crops", str(folder), "--out", str(taken), "--force"]) == 0
+    assert len(CropFile(taken)) == 1
+    capsys.readouterr()
     np.save(folder / "joints_mm.npy", -np.load(folder / "joints_mm.npy"))
     assert main(["crops", str(folder), "--out", str(tmp_path / "crops.npz")]) == 2
     assert "in front of it" in capsys.readouterr().err
     (folder / "joints_mm.npy").unlink()
     assert main(["crops", str(folder), "--out", str(tmp_path / "crops.npz")]) == 2
     assert "has no joints_mm.npy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spoil", ["scalar", "nonsense", "flipped"])
+def test_damaged_files_of_crops_are_told_in_one_line(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "bad.npz"
+    shapes = {"depth": (2, 128, 128), "distance": (2,), "joints": (2, 21, 3)}
+    arrays = {"depth": np.uint16, "distance": np.float32, "joints": np.float32}
+    plain = {name: np.zeros(() if spoil == "scalar" else shapes[name], kind) for name, kind in arrays.items()}
+    np.savez_compressed(path, depth=plain["depth"], distance=plain["distance"], joints=plain["joints"])
+    if spoil == "nonsense":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in arrays:
+                archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00\xb8\x0b" + b"~" * 2999 + b"1")
+    if spoil == "flipped":
+        data = bytearray(path.read_bytes())
+        data[60:90] = b"\xff" * 30
+        path.write_bytes(bytes(data))
+    with pytest.raises(LumbricalError, match="is not a file of crops"):
+        CropFile(path)

@@ -227,7 +227,7 @@ def test_a_gradient_that_is_no_number_stops_training(tmp_path: Path) -> None:
 
 
 def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LumbricalError, match="batch_size 8 cannot be shared evenly by 3 processes"):
+    with pytest.raises(LumbricalError, match=r"batch_size \(8\) cannot be shared evenly by 3 processes"):
         Trainer(TINY, tmp_path / "out", processes=Processes(0, 3))
     assert not (tmp_path / "out").exists()
 
