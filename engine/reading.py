@@ -24,10 +24,11 @@ _POINTS_AT_CAMERA = 0.25
 
 @dataclass(frozen=True)
 class FittedHand:
-    """parameters: in the canonical camera frame. joint_sigma_mm: (21,), see FitResult."""
+    """parameters: in the canonical camera frame. joint_sigma_mm (21,), surface (P, 3): see FitResult."""
 
     parameters: HandParameters
     joint_sigma_mm: NDArray[np.float32]
+    surface: FloatArray
 
 
 @dataclass(frozen=True)
@@ -83,4 +84,4 @@ class Reading:
         theta = np.concatenate((back @ hand.translation, euler, hand.articulation)).astype(np.float32)
         beta, thickness = hand.beta.astype(np.float32), hand.thickness.astype(np.float32)
         parameters = HandParameters(theta, beta, thickness, self.confidence)
-        return FittedHand(parameters, fitted.joint_sigma_mm.astype(np.float32))
+        return FittedHand(parameters, fitted.joint_sigma_mm.astype(np.float32), fitted.surface)

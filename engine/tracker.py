@@ -99,7 +99,7 @@ class Tracker:
         fitted = reading.fit(self._fitter, self._angles if recent else None)
         clock.lap("fit")
         # Of the frame's own hand: a smoothed one trails, and that speaks against nothing.
-        residual = surface_residual(self.model(fitted.parameters).vertices, reading.window, reading.crop)
+        residual = surface_residual(fitted.surface, reading.window.distance, reading.crop)
         clock.lap("residual")
         # Not a number where nothing of the hand is in the image: nothing there speaks for it.
         if residual <= self.config.max_residual_mm:
@@ -231,18 +231,18 @@ class _Stopwatch:
         self._last = now
 
 
-def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray) -> float:
-    """Median |observed - model| depth in mm over the mesh vertices that face the camera.
+def surface_residual(surface: FloatArray, distance: float, crop: FloatArray) -> float:
+    """Median |observed - model| depth in mm over the points of a hand's surface that face the camera.
 
-    vertices (V, 3) mm: canonical camera frame; crop (128, 128) in [-1, 1]. Only vertices within 6 mm of the nearest one
-    in the same 4 x 4 pixels count, as the others are hidden. A vertex well behind what was observed is hidden too, by
-    something held, and says nothing. A vertex over no depth in the cube is infinitely far off: where half of the hand
-    lies over nothing, so is the result. NaN when less than a tenth of the hand is in the crop and not hidden.
+    surface (P, 3) mm: in the crop's camera; crop (128, 128) in [-1, 1], its centre `distance` mm away. Only points
+    within 6 mm of the nearest one in the same 4 x 4 pixels count, as the others are hidden. A point well behind what
+    was observed is hidden too, by something held, and says nothing. A point over no depth in the cube is infinitely
+    far off: where half of the hand lies over nothing, so is the result. NaN when less than a tenth of the hand is in
+    the crop and not hidden.
     """
     size = len(crop)
-    local = vertices @ window.rotation.T
-    z = np.maximum(local[:, 2], 1.0)
-    pixels = np.rint(local[:, :2] / z[:, None] * (window.distance * size / (2 * HALF_CUBE_MM)) + (size - 1) / 2)
+    z = np.maximum(surface[:, 2], 1.0)
+    pixels = np.rint(surface[:, :2] / z[:, None] * (distance * size / (2 * HALF_CUBE_MM)) + (size - 1) / 2)
     column, row = pixels.astype(np.int64).T
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     if not inside.any():
@@ -253,6 +253,6 @@ def surface_residual(vertices: FloatArray, window: CropWindow, crop: FloatArray)
     np.minimum.at(nearest, cells, z)
     front = z < nearest[cells] + 6.0
     observed = crop[row, column]
-    behind = z - (observed * HALF_CUBE_MM + window.distance)
+    behind = z - (observed * HALF_CUBE_MM + distance)
     apart = np.where(observed < 1.0, np.abs(behind), np.inf)[front & ((behind < _HIDDEN_MM) | (observed >= 1.0))]
     return float(np.median(apart)) if len(apart) > 0.1 * front.sum() else float("nan")

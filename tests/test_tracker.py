@@ -218,10 +218,11 @@ def test_residual_is_the_distance_between_surfaces(model: HandModel) -> None:
     vertices = model(parameters()).vertices
     window = look_at(vertices.mean(0))
     crop = cut(frame(model, parameters()), window)
-    assert surface_residual(vertices, window, crop) < 1.5
-    assert surface_residual(vertices + np.array([0, 0, 12], np.float32), window, crop) == pytest.approx(12, abs=2)
+    surface, distance = vertices @ window.rotation.T, window.distance
+    assert surface_residual(surface, distance, crop) < 1.5
+    assert surface_residual(surface + np.array([0, 0, 12], np.float32), distance, crop) == pytest.approx(12, abs=2)
     held = crop.copy()
     held[:, :64] = np.where(held[:, :64] < 1, held[:, :64] - 60 / 150, 1)
-    assert surface_residual(vertices, window, held) < 1.5
-    assert surface_residual(vertices, window, np.ones_like(crop)) == np.inf
-    assert np.isnan(surface_residual(vertices + np.array([900, 0, 0], np.float32), window, crop))
+    assert surface_residual(surface, distance, held) < 1.5
+    assert surface_residual(surface, distance, np.ones_like(crop)) == np.inf
+    assert np.isnan(surface_residual(surface + np.array([900, 0, 0], np.float32), distance, crop))

@@ -46,13 +46,15 @@ class FitConfig:
 class FitResult:
     """hand: the fitted one. residual_mm: median distance along the normal of measured pixels from its surface, NaN when
     none is near it. covariance: (52, 52) of the parameters, the inverse Hessian of the last step.
-    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off.
+    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off. surface: (P, 3) mm,
+    points of the fitted hand's surface, in the crop's camera.
     """
 
     hand: HandState
     residual_mm: float
     covariance: FloatArray
     joint_sigma_mm: FloatArray
+    surface: FloatArray
 
 
 class HandFitter:
@@ -98,7 +100,8 @@ class HandFitter:
             hand = hand.moved(step)
         covariance = np.linalg.inv(hessian)
         spread = self.config.sigma_scale * _joint_spread(joints, covariance)
-        return FitResult(hand, residual, covariance, np.hypot(spread, self.config.surface_doubt_mm))
+        surface, _ = self._surface.posed(self.kinematics.pose(hand), hand.thickness)
+        return FitResult(hand, residual, covariance, np.hypot(spread, self.config.surface_doubt_mm), surface)
 
     def _outline(self, observation: Observation, seen: SeenSurface) -> Outline | None:
         if not seen.facing.any():

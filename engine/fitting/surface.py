@@ -76,8 +76,8 @@ class FittedSurface:
         self._stretched = (weights @ _BEYOND.T + weights * local / kinematics.mean).astype(np.float32)
         self._basis = kinematics.basis.astype(np.float32)
 
-    def seen(self, bones: PosedBones, thickness: FloatArray, observation: Observation) -> SeenSurface:
-        """The surface of a hand posed in the crop's camera; as engine.hand.model.SkinnedPoints poses it."""
+    def posed(self, bones: PosedBones, thickness: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Points (P, 3) mm and unit normals (P, 3) of a posed hand; as engine.hand.model.SkinnedPoints poses them."""
         scaled = bones.frames.copy()
         scaled[:, :, 1] *= (bones.lengths / self._kinematics.mean)[:, None]
         linear, turn = scaled @ self._rest_turn, bones.frames @ self._rest_turn
@@ -88,7 +88,11 @@ class FittedSurface:
         normals = self._normal_weights @ turns.reshape(3 * BONE_COUNT, 3)
         normals /= np.sqrt(dot(normals, normals))[:, None]
         flesh = self._thickness_weights @ thickness.astype(np.float32)
-        points = self._position_weights @ moves.reshape(4 * BONE_COUNT, 3) + flesh[:, None] * normals
+        return self._position_weights @ moves.reshape(4 * BONE_COUNT, 3) + flesh[:, None] * normals, normals
+
+    def seen(self, bones: PosedBones, thickness: FloatArray, observation: Observation) -> SeenSurface:
+        """The surface of a hand posed in the crop's camera."""
+        points, normals = self.posed(bones, thickness)
         column, row, inside = observation.pixels(points)
         facing = inside & (dot(points, normals) < 0)
         cell = (row // _CELL_PX) * _CELLS + column // _CELL_PX
