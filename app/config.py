@@ -31,9 +31,9 @@ class ViewerConfig:
 
     max_fps: float = 60.0
     max_fps_software: float = 32.0
-    max_pixels_software: int = 700_000
+    max_pixels_software: int = 600_000
     cloud_points: int = 80_000
-    cloud_points_software: int = 20_000
+    cloud_points_software: int = 16_000
 
     def __post_init__(self) -> None:
         _check("viewer.max_fps", self.max_fps, 1, 240)

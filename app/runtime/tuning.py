@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: A thread that computes in Python is asked to yield after this long; the default, 5 ms, is a third of a frame's time.
-_SWITCH_INTERVAL_S = 0.0005
+_SWITCH_INTERVAL_S = 0.0001
 #: Start-up leaves hundreds of thousands of objects; frozen, they are never walked again. What frames make is freed by
 #: reference counting, so that the collector only has rare cycles left to find.
 _GC_THRESHOLDS = (20_000, 20, 100)

@@ -30,7 +30,7 @@ class FitConfig:
     no inverse Hessian knows of, so that 90 % of joints lie within the 90 % radius of joint_sigma_mm.
     """
 
-    steps: int = 3
+    steps: int = 2
     surface_points: int = 800
     point_doubt: float = 1.5
     damping: float = 1e-3
