@@ -35,6 +35,7 @@ class View3D(QWidget):
         self._software = software_rendering()
         self._camera = OrbitCamera()
         self._scene = SceneInput(self._camera.pose(), Layers())
+        self._result: TrackingResult | None = None
         self._picture: QImage | None = None
         self._pixels: NDArray[np.uint8] | None = None
         self._shows_result = self._asked_with_result = False
@@ -92,6 +93,14 @@ class View3D(QWidget):
 
     def show_result(self, result: TrackingResult) -> None:
         """Show this result from the next picture on."""
+        self._result = result
+        self.touch()
+
+    def _take_result(self) -> None:
+        """Turn the newest result into the scene; once a picture, as results come faster than pictures."""
+        result, self._result = self._result, None
+        if result is None:
+            return
         limit = self._config.cloud_points_software if self._software else self._config.cloud_points
         depth, intrinsics = reduced_depth(result.frame, limit)
         geometry = result.geometry
@@ -112,7 +121,6 @@ class View3D(QWidget):
             geometry=geometry,
             side=result.side,
         )
-        self.touch()
 
     def reset_view(self) -> None:
         """Back to the starting view."""
@@ -154,6 +162,9 @@ class View3D(QWidget):
         now = time.monotonic()
         if not self._changed or now - self._asked_s < self._interval_s or not self.isVisible():
             return
+        if self._process.busy:
+            return
+        self._take_result()
         if self._process.submit(replace(self._scene, camera=self._camera.pose())):
             # Counted from when it was due, so that the coarse timer does not slow the pictures down.
             self._asked_s = max(self._asked_s + self._interval_s, now - 0.5 * self._interval_s)

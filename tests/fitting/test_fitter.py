@@ -89,8 +89,8 @@ def test_a_displaced_hand_is_pulled_back_to_its_depth(model: HandModel) -> None:
     without = fitter().fit(start, wrong, UNSURE)
     result = fitter().fit(start, wrong, UNSURE, seen)
     assert error(start, truth) > 9
-    assert error(result.hand, truth) < 0.35 * error(start, truth)
-    assert result.residual_mm < 1.5
+    assert error(result.hand, truth) < 0.5 * error(start, truth)
+    assert result.residual_mm < 2.5
     assert np.isnan(without.residual_mm)
     assert (result.joint_sigma_mm < without.joint_sigma_mm).all()
 
