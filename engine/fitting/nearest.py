@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.fitting.observation import Observation, dot
-from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.fitting.surface import FittedSurface, Pulls, SeenSurface, robust_weight
 from engine.types import FloatArray
 
 
@@ -55,8 +55,8 @@ def nearest_pulls(
     # What is nearest to the cut through the forearm is the forearm.
     used = (length < config.far_mm) & surface.skin[index] & agree
     index, gap, normal, length = index[used], gap[used], normal[used], length[used]
-    # Geman-McClure on the whole distance: what is not on the hand loses its say.
-    weight = (1 + (length / config.soft_mm) ** 2) ** -2 / config.sigma_mm**2
+    # On the whole distance, so that what is not on the hand loses its say.
+    weight = robust_weight(length, config.soft_mm, config.sigma_mm)
     out = dot(gap, normal)
     pulls = [Pulls(index, normal, out, weight)]
     if config.sideways > 0:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.fitting.observation import Observation, Outline, dot
-from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.fitting.surface import FittedSurface, Pulls, SeenSurface, robust_weight
 
 
 @dataclass(frozen=True)
@@ -37,5 +37,5 @@ def silhouette_pulls(
     direction = np.zeros((len(index), 3), np.float32)
     direction[:, :2] = aside / np.maximum(length, 1e-6)[:, None]
     residual = np.maximum(length - config.slack_px * observation.pixel_mm, 0.0)
-    weight = (residual < config.far_mm) * (1 + (residual / config.soft_mm) ** 2) ** -2 / config.sigma_mm**2
+    weight = (residual < config.far_mm) * robust_weight(residual, config.soft_mm, config.sigma_mm)
     return Pulls(index, direction, residual, weight)

@@ -58,6 +58,11 @@ class Pulls:
     weight: FloatArray
 
 
+def robust_weight(distance: FloatArray, soft_mm: float, sigma_mm: float) -> FloatArray:
+    """Geman-McClure: what is further off than soft_mm loses its say; sigma_mm is that of what is near."""
+    return (1 + (distance / soft_mm) ** 2) ** -2 / sigma_mm**2
+
+
 class FittedSurface:
     """`count` points of a template's surface. skin: (P,) bool, those that are not the cut through the forearm."""
 
