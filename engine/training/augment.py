@@ -108,6 +108,11 @@ class CropBatches:
         self._source, self._seed, self._device = source, seed, device
         self._file = CropFile(Path(source.file))
 
+    @property
+    def unlabelled(self) -> int:
+        """How many of the source's crops have no label."""
+        return self._file.unlabelled
+
     def batch(self, count: int, index: int = 0) -> RenderedBatch:
         """`count` crops drawn at random and moved. Pose, shape and some joints are unknown; right hands all."""
         generator = torch.Generator().manual_seed(batch_seed(self._seed, index))

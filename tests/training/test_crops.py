@@ -16,6 +16,7 @@ import torch
 from app.cli import main
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
+from engine.methods.gaussian.energies import EnergyConfig
 from engine.training.augment import Change, CropBatches, CropSource, move
 from engine.training.config import TrainConfig, load_config
 from engine.training.crops import CropFile, Crops, save_crops
@@ -58,7 +59,6 @@ def test_a_file_gives_back_what_was_saved(file: Path) -> None:
 def test_a_wrong_file_is_refused_in_one_line(file: Path, tmp_path: Path) -> None:
     good = dict(np.load(file))
     path = tmp_path / "wrong.npz"
-    nothing = np.full_like(good["joints"], np.nan)
     for change, message in (
         ({"depth": good["depth"][:, :64]}, r"depth is uint16 \(6, 64, 128\)"),
         ({"depth": good["depth"].astype(np.float64)}, "depth is float64"),
@@ -66,7 +66,6 @@ def test_a_wrong_file_is_refused_in_one_line(file: Path, tmp_path: Path) -> None
         ({"distance": good["distance"][:3]}, "differ in length"),
         ({"distance": good["distance"] * 0}, "nearer than 150 mm"),
         ({"joints": good["joints"] + 1000}, "far outside"),
-        ({"joints": nothing}, "6 of 6 crops have no label"),
         ({name: values[:0] for name, values in good.items()}, "0 crops"),
     ):
         np.savez(path, **(good | change))
@@ -172,6 +171,17 @@ def test_unknown_labels_have_no_say_in_the_loss() -> None:
     none = replace(cut(batch, slice(0, 4)), joints_known=known[:4] & False, pose_known=torch.zeros(4, dtype=torch.bool))
     four = type(encoding)(*(part[:4] for part in encoding))
     assert torch.isfinite(supervised_loss(four, none, Skeleton(), LossWeights())[0])
+
+
+def test_crops_without_labels_need_a_loss_that_learns_from_them(file: Path, tmp_path: Path) -> None:
+    assert CropFile(file).unlabelled == 0
+    crops = _rendered()
+    save_crops(tmp_path / "bare.npz", replace(crops, joints=torch.full_like(crops.joints, math.nan)))
+    config = _config(tmp_path / "bare.npz")
+    for change in ({"energies": EnergyConfig(dissim=0.0)}, {"loss": LossWeights(energy=0.0)}):
+        with pytest.raises(LumbricalError, match="6 of its crops have no label"):
+            Trainer(replace(config, **change), tmp_path / "out")
+    assert Trainer(config, tmp_path / "out").run()
 
 
 def _config(file: Path, share: float = 0.25) -> TrainConfig:
