@@ -34,7 +34,9 @@ COMMANDS = {
     "track": Command("app.commands.track", "track a hand in a camera or recording, with or without a window"),
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
-    "crops": Command("app.commands.crops", "cut labelled recordings into crops that `train` can learn from"),
+    "crops": Command("app.commands.crops", "cut recordings into crops that `train` can learn from"),
+    "finetune": Command("app.commands.finetune", "fit the encoder to recordings of your own hand, without labels"),
+    "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
     "bench": Command("app.commands.bench", "measure how fast and how steady: bench live, losses, smoothing"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }

@@ -7,7 +7,7 @@ hand, reaches for the points, and lays the model's surface on the depth (nearest
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -137,6 +137,23 @@ class HandFitter:
         step = -np.linalg.solve(damped, gradient)
         longest = np.abs(step[TURN.start : ANGLES.stop]).max()
         return np.asarray(step * min(1.0, self.config.longest_turn / max(longest, 1e-9)))
+
+
+class WithoutFit(HandFitter):
+    """Leaves the encoder's hand as it is: what the fit is compared with."""
+
+    def fit(
+        self,
+        start: HandState,
+        points: FloatArray,
+        sigma: FloatArray,
+        observation: Observation | None = None,
+        last_angles: FloatArray | None = None,
+    ) -> FitResult:
+        """See HandFitter.fit; residual and covariance are those of the fit that is not used."""
+        fitted = super().fit(start, points, sigma, observation, last_angles)
+        surface, _ = self._surface.posed(self.kinematics.pose(start), start.thickness)
+        return replace(fitted, hand=start, surface=surface)
 
 
 @dataclass(frozen=True)

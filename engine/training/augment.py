@@ -118,19 +118,24 @@ class CropBatches:
         generator = torch.Generator().manual_seed(batch_seed(self._seed, index))
         crops = self._file.take(torch.randint(len(self._file), (count,), generator=generator))
         crops = move(crops, Change.draw(count, self._source, generator))
-        known = crops.joints.isfinite().all(-1)
-        yes = torch.ones(count, dtype=torch.bool)
-        batch = RenderedBatch(
-            depth=crops.depth,
-            distance=crops.distance,
-            joints=torch.where(known.unsqueeze(-1), crops.joints, 0.0),
-            rotation=torch.eye(3).repeat(count, 1, 1),
-            articulation=torch.zeros(count, _ANGLES),
-            beta=torch.zeros(count, BETA_SIZE),
-            thickness=torch.zeros(count, THICKNESS_SIZE),
-            has_hand=yes,
-            is_right=yes,
-            joints_known=known,
-            pose_known=~yes,
-        )
-        return each_tensor(batch, lambda tensor: tensor.to(self._device))
+        return each_tensor(recorded_batch(crops), lambda tensor: tensor.to(self._device))
+
+
+def recorded_batch(crops: Crops) -> RenderedBatch:
+    """The crops as a batch of right hands whose pose and shape are unknown, and whose joints as far as not labelled."""
+    count = len(crops.distance)
+    known = crops.joints.isfinite().all(-1)
+    yes = torch.ones(count, dtype=torch.bool)
+    return RenderedBatch(
+        depth=crops.depth,
+        distance=crops.distance,
+        joints=torch.where(known.unsqueeze(-1), crops.joints, 0.0),
+        rotation=torch.eye(3).repeat(count, 1, 1),
+        articulation=torch.zeros(count, _ANGLES),
+        beta=torch.zeros(count, BETA_SIZE),
+        thickness=torch.zeros(count, THICKNESS_SIZE),
+        has_hand=yes,
+        is_right=yes,
+        joints_known=known,
+        pose_known=~yes,
+    )

@@ -61,8 +61,10 @@ class TrainConfig(Schedule):
         return self.batch_size - sum(self.source_images)
 
 
-#: The configuration of the shipped weights.
-ENCODER_CONFIG = Path(__file__).parents[2] / "configs" / "encoder.toml"
+#: Where configurations lie.
+CONFIGS = Path(__file__).parents[2] / "configs"
+#: The configurations of the shipped weights, and of what `main.py finetune` does to them.
+ENCODER_CONFIG, FINETUNE_CONFIG = CONFIGS / "encoder.toml", CONFIGS / "finetune.toml"
 _SECTIONS: dict[str, type] = {
     "encoder": EncoderConfig,
     "render": RenderConfig,

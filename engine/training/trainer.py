@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.hand.skeleton import Skeleton
-from engine.methods.gaussian.encoder import CROP_SIZE, Encoder
-from engine.training.augment import CropBatches
+from engine.methods.gaussian.encoder import CROP_SIZE, Encoder, Encoding
+from engine.training.augment import CropBatches, CropSource
 from engine.training.config import TrainConfig
-from engine.training.loop import TrainingLoop
 from engine.training.generative import GenerativeLoss, slacken
+from engine.training.loop import TrainingLoop
 from engine.training.losses import supervised_loss
 from engine.training.processes import ALONE, Processes
 from engine.training.renders import HandRenderer, RenderedBatch
@@ -67,12 +67,12 @@ class Trainer(TrainingLoop[Encoder, RenderedBatch]):
 
 
 def _check_learnable(source: CropSource, config: TrainConfig) -> None:
-    """Raise LumbricalError for a file that cannot be read, or of crops that no loss of the configuration learns from."""
+    """Raise LumbricalError for a file that cannot be read, or of crops that none of the losses learns from."""
     bare = CropBatches(source, config.seed).unlabelled
     if bare and not (config.loss.energy > 0 and config.energies.dissim > 0):
         raise LumbricalError(
-            f"{source.file}: {bare} of its crops have no label, and without [loss] energy and [energies] dissim no loss "
-            "learns from those"
+            f"{source.file}: {bare} of its crops have no label, and without [loss] energy and [energies] dissim no "
+            "loss learns from those"
         )
 
 
@@ -119,6 +119,14 @@ def test_set(config: TrainConfig, device: str = "cpu", size: int = CROP_SIZE) ->
     renderer = HandRenderer(render, config.test_seed, device, size=size)
     count = min(128, config.test_images)
     return [renderer.batch(count, index) for index in range(config.test_images // count)]
+
+
+@torch.no_grad()
+def encode_batch(encoder: Encoder, batch: RenderedBatch, part: int = 64) -> Encoding:
+    """What the encoder says of a batch of any length, `part` crops at a time."""
+    pieces = zip(batch.crop.split(part), batch.distance.split(part), strict=True)
+    said = [encoder(crop, distance) for crop, distance in pieces]
+    return Encoding(*(torch.cat(field) for field in zip(*said, strict=True)))
 
 
 @torch.no_grad()

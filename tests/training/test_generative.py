@@ -56,9 +56,9 @@ def test_without_labels_it_is_least_where_the_hand_is(recorded: RenderedBatch) -
 def test_its_slope_leads_back_to_the_hand(recorded: RenderedBatch) -> None:
     off = _truth(recorded, 8.0)
     translation = off.translation.clone().requires_grad_()
-    _loss(off._replace(translation=translation, points=translation.detach()[:, None] + 0 * off.points), recorded)[
-        1
-    ]["dissim"].backward()
+    _loss(off._replace(translation=translation, points=translation.detach()[:, None] + 0 * off.points), recorded)[1][
+        "dissim"
+    ].backward()
     assert translation.grad is not None and (translation.grad[:, 0] > 0).sum() >= 5
 
 
