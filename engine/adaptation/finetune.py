@@ -19,7 +19,7 @@ from engine.methods.gaussian.energies import EnergyConfig
 from engine.tracker import surface_residual
 from engine.training.augment import CropSource, recorded_batch
 from engine.training.config import TrainConfig
-from engine.training.crops import Crops, save_crops
+from engine.training.crops import joined, save_crops
 from engine.training.generative import GenerativeLoss
 from engine.training.losses import LossWeights
 from engine.training.renders import RenderedBatch
@@ -105,8 +105,3 @@ class Finetuning:
             for surface, distance, crop in zip(vertices, batch.distance, crops, strict=True)
         ]
         return float(np.nanmedian(each)) if np.isfinite(each).any() else float("nan")
-
-
-def joined(parts: list[Crops]) -> Crops:
-    """All crops, one after another."""
-    return Crops(*(torch.cat([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Crops)))

@@ -7,6 +7,7 @@ the crop's virtual camera (see engine.training.renders) and show right hands; le
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zipfile
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class Crops:
     depth: Tensor
     distance: Tensor
     joints: Tensor
+
+
+def joined(parts: list[Crops]) -> Crops:
+    """All crops, one after another."""
+    return Crops(*(torch.cat([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Crops)))
 
 
 def save_crops(path: Path, crops: Crops) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from app.cli import main
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.energies import EnergyConfig
+from engine.sensors.protocol import EndOfStream
+from engine.sensors.sequence_folder import SequenceFolder
 from engine.training.augment import Change, CropBatches, CropSource, move
 from engine.training.config import TrainConfig, load_config
 from engine.training.crops import CropFile, Crops, save_crops
@@ -25,7 +28,7 @@ from engine.training.processes import Processes
 from engine.training.renders import PIXEL_MM, HandRenderer, RenderConfig
 from engine.training.shares import cut, each_tensor
 from engine.training.trainer import RenderStream, Trainer
-from engine.types import LumbricalError
+from engine.types import DepthFrame, LumbricalError
 
 _TIPS = [0, 4, 8, 12, 16, 20]
 
@@ -290,6 +293,34 @@ def test_the_command_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.Capt
     (folder / "joints_mm.npy").unlink()
     assert main(["crops", str(folder), "--out", str(tmp_path / "crops.npz")]) == 2
     assert "has no joints_mm.npy" in capsys.readouterr().err
+
+
+def test_without_labels_the_tracker_places_the_crops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo, out = str(Path("assets/demo").resolve()), tmp_path / "crops.npz"
+    monkeypatch.setattr(SequenceFolder, "read", _first_frames(SequenceFolder.read, 12))
+    assert main(["crops", demo, "--joints", "0", "--out", str(out)]) == 0
+    assert "crops of 1 recordings, 0 joints each" in capsys.readouterr().out
+    file = CropFile(out)
+    assert file.unlabelled == len(file) >= 10
+    assert (file.take(torch.arange(len(file))).depth.isfinite().flatten(1).sum(1) > 1000).all()
+    assert main(["crops", "synthetic", "--joints", "0", "--out", str(tmp_path / "other.npz")]) == 2
+    assert "is a camera" in capsys.readouterr().err
+
+
+def _first_frames(
+    read: Callable[[SequenceFolder], DepthFrame | None], count: int
+) -> Callable[[SequenceFolder], DepthFrame | None]:
+    """A recording's `read` that ends early."""
+    left = iter(range(count))
+
+    def first(sensor: SequenceFolder) -> DepthFrame | None:
+        if next(left, None) is None:
+            raise EndOfStream("that is all")
+        return read(sensor)
+
+    return first
 
 
 @pytest.mark.parametrize("spoil", ["scalar", "nonsense", "flipped"])

@@ -43,8 +43,8 @@ def _truth(batch: RenderedBatch, moved_mm: float = 0.0) -> Encoding:
     )
 
 
-def _loss(encoding: Encoding, batch: RenderedBatch, **energies: float) -> tuple[Tensor, dict[str, Tensor]]:
-    return GenerativeLoss(EnergyConfig(**energies), Skeleton())(encoding, batch, LossWeights())
+def _loss(encoding: Encoding, batch: RenderedBatch, slack_mm: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+    return GenerativeLoss(EnergyConfig(slack_mm=slack_mm), Skeleton())(encoding, batch, LossWeights())
 
 
 def test_without_labels_it_is_least_where_the_hand_is(recorded: RenderedBatch) -> None:
