@@ -56,7 +56,7 @@ class FakeSensor(SensorBase):
             raise self._then or self._end_of_stream()
         self._next += 1
         index = self._next - 1
-        return DepthFrame(np.ones((3, 4), np.uint16), 1.0, CAMERA, index, index / 30, 0.0)
+        return DepthFrame(np.ones((CAMERA.height, CAMERA.width), np.uint16), 1.0, CAMERA, index, index / 30, 0.0)
 
     def _close(self) -> None:
         self.closed = True
