@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,12 +14,13 @@ from torch.nn.functional import smooth_l1_loss
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoding
 from engine.training.processes import ALONE
+from engine.training.ranges import check_range
 from engine.training.renders import RenderedBatch
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts; lengths enter in centimetres."""
+    """How much each term counts; lengths enter in centimetres. Raises ValueError for what is no weight."""
 
     points: float = 1.0
     joints: float = 1.0
@@ -29,6 +31,9 @@ class LossWeights:
     sigma: float = 0.02
     hand: float = 0.1
     right: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_range(self, 0, math.inf, *vars(self))
 
 
 def supervised_loss(

@@ -122,6 +122,20 @@ def test_configurations_say_what_is_wrong(tmp_path: Path) -> None:
         ('name = "x"\nweight_decay = -1', "weight_decay must be"),
         ('name = "x"\nseed = -1', "seed must be"),
         ('name = "x"\n[render]\nsampling = 3', "must be a table"),
+        ('name = "x"\n[render]\nempty_fraction = 7', r"\[render\]: empty_fraction must be from 0 to 1, not 7.0"),
+        ('name = "x"\n[render]\nleft_fraction = -0.1', "left_fraction must be from 0 to 1"),
+        ('name = "x"\n[render]\npoints = 0', "points must be from 1 to"),
+        ('name = "x"\n[render]\ncentre_jitter_mm = nan', "centre_jitter_mm must be from 0 to"),
+        ('name = "x"\n[render]\nflesh_spread_mm = inf', "flesh_spread_mm must be from 0 to"),
+        ('name = "x"\n[loss]\nrotation = nan', r"\[loss\]: rotation must be 0 or more, not nan"),
+        ('name = "x"\n[loss]\nhand = -1', "hand must be 0 or more"),
+        ('name = "x"\n[loss]\npoints = inf', "points must be 0 or more, not inf"),
+        ('name = "x"\n[render.sampling]\nroll_spread = nan', "sampling: roll_spread must be from 0 to"),
+        ('name = "x"\n[render.sampling]\nthickness_palm_mm = -1', "thickness_palm_mm must be from 0"),
+        ('name = "x"\n[render.sampling]\nthickness_mean_mm = nan', "thickness_mean_mm must be from -"),
+        ('name = "x"\n[render.sampling]\nangle_jitter = -1', "angle_jitter must be from 0"),
+        ('name = "x"\n[render.sampling]\ncurl_fraction = 1.5', "curl_fraction must be from 0 to 1"),
+        ('name = "x"\n[render.sampling]\ndistance_range_mm = [20, 900]', "rising numbers from 150 to"),
     ):
         path.write_text(text)
         with pytest.raises(LumbricalError, match=message):
