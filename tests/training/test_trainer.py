@@ -36,6 +36,23 @@ def test_training_in_two_parts_equals_training_in_one(tmp_path: Path) -> None:
         assert torch.allclose(a.float(), b.float(), atol=1e-5)
 
 
+@pytest.mark.parametrize(("silence_s", "images"), [(60.0, [8, 24, 32]), (0.0, [8, 16, 24, 32])])
+def test_losses_are_told_from_the_first_step_to_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence_s: float, images: list[int]
+) -> None:
+    monkeypatch.setattr("engine.training.loop._LONGEST_SILENCE_S", silence_s)
+    losses = iter([4.0, 1.0, 2.0, 7.0])
+    trainer = Trainer(TINY, tmp_path)
+    monkeypatch.setattr(
+        trainer, "loss", lambda _: (sum(p.sum() for p in trainer.net.parameters()) * 0 + next(losses), {})
+    )
+    told: list[dict[str, float]] = []
+    assert trainer.run(report=told.append, every=3)
+    assert [line["images"] for line in told] == images
+    assert [line["loss"] for line in told] == ([4.0, 1.5, 7.0] if len(images) == 3 else [4.0, 1.0, 2.0, 7.0])
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(images)
+
+
 def test_loss_falls_on_one_batch(tmp_path: Path) -> None:
     trainer = Trainer(replace(TINY, images=480, warm_up_images=8, widen_views_images=1), tmp_path)
     batch = HandRenderer(TINY.render, 1).batch(8)
