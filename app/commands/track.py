@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.results_file import ResultsFile, check_results_path, result_record
+from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.types import DepthFrame, LumbricalError, Side, TrackingResult, TrackingState
@@ -111,8 +111,8 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
     frames = tracked = 0
     lost: SensorDisconnected | None = None
     start_s = time.monotonic()
-    output: AbstractContextManager[ResultsFile | None] = (
-        ResultsFile(args.out) if args.out is not None else nullcontext()
+    output: AbstractContextManager[ResultsWriter | None] = (
+        results_file(args.out) if args.out is not None else nullcontext()
     )
     with (
         output as file,
@@ -156,7 +156,7 @@ def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
             yield frame
 
 
-def _deliver(result: TrackingResult, file: ResultsFile | None, as_json: bool) -> None:
+def _deliver(result: TrackingResult, file: ResultsWriter | None, as_json: bool) -> None:
     if file is None and not as_json:
         return
     record = result_record(result)

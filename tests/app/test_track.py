@@ -17,7 +17,7 @@ import pytest
 import app.commands
 from app import cli
 from app.commands import track
-from app.results_file import ResultsFile, result_record
+from app.results_file import result_record, results_file
 from engine.sensors.protocol import BadRecording, SensorBase, SensorDisconnected
 from engine.sensors.sequence_folder import write_sequence
 from engine.types import (
@@ -256,7 +256,7 @@ def test_without_headless_the_window_opens_on_the_source(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("name", ["x.npz", "x.jsonl"])
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def on_a_full_disk(*, dir: Path, prefix: str, delete: bool) -> object:
+    def on_a_full_disk(*, dir: Path, prefix: str, suffix: str, delete: bool) -> object:
         temporary = dir / f"{prefix}part"
         temporary.symlink_to("/dev/full")
         return temporary.open("wb")
@@ -264,7 +264,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, name: str, monkeypatc
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", on_a_full_disk)
     with (
         pytest.raises(LumbricalError, match=rf"{name} cannot be written: No space"),
-        ResultsFile(tmp_path / name) as file,
+        results_file(tmp_path / name) as file,
     ):
         file.add(result_record(TrackingResult(make_frame(), TrackingState.SEARCHING)))
     assert not list(tmp_path.iterdir())
