@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.interrupts import terminated_in_order
 from engine.types import LumbricalError
 
 
@@ -38,23 +39,25 @@ def written_to(option: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(option: str, path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the context ends well, and else is gone.
+    """A temporary file beside `path` that takes its place when the context ends well, else (SIGTERM, too) is gone.
 
     LumbricalError when it cannot be made or moved; the writing itself belongs in `written_to`.
     """
-    with (
-        written_to(option, path),
-        tempfile.NamedTemporaryFile(
-            dir=path.absolute().parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False
-        ) as file,
-    ):
-        temporary = Path(file.name)
-    try:
-        yield temporary
+    with terminated_in_order():
         with written_to(option, path):
-            _put_in_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary = _temporary_beside(path)
+        try:
+            yield temporary
+            with written_to(option, path):
+                _put_in_place(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    parent = path.absolute().parent
+    with tempfile.NamedTemporaryFile(dir=parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False) as file:
+        return Path(file.name)
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_results_path(args.out, args.force)
     sensor = open_sensor(args.source)
-    with sensor:
+    # A sensor can hold a temporary file too: an older recording, converted.
+    with terminated_in_order(), sensor:
         tracker = make_tracker(args.hand)
         tracker.side = _side(args.side, sensor)
         tracker.reset()
@@ -105,7 +107,7 @@ def _side(asked: str | None, sensor: Sensor) -> Side | None:
 
 
 def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> int:
-    """Track every frame; a camera that vanishes or is stopped by Ctrl-C leaves what it gave until then."""
+    """Track every frame; a camera that vanishes or is stopped (Ctrl-C, SIGTERM) leaves what it gave until then."""
     from tqdm import tqdm
 
     frames = tracked = 0

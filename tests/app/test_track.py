@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import types
@@ -191,6 +192,32 @@ def test_an_interrupted_recording_leaves_nothing_behind(
     use(FakeSensor(2, KeyboardInterrupt()))
     assert cli.main(["track", "SOURCE", "--out", str(tmp_path / "hand.npz")]) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+class Terminating(FakeSensor):
+    """Its process is told to end before the last frame."""
+
+    def _read(self, timeout_s: float) -> DepthFrame | None:
+        if self._next == self._count - 1:
+            signal.raise_signal(signal.SIGTERM)
+        return super()._read(timeout_s)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_being_told_to_end_is_like_an_interrupt(
+    live: bool, use: Callable[[FakeSensor], FakeTracker], tmp_path: Path
+) -> None:
+    """A recording leaves nothing, a camera what it gave."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for name in ("hand.npz", "hand.jsonl"):
+            sensor = Terminating(4, live=live)
+            use(sensor)
+            assert cli.main(["track", "SOURCE", "--out", str(tmp_path / name)]) == (0 if live else 143)
+            assert sensor.closed and signal.getsignal(signal.SIGTERM) is before
+        assert sorted(path.name for path in tmp_path.iterdir()) == (["hand.jsonl", "hand.npz"] if live else [])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_camera_is_stopped_by_an_interrupt_and_its_frames_are_kept(
