@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.folders:
         raise LumbricalError(
             "evaluate needs a FOLDER to measure on, --rendered, or --predictions and --ground-truth; "
-            "see evaluate --help"
+            "see main.py evaluate --help"
         )
     from engine.evaluation.measure import open_recordings
     from engine.evaluation.report import evaluate
