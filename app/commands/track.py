@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     sensor = open_sensor(args.source)
     # A sensor can hold a temporary file too: an older recording, converted.
     with terminated_in_order(), sensor:
+        for warning in sensor.warnings:
+            print(f"lumbrical: warning: {warning}", file=sys.stderr)
         tracker = make_tracker(args.hand)
         tracker.side = _side(args.side, sensor)
         tracker.reset()
@@ -106,11 +109,32 @@ def _side(asked: str | None, sensor: Sensor) -> Side | None:
     return None if asked == "either" else Side(asked)
 
 
+@dataclass
+class _Counts:
+    """What was tracked. passed_over: gaps in a camera's numbering, of frames that came while others were tracked; those
+    of a recording's were lost when it was made."""
+
+    live: bool
+    frames: int = 0
+    tracked: int = 0
+    passed_over: int = 0
+    last: int | None = None
+
+    def add(self, result: TrackingResult) -> None:
+        """Count a frame."""
+        number = result.frame.number
+        if self.live and self.last is not None:
+            self.passed_over += max(0, number - self.last - 1)
+        self.last = number
+        self.frames += 1
+        self.tracked += result.state is TrackingState.TRACKING
+
+
 def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> int:
     """Track every frame; a camera that vanishes or is stopped (Ctrl-C, SIGTERM) leaves what it gave until then."""
     from tqdm import tqdm
 
-    frames = tracked = 0
+    counts = _Counts(sensor.is_live)
     lost: SensorDisconnected | None = None
     start_s = time.monotonic()
     output: AbstractContextManager[ResultsWriter | None] = (
@@ -131,8 +155,7 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
         try:
             for frame in _frames(sensor, args.seconds):
                 result = tracker.track(frame)
-                frames += 1
-                tracked += result.state is TrackingState.TRACKING
+                counts.add(result)
                 _deliver(result, file, args.json)
                 bar.update(1)
         except SensorDisconnected as error:
@@ -141,7 +164,7 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
             if not sensor.is_live:
                 raise
     elapsed_s = time.monotonic() - start_s
-    print(_summary(sensor, frames, tracked, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
+    print(_summary(sensor.name, counts, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
     if lost is not None:
         raise lost
     return 0
@@ -168,8 +191,9 @@ def _deliver(result: TrackingResult, file: ResultsWriter | None, as_json: bool) 
         print(json.dumps(record, allow_nan=False), flush=True)
 
 
-def _summary(sensor: Sensor, frames: int, tracked: int, elapsed_s: float, out: Path | None) -> str:
-    share = f" ({100 * tracked / frames:.0f} %)" if frames else ""
-    rate = f"{frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
+def _summary(name: str, counts: _Counts, elapsed_s: float, out: Path | None) -> str:
+    share = f" ({100 * counts.tracked / counts.frames:.0f} %)" if counts.frames else ""
+    passed_over = f" ({counts.passed_over} passed over)" if counts.live else ""
+    rate = f"{counts.frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
     written = f"; written to {out}" if out is not None else ""
-    return f"{sensor.name}: {frames} frames, {tracked} tracked{share}, {rate} frames/s{written}"
+    return f"{name}: {counts.frames} frames{passed_over}, {counts.tracked} tracked{share}, {rate} frames/s{written}"

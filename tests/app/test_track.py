@@ -9,6 +9,7 @@ import sys
 import tempfile
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,36 @@ def test_a_camera_is_stopped_by_an_interrupt_and_its_frames_are_kept(
     use(FakeSensor(3, KeyboardInterrupt(), live=True))
     assert cli.main(["track", "SOURCE", "--out", str(tmp_path / "hand.jsonl")]) == 0
     assert len(_lines((tmp_path / "hand.jsonl").read_text())) == 3
-    assert "3 frames, 2 tracked" in capsys.readouterr().out
+    assert "3 frames (0 passed over), 2 tracked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("live", "told"), [(True, "4 frames (4 passed over), 4 tracked"), (False, "4 frames, 4 tracked")]
+)
+def test_frames_that_a_camera_sent_meanwhile_are_counted(
+    live: bool, told: str, use: Callable[[FakeSensor], FakeTracker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Skipping(FakeSensor):
+        def _read(self, timeout_s: float) -> DepthFrame | None:
+            frame = super()._read(timeout_s)
+            return frame and replace(frame, number=(5, 6, 9, 12)[frame.number])
+
+    use(Skipping(4, KeyboardInterrupt() if live else None, live=live))
+    assert cli.main(["track", "SOURCE", "--headless"]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_what_a_source_wants_its_user_to_know_is_told(
+    use: Callable[[FakeSensor], FakeTracker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Worried(FakeSensor):
+        def _open(self) -> None:
+            super()._open()
+            self._warnings.append("it is cut short")
+
+    use(Worried())
+    assert cli.main(["track", "SOURCE", "--json"]) == 0
+    assert "lumbrical: warning: it is cut short\n" in capsys.readouterr().err
 
 
 def test_a_camera_that_vanishes_is_an_error_but_its_frames_are_kept(

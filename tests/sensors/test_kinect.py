@@ -193,6 +193,19 @@ def test_the_live_camera_copies_and_lets_go() -> None:
     assert library.held == 0 and library.open_handles == 0
 
 
+def test_live_frames_that_never_came_are_missing_in_the_numbers() -> None:
+    library = FakeLibrary()
+    with KinectCamera(library=lambda: library) as sensor:
+        library.sent = 9
+        numbers = []
+        for skipped in (0, 0, 3, 0, -1):
+            library.sent += skipped
+            library.waiting = 1
+            numbers.append(take(sensor, 1.0).number)
+        # Two of the same time are two frames all the same.
+        assert numbers == [0, 1, 5, 6, 7]
+
+
 def test_the_live_cameras_failures_are_told_apart() -> None:
     library = FakeLibrary(count=0)
     sensor = KinectCamera(library=lambda: library)
