@@ -76,7 +76,7 @@ class KinectRecording(SensorBase):
         whole, there = expected_size(self._path), self._path.stat().st_size
         if whole is None or there >= whole:
             return ""
-        return f"cut short ({there / 1e6:.1f} of {whole / 1e6:.1f} MB are there)"
+        return f"cut short ({there} of {whole} bytes are there)"
 
     def _damaged(self, what: str) -> BadRecording:
         """The error of a file that cannot be played, or not further: `what` is wrong with it as far as one can see."""

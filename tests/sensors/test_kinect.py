@@ -104,13 +104,13 @@ def test_a_recording_that_was_cut_short_says_so(tmp_path: Path) -> None:
     cut = tmp_path / "cut.mkv"
     for part in (1000, len(data) // 10):
         cut.write_bytes(data[:part])
-        with pytest.raises(BadRecording, match=r"cut.mkv is damaged, cut short \(0\.\d of 4\.4 MB") as caught:
+        with pytest.raises(BadRecording, match=rf"is damaged, cut short \({part} of {len(data)} bytes") as caught:
             KinectRecording(cut).open()
         assert "\n" not in str(caught.value)
     cut.write_bytes(data[: len(data) // 2])
     with KinectRecording(cut) as sensor:
         (warning,) = sensor.warnings
-        assert "cut short (2.2 of 4.4 MB" in warning and "playing what is there" in warning
+        assert f"cut short ({len(data) // 2} of {len(data)} bytes" in warning and "playing what is there" in warning
         assert sensor.frame_count == 2 and np.array_equal(take(sensor).depth, pattern(0))
     with KinectRecording(whole) as sensor:
         assert sensor.warnings == ()
