@@ -12,13 +12,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from app.interrupts import raise_again
+from app.interrupts import Terminated, raise_again
 from engine.version import VERSION
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class OneLineParser(argparse.ArgumentParser):
         """End with exit status 2."""
         self.exit(EXIT_USER_ERROR, f"lumbrical: error: {' '.join(message.split())}; see {self.prog} --help\n")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse what is not known here: argparse would leave it to the parser above, which has another help."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
 
 def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser of everything; only the chosen sub-command's module is imported, to declare its arguments."""
@@ -79,7 +87,8 @@ def with_default_command(arguments: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: sys.argv's) and return its exit status.
 
-    0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted; a sub-command may return others.
+    0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted, 143 told to end (SIGTERM);
+    a sub-command may return others.
     """
     raise_again()
     arguments = with_default_command(sys.argv[1:] if arguments is None else arguments)
@@ -98,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not package or package in _OWN_PACKAGES:
             raise
         return _complain(_import_words(chosen, package, error))
+    except Terminated:
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.whole_file import check_new_file, whole_file
+from app.whole_file import check_new_file, whole_file, written_to
 from engine.types import JOINT_COUNT, DepthFrame, LumbricalError, Side
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         parts = [observe(source).crops() for source in args.sources]
     whole = joined(parts)
-    with whole_file("--out", args.out) as temporary:
+    with whole_file("--out", args.out) as temporary, written_to("--out", args.out):
         save_crops(temporary, whole)
     print(f"{len(whole.distance)} crops of {len(parts)} recordings, {args.joints} joints each: {args.out}")
     return 0

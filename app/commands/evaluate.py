@@ -29,6 +29,9 @@ _COLUMNS = (
     ("palm_within_45mm", "palm<45", 7),
     ("uv_error_median_px", "2D px", 6),
 )
+_NO_LABELS = (
+    "no labels (joints_mm.npy, palm_uv.npy or joints_uv_2d.npy): measured are only tracked frames, MDPC and residual"
+)
 _FRACTIONS = ("within_20mm", "palm_within_45mm")
 #: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
 _QUIET_S = 2.0
@@ -112,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.folders:
         raise LumbricalError(
             "evaluate needs a FOLDER to measure on, --rendered, or --predictions and --ground-truth; "
-            "see evaluate --help"
+            "see main.py evaluate --help"
         )
     from engine.evaluation.measure import open_recordings
     from engine.evaluation.report import evaluate
@@ -120,6 +123,10 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         check_plot_path(args.plot)
     recordings = open_recordings(args.folders, args.gt_crop)
+    if args.plot is not None and all(recording.labels.joints_mm is None for recording in recordings):
+        raise LumbricalError(
+            "--plot draws errors of joints, and there is no joints_mm.npy to measure them by: leave it out"
+        )
     tracker = make_tracker(args.smoothing)
     from tqdm import tqdm
 
@@ -213,6 +220,8 @@ def as_table(report: dict[str, Any]) -> str:
         labels = f"; labels: {row['labels'] or 'not described'}" if row["joint_convention"] else ""
         side = f"{row['side_given']} hand, as sequence.json says" if row["side_given"] else "either hand"
         lines.append(f"{name}: {row['images']} images, {side}, {convention}{labels}")
+        if not row["label_files"]:
+            lines.append(f"{name} has {_NO_LABELS}")
     lines.append(f"{report['untracked_frames']}; lengths in mm")
     if report["gt_crop"]:
         lines.append("crops were centred by the labels (--gt-crop), not by finding the hand")

@@ -17,7 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; options here override them")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings in TOML, which docs/settings.md lists; options here override them",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.results_file import ResultsFile, check_results_path, result_record
+from app.interrupts import terminated_in_order
+from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.types import DepthFrame, LumbricalError, Side, TrackingResult, TrackingState
@@ -51,7 +53,10 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_results_path(args.out, args.force)
     sensor = open_sensor(args.source)
-    with sensor:
+    # A sensor can hold a temporary file too: an older recording, converted.
+    with terminated_in_order(), sensor:
+        for warning in sensor.warnings:
+            print(f"lumbrical: warning: {warning}", file=sys.stderr)
         tracker = make_tracker(args.hand)
         tracker.side = _side(args.side, sensor)
         tracker.reset()
@@ -104,15 +109,36 @@ def _side(asked: str | None, sensor: Sensor) -> Side | None:
     return None if asked == "either" else Side(asked)
 
 
+@dataclass
+class _Counts:
+    """What was tracked. passed_over: gaps in a camera's numbering, of frames that came while others were tracked; those
+    of a recording's were lost when it was made."""
+
+    live: bool
+    frames: int = 0
+    tracked: int = 0
+    passed_over: int = 0
+    last: int | None = None
+
+    def add(self, result: TrackingResult) -> None:
+        """Count a frame."""
+        number = result.frame.number
+        if self.live and self.last is not None:
+            self.passed_over += max(0, number - self.last - 1)
+        self.last = number
+        self.frames += 1
+        self.tracked += result.state is TrackingState.TRACKING
+
+
 def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> int:
-    """Track every frame; a camera that vanishes or is stopped by Ctrl-C leaves what it gave until then."""
+    """Track every frame; a camera that vanishes or is stopped (Ctrl-C, SIGTERM) leaves what it gave until then."""
     from tqdm import tqdm
 
-    frames = tracked = 0
+    counts = _Counts(sensor.is_live)
     lost: SensorDisconnected | None = None
     start_s = time.monotonic()
-    output: AbstractContextManager[ResultsFile | None] = (
-        ResultsFile(args.out) if args.out is not None else nullcontext()
+    output: AbstractContextManager[ResultsWriter | None] = (
+        results_file(args.out) if args.out is not None else nullcontext()
     )
     with (
         output as file,
@@ -129,8 +155,7 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
         try:
             for frame in _frames(sensor, args.seconds):
                 result = tracker.track(frame)
-                frames += 1
-                tracked += result.state is TrackingState.TRACKING
+                counts.add(result)
                 _deliver(result, file, args.json)
                 bar.update(1)
         except SensorDisconnected as error:
@@ -139,7 +164,7 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
             if not sensor.is_live:
                 raise
     elapsed_s = time.monotonic() - start_s
-    print(_summary(sensor, frames, tracked, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
+    print(_summary(sensor.name, counts, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
     if lost is not None:
         raise lost
     return 0
@@ -156,7 +181,7 @@ def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
             yield frame
 
 
-def _deliver(result: TrackingResult, file: ResultsFile | None, as_json: bool) -> None:
+def _deliver(result: TrackingResult, file: ResultsWriter | None, as_json: bool) -> None:
     if file is None and not as_json:
         return
     record = result_record(result)
@@ -166,8 +191,9 @@ def _deliver(result: TrackingResult, file: ResultsFile | None, as_json: bool) ->
         print(json.dumps(record, allow_nan=False), flush=True)
 
 
-def _summary(sensor: Sensor, frames: int, tracked: int, elapsed_s: float, out: Path | None) -> str:
-    share = f" ({100 * tracked / frames:.0f} %)" if frames else ""
-    rate = f"{frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
+def _summary(name: str, counts: _Counts, elapsed_s: float, out: Path | None) -> str:
+    share = f" ({100 * counts.tracked / counts.frames:.0f} %)" if counts.frames else ""
+    passed_over = f" ({counts.passed_over} passed over)" if counts.live else ""
+    rate = f"{counts.frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
     written = f"; written to {out}" if out is not None else ""
-    return f"{sensor.name}: {frames} frames, {tracked} tracked{share}, {rate} frames/s{written}"
+    return f"{name}: {counts.frames} frames{passed_over}, {counts.tracked} tracked{share}, {rate} frames/s{written}"

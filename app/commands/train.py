@@ -43,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on training; prints a line of losses every 50 steps. Writing the weights at the end takes
-    safetensors (encoder) or onnx (detector); where they are missing the checkpoint is there all the same.
+    """Train, or go on training; prints a line of losses after the first step, every 50 steps or 30 s, and at the end.
+    Writing the weights then takes safetensors (encoder) or onnx (detector); where they are missing the checkpoint is
+    there all the same.
 
     Under torchrun each process trains its share, and the first one prints and writes.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.methods.gaussian.encoder import CROP_SIZE
+from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.training.crops import CropFile, Crops
 from engine.training.renders import PIXEL_MM, RenderedBatch
 from engine.training.sampling import batch_seed
@@ -76,7 +76,8 @@ def move(crops: Crops, change: Change) -> Crops:
     turn the picture. Moving the cube across shifts the picture, which a camera that looks there sees up to a shear of
     shift / distance (2 % for 10 mm at 500 mm); joints are sheared alike, so that they stay on their pixels.
     """
-    distance = crops.distance * change.scale + change.depth_mm
+    # Near hands stay far enough that the camera is not inside the cube: then it is moved less along the view.
+    distance = (crops.distance * change.scale + change.depth_mm).clamp(min=HALF_CUBE_MM)
     zoom = distance / crops.distance
     cosine, sine = change.turn.cos(), change.turn.sin()
     turn = torch.stack((torch.stack((cosine, -sine), 1), torch.stack((sine, cosine), 1)), 1)

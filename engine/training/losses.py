@@ -14,13 +14,15 @@ from torch.nn.functional import smooth_l1_loss
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoding
 from engine.training.processes import ALONE
+from engine.training.ranges import check_range
 from engine.training.renders import RenderedBatch
 
 
 @dataclass(frozen=True)
 class LossWeights:
     """How much each term counts; lengths enter in centimetres. energy: Eq. 3 of each recorded crop; agree: that dense
-    head and regressor say the same of it."""
+    head and regressor say the same of it. Raises ValueError for what is no weight.
+    """
 
     points: float = 1.0
     joints: float = 1.0
@@ -35,9 +37,7 @@ class LossWeights:
     agree: float = 0.3
 
     def __post_init__(self) -> None:
-        for name, weight in vars(self).items():
-            if not 0 <= weight < math.inf:
-                raise ValueError(f"{name} must be a number from 0 up, not {weight}")
+        check_range(self, 0, math.inf, *vars(self))
 
 
 def centimetres_apart(estimate: Tensor, target: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.rendering.splat import splat_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
+from engine.training.ranges import check_fractions, check_range, check_spreads
 from engine.training.sampling import HandSample, HandSampler, SamplingConfig, batch_seed
 from engine.types import BETA_SIZE, JOINT_COUNT, THICKNESS_SIZE
 
@@ -28,6 +29,8 @@ from engine.types import BETA_SIZE, JOINT_COUNT, THICKNESS_SIZE
 PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
 _BULGES = 16
 _FOREARM_POINTS = 6000
+#: More would fill any memory.
+_MOST_POINTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class RenderConfig:
     """What is rendered. points: on the hand's surface. *_fraction: of crops without a hand, and of left hands.
     *_jitter_mm: how far the cube's centre is off, where a detector and where the last result has placed it.
     flesh_spread_mm: how much hands of the same bones and thickness differ in shape, on the fingers; see varied_flesh.
+    Raises ValueError for what cannot be rendered.
     """
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -46,6 +50,11 @@ class RenderConfig:
     left_fraction: float = 0.12
     noise: bool = True
     clutter: bool = True
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, _MOST_POINTS, "points")
+        check_spreads(self)
+        check_fractions(self)
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,29 @@ def test_two_dimensional_labels_alone_give_pixels(tmp_path: Path, use: Use, caps
     assert report["joint_convention"] is None
 
 
+@pytest.mark.parametrize("labels", [{}, {"joints_mm": np.full((4, 21, 3), np.nan, np.float32)}])
+def test_a_folder_without_labels_says_so_and_what_was_measured(
+    labels: Labels, tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(FakeTracker())
+    bare, full = (
+        _folder(tmp_path / "bare", labels),
+        _folder(tmp_path / "full", {"joints_mm": np.stack([_hand(i) for i in range(4)])}),
+    )
+    assert cli.main(["evaluate", str(bare), str(full)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "no labels" in line]
+    assert len(told) == 1 and told[0].startswith("bare has no labels (joints_mm.npy") and "MDPC and residual" in told[0]
+    report = _report(capsys, bare, full)
+    assert [report["sequences"][name]["label_files"] for name in ("bare", "full")] == [[], ["joints_mm"]]
+    assert report["sequences"]["bare"]["mdpc_median_mm"] > 0
+
+
+def test_a_plot_of_what_has_no_labels_is_refused(tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(FakeTracker())
+    assert "no joints_mm.npy" in _error(capsys, _folder(tmp_path / "bare", {}), "--plot", tmp_path / "curve.png")
+    assert not (tmp_path / "curve.png").exists()
+
+
 def test_the_tracker_starts_anew_where_frames_do_not_follow_each_other(
     tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
 ) -> None:

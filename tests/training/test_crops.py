@@ -124,6 +124,23 @@ def test_labels_stay_on_the_picture(turn: float, scale: float, shift: tuple[floa
         assert abs(far - moved.distance[image] - moved.joints[image, 0, 2]) < 0.01
 
 
+def test_the_widest_changes_leave_near_hands_before_the_camera() -> None:
+    """Twice the largest spreads that a configuration may ask for, which is where they are cut off."""
+    rendered = _rendered(4)
+    # The file of crops takes nothing nearer than this; the hand moves with its cube.
+    near = replace(
+        rendered, distance=torch.full((4,), 151.0), depth=rendered.depth - (rendered.distance - 151.0)[:, None, None]
+    )
+    change = Change(torch.zeros(4), torch.full((4,), 0.6), torch.zeros(4, 2), torch.full((4,), -100.0))
+    moved = move(near, change)
+    assert (moved.distance >= 150).all() and moved.joints.isfinite().all()
+    # The picture shows the cube where the labels say: depth along the view changes by the scale alone.
+    z = (near.joints[..., 2] + 151.0) * 0.6
+    assert torch.allclose(moved.joints[..., 2] + moved.distance.unsqueeze(1), z, atol=1e-3)
+    seen = moved.depth.isfinite()
+    assert seen.any() and moved.depth[seen].min() >= 0.6 * near.depth[near.depth.isfinite()].min() - 1e-3
+
+
 def test_a_turn_goes_from_x_to_y() -> None:
     zero = torch.zeros(1)
     crops = Crops(torch.full((1, 128, 128), math.inf), torch.tensor([300.0]), torch.tensor([[[50.0, 0.0, 0.0]]]))
