@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.types import BETA_SIZE, JOINT_COUNT, THETA_SIZE, THICKNESS_SIZE, LumbricalError, Side
+from engine.types import BETA_SIZE, JOINT_COUNT, THETA_SIZE, THICKNESS_SIZE, FloatArray, LumbricalError, Side
 
 Array = NDArray[np.float64]
 
 #: No mm, radian or coordinate of a hand is beyond it: such values are another unit, or damage.
 _LARGEST = 1e5
+_LEFT_OUT = np.empty(0)
+_LEFT_OUT_WHOLE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,20 +26,20 @@ class Motion:
     theta: (N, 26) mm and radians; beta: (N, 20) or (20,) for all frames; thickness: (N, 6) mm, or (6,) for all frames;
         their layout is that of engine.types.HandParameters.
     joints_mm: (N, 21, 3) mm, camera frame x right, y down, z forward, on the hand's own side.
-    joint_sigma_mm: (N, 21) mm, the error to expect of each joint; NaN, or None for all, where it is not known.
-    frame_number: (N,) whole numbers as the source counts them; None counts from 0.
+    joint_sigma_mm: (N, 21) mm, the error to expect of each joint; NaN where it is not known, or left out.
+    frame_number: (N,) whole numbers as the source counts them; counted from 0 when left out.
     Raises LumbricalError where shapes do not fit, or a tracked frame or a time is not made of finite numbers.
     """
 
     side: Side
-    device_time_s: Array
+    device_time_s: FloatArray
     tracked: NDArray[np.bool_]
-    theta: Array
-    beta: Array
-    thickness: Array
-    joints_mm: Array
-    joint_sigma_mm: Array | None = None
-    frame_number: NDArray[np.int64] | None = None
+    theta: FloatArray
+    beta: FloatArray
+    thickness: FloatArray
+    joints_mm: FloatArray
+    joint_sigma_mm: FloatArray = field(default_factory=lambda: _LEFT_OUT)
+    frame_number: NDArray[np.integer] = field(default_factory=lambda: _LEFT_OUT_WHOLE)
 
     def __post_init__(self) -> None:
         tracked = np.array(self.tracked)
@@ -71,7 +73,7 @@ class Motion:
 
     def _sigma(self, tracked: NDArray[np.bool_]) -> Array:
         shape = (len(tracked), JOINT_COUNT)
-        if self.joint_sigma_mm is None:
+        if self.joint_sigma_mm is _LEFT_OUT:
             return np.full(shape, np.nan)
         sigma = _numbers("joint_sigma_mm", self.joint_sigma_mm, shape)
         if np.isinf(sigma[tracked]).any() or (sigma[tracked] < 0).any():
@@ -79,7 +81,7 @@ class Motion:
         return _lost_as_nan(sigma, tracked)
 
     def _frame_number(self, count: int) -> NDArray[np.int64]:
-        if self.frame_number is None:
+        if self.frame_number is _LEFT_OUT_WHOLE:
             return np.arange(count, dtype=np.int64)
         numbers = np.array(self.frame_number)
         if numbers.shape != (count,) or numbers.dtype.kind not in "iu":

@@ -15,7 +15,7 @@ from engine.takes.export.rig import Rig, build_rig
 from engine.takes.export.timing import running_time_s
 from engine.takes.export.turns import quaternions
 from engine.takes.motion import Motion
-from engine.types import THICKNESS_SIZE, Side
+from engine.types import THICKNESS_SIZE, FloatArray, Side
 from engine.version import VERSION
 
 Array = NDArray[np.float64]
@@ -43,8 +43,7 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
     animation = _Animation(writer, writer.add(times.astype("<f4"), bounds=True))
     nodes = _joint_nodes(rig, animation)
     hand = {"name": f"{motion.side.value}_hand_mesh", "mesh": 0, "skin": 0}
-    weights = animation.track(len(nodes), "weights", posed.thickness)
-    hand |= {"weights": weights}
+    mesh["weights"] = animation.track(len(nodes), "weights", posed.thickness)
     root = {"name": f"{motion.side.value}_hand", "children": [0]}
     take: dict[str, Any] = {"name": "take", "channels": animation.channels, "samplers": animation.samplers}
     take["extras"] = {
@@ -58,7 +57,7 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
         "scene": 0,
         "scenes": [{"nodes": [len(nodes) + 1, len(nodes)]}],
         "nodes": [*nodes, hand, root],
-        "meshes": [mesh | {"weights": weights}],
+        "meshes": [mesh],
         "materials": [{"name": "skin", "pbrMetallicRoughness": _material()}],
         "skins": [skin],
         "animations": [take],
@@ -78,7 +77,7 @@ class _Animation:
         self.channels: list[dict[str, Any]] = []
         self.samplers: list[dict[str, Any]] = []
 
-    def track(self, node: int, path: str, values: Array) -> list[float]:
+    def track(self, node: int, path: str, values: FloatArray) -> list[float]:
         """Add a channel of values (N, width), unless they stay the same. Returns the first, for the node to have."""
         rows = values.astype("<f4")
         # One channel at least, so that the clip always has its length and its frames.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.hand.skeleton import Skeleton
 from engine.takes.motion import Motion
-from engine.types import LumbricalError, Side
+from engine.types import FloatArray, LumbricalError, Side
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class PosedMotion:
     wrist: Array
     frames: Array
     lengths: Array
-    thickness: Array
+    thickness: FloatArray
     rest_joints: Array
     rest_frames: Array
 
@@ -61,7 +61,7 @@ def lost_ranges(tracked: NDArray[np.bool_]) -> list[list[int]]:
     return [[int(first), int(end) - 1] for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def pose_motion(motion: Motion, rest_beta: Array | None = None, one_shape: bool = False) -> PosedMotion:
+def pose_motion(motion: Motion, rest_beta: FloatArray | None = None, one_shape: bool = False) -> PosedMotion:
     """Pose every frame. rest_beta: (20,) the shape at rest, the mean hand if None; one_shape: it is every frame's.
 
     Raises LumbricalError where no frame has a hand, and where the motion's joints are not those of its parameters.
@@ -99,7 +99,7 @@ def _own_side(frames: Array, mirror: Array) -> Array:
     return mirror[:, None] * frames * handed
 
 
-def _forward(theta: Array, beta: Array) -> tuple[Array, Array, Array]:
+def _forward(theta: FloatArray, beta: FloatArray) -> tuple[Array, Array, Array]:
     """Joints (N, 21, 3), bone frames (N, 20, 3, 3) and lengths (N, 20) in the canonical camera frame, mm."""
     skeleton = Skeleton(torch.float64)
     parts: list[tuple[Array, Array, Array]] = []

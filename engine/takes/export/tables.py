@@ -38,11 +38,11 @@ def write_csv(motion: Motion, path: Path) -> None:
 def _rows(motion: Motion) -> Iterator[list[str]]:
     count = len(motion)
     numbers = (motion.joints_mm.reshape(count, -1), motion.joint_sigma_mm, motion.theta, motion.beta, motion.thickness)
-    values = np.concatenate([part for part in numbers if part is not None], 1)
+    values = np.concatenate(numbers, 1)
     for frame in range(count):
         yield [
             str(frame),
-            str(motion.frame_number[frame]) if motion.frame_number is not None else "",
+            str(motion.frame_number[frame]),
             f"{motion.device_time_s[frame]:.6f}",
             str(int(motion.tracked[frame])),
             motion.side.value,
@@ -56,12 +56,12 @@ def write_npz(motion: Motion, path: Path) -> None:
     with path.open("wb") as file:
         np.savez_compressed(
             file,
-            number=np.asarray(motion.frame_number),
+            number=motion.frame_number,
             state=np.where(tracked, "tracking", "lost"),
             side=np.where(tracked, motion.side.value, ""),
             time_s=motion.device_time_s,
             joints_mm=motion.joints_mm,
-            joint_sigma_mm=np.asarray(motion.joint_sigma_mm),
+            joint_sigma_mm=motion.joint_sigma_mm,
             theta=motion.theta,
             beta=motion.beta,
             thickness=motion.thickness,

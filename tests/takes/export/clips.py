@@ -10,21 +10,25 @@ from numpy.typing import NDArray
 
 from engine.hand.skeleton import Skeleton
 from engine.takes.motion import Motion
-from engine.types import Side
+from engine.types import FloatArray, HandParameters, Side
 
 Array = NDArray[np.float64]
 #: Lost at the start, in the middle and at the end.
 LOST = (0, 1, 7, 8, 9, 23)
 
 
-def joints_of(theta: Array, beta: Array, side: Side) -> Array:
+def joints_of(theta: FloatArray, beta: FloatArray, side: Side) -> Array:
     """(N, 21, 3) mm in the camera frame, on the hand's own side."""
     pose = Skeleton(torch.float64)(torch.tensor(theta), torch.tensor(np.array(beta)))
     return pose.joints.numpy() * ([-1, 1, 1] if side is Side.LEFT else [1, 1, 1])
 
 
 def moving_hand(
-    side: Side = Side.RIGHT, frames: int = 24, lost: tuple[int, ...] = LOST, changing: bool = True, thickness: float = 1.0
+    side: Side = Side.RIGHT,
+    frames: int = 24,
+    lost: tuple[int, ...] = LOST,
+    changing: bool = True,
+    thickness: float = 1.0,
 ) -> Motion:
     """A hand that closes and turns by more than half a circle about every axis, at 30 frames a second.
 
@@ -58,6 +62,12 @@ def fields_of(motion: Motion) -> dict[str, Any]:
     """What Motion takes, to make another one from, its arrays writeable."""
     values = {name: getattr(motion, name) for name in Motion.__dataclass_fields__}
     return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+
+def parameters_of(motion: Motion, frame: int) -> HandParameters:
+    """What a tracker would have said of a frame."""
+    theta, beta, thickness = (a[frame].astype(np.float32) for a in (motion.theta, motion.beta, motion.thickness))
+    return HandParameters(theta, beta, thickness, 0.9)
 
 
 def y_up(joints: NDArray[np.floating]) -> Array:

@@ -37,7 +37,7 @@ def test_the_rigid_kind_is_the_motion_with_its_median_shape(tmp_path: Path, side
     bvh = read_bvh(tmp_path / "take.bvh")
     assert [len(node.channels) for node in bvh.nodes if "/" not in node.name] == [6] + [3] * 15
     places = bvh.places()
-    found = np.stack([places.get(name, places.get(f"{_before(name)}/end")) for name in JOINT_NAMES], 1)
+    found = np.stack([places[name if name in places else f"{_before(name)}/end"] for name in JOINT_NAMES], 1)
     tracked = motion.tracked
     shape = np.tile(np.median(motion.beta[tracked], axis=0), (int(tracked.sum()), 1))
     expected = y_up(joints_of(motion.theta[tracked], shape, side))

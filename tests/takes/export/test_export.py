@@ -114,7 +114,8 @@ def test_a_folder_in_a_files_place(tmp_path: Path) -> None:
 
 @every_kind
 def test_a_clip_without_frames(tmp_path: Path, kind: str) -> None:
-    empty = Motion(**{n: v[:0] if isinstance(v, np.ndarray) else v for n, v in fields_of(moving_hand()).items()})
+    fields = fields_of(moving_hand())
+    empty = Motion(**(fields | {name: rows[:0] for name, rows in fields.items() if isinstance(rows, np.ndarray)}))
     assert len(empty) == 0
     _refused(empty, _target(tmp_path, kind), kind, "has no frames")
 

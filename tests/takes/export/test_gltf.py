@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_flesh_differs_only_where_bones_blend(tmp_path: Path) -> None:
 def test_it_turns_outwards(tmp_path: Path) -> None:
     for side in Side:
         export_motion(moving_hand(side), tmp_path / f"{side.value}.glb")
-        scene = trimesh.load(tmp_path / f"{side.value}.glb")
+        scene: Any = trimesh.load(tmp_path / f"{side.value}.glb")
         mesh = next(iter(scene.geometry.values()))
         assert mesh.volume > 1e-4 and mesh.is_watertight
         assert np.einsum("ij,ij->i", mesh.vertex_normals, _normals(tmp_path / f"{side.value}.glb")).min() > 0
@@ -86,7 +87,7 @@ def _normals(path: Path) -> Array:
 def test_trimesh_finds_the_bones(tmp_path: Path) -> None:
     motion = moving_hand(lost=())
     export_motion(motion, tmp_path / "take.glb")
-    scene = trimesh.load(tmp_path / "take.glb")
+    scene: Any = trimesh.load(tmp_path / "take.glb")
     assert {*WEBXR_JOINTS, *WEBXR_METACARPALS} <= set(scene.graph.nodes)
     for joint, name in enumerate(WEBXR_JOINTS):
         matrix, _ = scene.graph.get(name)
@@ -108,9 +109,7 @@ def test_axes_are_webxrs(tmp_path: Path, side: Side) -> None:
         along = (places[child] - places[name])[motion.tracked]
         axes = worlds[:, names.index(name), :3, :3]
         np.testing.assert_allclose(np.linalg.det(axes), 1, atol=1e-5)
-        np.testing.assert_allclose(
-            -axes[:, :, 2], along / np.linalg.norm(along, axis=1, keepdims=True), atol=1e-4
-        )
+        np.testing.assert_allclose(-axes[:, :, 2], along / np.linalg.norm(along, axis=1, keepdims=True), atol=1e-4)
     # In the first tracked frame the hand is nearly at rest: its palm faces the camera, its back looks away.
     assert worlds[0, names.index("wrist"), 2, 1] < -0.7
 
@@ -140,7 +139,9 @@ def test_a_hand_of_one_shape_has_no_tracks_that_say_nothing(tmp_path: Path) -> N
     export_motion(moving_hand(changing=False), tmp_path / "take.glb")
     paths = [channel.target.path for channel in Glb(tmp_path / "take.glb").animation.channels]
     # The wrist moves, its scale never; 21 joints but for the wrist's five fixed ones and the tips turn.
-    assert set(paths) == {"translation", "rotation"} and paths.count("translation") == 1 and paths.count("rotation") == 16
+    assert (
+        set(paths) == {"translation", "rotation"} and paths.count("translation") == 1 and paths.count("rotation") == 16
+    )
 
 
 def test_one_frame_is_a_clip(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open3d
@@ -12,13 +13,12 @@ import trimesh
 from engine.hand.hand import HandModel
 from engine.takes.export import export_motion
 from engine.takes.motion import Motion
-from engine.types import HandParameters, LumbricalError, Side
-from tests.takes.export.clips import LOST, fields_of, moving_hand
+from engine.types import FloatArray, LumbricalError, Side
+from tests.takes.export.clips import LOST, fields_of, moving_hand, parameters_of
 
 
-def _posed(motion: Motion, frame: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    rows = (getattr(motion, name)[frame].astype(np.float32) for name in ("theta", "beta", "thickness"))
-    geometry = HandModel()(HandParameters(*rows, 1.0))
+def _posed(motion: Motion, frame: int) -> FloatArray:
+    geometry = HandModel()(parameters_of(motion, frame))
     return (geometry.mirrored() if motion.side is Side.LEFT else geometry).vertices
 
 
@@ -31,10 +31,10 @@ def test_meshes_are_the_models(tmp_path: Path, side: Side) -> None:
     assert told.byte_count == sum(file.stat().st_size for file in (tmp_path / "meshes").iterdir())
     for frame in (2, 12):
         path = tmp_path / "meshes" / f"{frame:06d}.ply"
-        mesh = open3d.io.read_triangle_mesh(str(path))
+        mesh = open3d.io.read_triangle_mesh(path)
         np.testing.assert_allclose(np.asarray(mesh.vertices), _posed(motion, frame), atol=1e-3)
         assert len(mesh.triangles) == len(HandModel().faces)
-        again = trimesh.load(path, process=False)
+        again: Any = trimesh.load(path, process=False)
         np.testing.assert_allclose(again.vertices, _posed(motion, frame), atol=1e-3)
         assert again.volume > 1e5 and again.is_watertight
 
@@ -48,6 +48,6 @@ def test_no_hand_no_folder(tmp_path: Path) -> None:
 
 def test_a_disk_without_room_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1_500_000})())
-    with pytest.raises(LumbricalError, match="needs 2 MB, 2 MB are free|needs .* are free"):
+    with pytest.raises(LumbricalError, match=r"needs [2-9] MB, 2 MB are free"):
         export_motion(moving_hand(), tmp_path / "meshes", "ply")
     assert list(tmp_path.iterdir()) == []

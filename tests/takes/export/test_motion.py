@@ -19,7 +19,6 @@ def test_lost_frames_are_nan_and_arrays_cannot_be_changed() -> None:
     motion = moving_hand()
     assert len(motion) == 24 and motion.lost_count == len(LOST)
     for values in (motion.theta, motion.beta, motion.thickness, motion.joints_mm, motion.joint_sigma_mm):
-        assert values is not None
         assert np.isnan(values[~motion.tracked]).all() and np.isfinite(values[motion.tracked]).all()
     with pytest.raises(ValueError, match="read-only"):
         motion.theta[5] = 0
@@ -33,13 +32,14 @@ def test_what_it_was_made_from_may_change_afterwards() -> None:
 
 
 def test_one_shape_stands_for_all_frames_and_uncertainty_may_be_unknown() -> None:
-    fields = fields_of(moving_hand(changing=False)) | {"joint_sigma_mm": None, "frame_number": None}
+    fields = fields_of(moving_hand(changing=False))
+    del fields["joint_sigma_mm"], fields["frame_number"]
     shape = fields["beta"][5], fields["thickness"][5]
     motion = Motion(**(fields | {"beta": shape[0], "thickness": shape[1]}))
     np.testing.assert_array_equal(motion.beta[motion.tracked], np.tile(shape[0], (18, 1)))
     np.testing.assert_array_equal(motion.thickness[6], shape[1])
-    assert motion.joint_sigma_mm is not None and np.isnan(motion.joint_sigma_mm).all()
-    assert motion.frame_number is not None and motion.frame_number.tolist() == list(range(24))
+    assert np.isnan(motion.joint_sigma_mm).all()
+    assert motion.frame_number.tolist() == list(range(24))
 
 
 def test_rows_of_lost_frames_may_hold_anything() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open3d
@@ -63,7 +64,7 @@ def test_open_hand_as_gltf(motion: Motion, tmp_path: Path) -> None:
     found = 1e3 * np.stack([places[name] for name in WEBXR_JOINTS], 1)
     assert len(glb.times()) == len(motion) == FRAMES and motion.tracked.sum() > 10
     assert np.linalg.norm(found - y_up(motion.joints_mm), axis=2)[motion.tracked].max() < 0.1
-    scene = trimesh.load(tmp_path / "open-hand.glb")
+    scene: Any = trimesh.load(tmp_path / "open-hand.glb")
     assert set(WEBXR_JOINTS) <= set(scene.graph.nodes)
 
 
@@ -80,5 +81,5 @@ def test_open_hand_as_meshes(results: list[TrackingResult], motion: Motion, tmp_
     export_motion(motion, tmp_path / "meshes", "ply")
     for frame, result in enumerate(results):
         if result.geometry is not None:
-            mesh = open3d.io.read_triangle_mesh(str(tmp_path / "meshes" / f"{frame:06d}.ply"))
+            mesh = open3d.io.read_triangle_mesh(tmp_path / "meshes" / f"{frame:06d}.ply")
             np.testing.assert_allclose(np.asarray(mesh.vertices), result.geometry.vertices, atol=0.01)

@@ -17,14 +17,13 @@ from engine.takes.motion import Motion
 from engine.types import (
     DepthFrame,
     HandGeometry,
-    HandParameters,
     Intrinsics,
     LumbricalError,
     Side,
     TrackingResult,
     TrackingState,
 )
-from tests.takes.export.clips import moving_hand
+from tests.takes.export.clips import moving_hand, parameters_of
 
 _NOTHING = np.zeros((0, 3), np.float32)
 _CAMERA = Intrinsics(4, 4, 4.0, 4.0, 2.0, 2.0)
@@ -34,24 +33,26 @@ def _results(motion: Motion) -> list[TrackingResult]:
     """The results that a tracker would have given for it."""
     results = []
     for frame in range(len(motion)):
-        numbers = motion.frame_number, motion.joint_sigma_mm
-        assert numbers[0] is not None and numbers[1] is not None
         image = DepthFrame(
-            np.zeros((4, 4), np.uint16), 1.0, _CAMERA, int(numbers[0][frame]), float(motion.device_time_s[frame]), 0.0
+            np.zeros((4, 4), np.uint16),
+            1.0,
+            _CAMERA,
+            int(motion.frame_number[frame]),
+            float(motion.device_time_s[frame]),
+            0.0,
         )
         if not motion.tracked[frame]:
             results.append(TrackingResult(image, TrackingState.LOST, motion.side))
             continue
-        rows = (getattr(motion, name)[frame].astype(np.float32) for name in ("theta", "beta", "thickness"))
         geometry = HandGeometry(motion.joints_mm[frame].astype(np.float32), _NOTHING, _NOTHING, _NOTHING[:, 0])
         results.append(
             TrackingResult(
                 image,
                 TrackingState.TRACKING,
                 motion.side,
-                HandParameters(*rows, 0.9),
+                parameters_of(motion, frame),
                 geometry,
-                numbers[1][frame].astype(np.float32),
+                motion.joint_sigma_mm[frame].astype(np.float32),
             )
         )
     return results
@@ -154,9 +155,7 @@ def test_a_huge_declared_size_is_not_believed(tmp_path: Path) -> None:
     path = _npz(tmp_path / "results.npz")
     for frames in (10**12, 400_000):
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, {"descr": "<f4", "fortran_order": False, "shape": (frames, 26)}
-        )
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (frames, 26)})
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         with zipfile.ZipFile(path, "w") as archive:
@@ -166,7 +165,9 @@ def test_a_huge_declared_size_is_not_believed(tmp_path: Path) -> None:
             load_results(path)
 
 
-@pytest.mark.parametrize("line", ["[]", "{}", "null", "7", '{"number": 1}', "[" * 10_000, "\xff", "{" + " " * 2_000_000])
+@pytest.mark.parametrize(
+    "line", ["[]", "{}", "null", "7", '{"number": 1}', "[" * 10_000, "\xff", "{" + " " * 2_000_000]
+)
 def test_lines_that_track_does_not_write(tmp_path: Path, line: str) -> None:
     path = _written(tmp_path / "results.jsonl", moving_hand(frames=2, lost=()))
     path.write_text(path.read_text() + line + "\n", encoding="latin-1")

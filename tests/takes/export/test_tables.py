@@ -28,7 +28,9 @@ def test_csv_has_a_row_a_frame_and_a_unit_a_column(tmp_path: Path, side: Side) -
     assert [number for number, row in enumerate(rows) if row["tracked"] == "0"] == list(LOST)
     assert float(rows[3]["device_time_s"]) == pytest.approx(1000.1)
     for axis, name in enumerate(("index_tip_x_mm", "index_tip_y_mm", "index_tip_z_mm")):
-        assert float(rows[5][name]) == pytest.approx(motion.joints_mm[5, JOINT_NAMES.index("index_tip"), axis], abs=1e-5)
+        assert float(rows[5][name]) == pytest.approx(
+            motion.joints_mm[5, JOINT_NAMES.index("index_tip"), axis], abs=1e-5
+        )
     assert float(rows[5]["theta_wrist_rz_rad"]) == pytest.approx(motion.theta[5, 5], abs=1e-5)
     assert float(rows[5]["theta_little_flexion2_rad"]) == pytest.approx(motion.theta[5, 24], abs=1e-5)
     assert float(rows[5]["thickness_little_mm"]) == pytest.approx(motion.thickness[5, 5], abs=1e-5)
