@@ -21,6 +21,14 @@ def check_target(path: Path, suffix: str, force: bool) -> None:
 
     force: an older file may be replaced, and an older folder if it holds nothing but exported meshes.
     """
+    try:
+        _check_target(path, suffix, force)
+    except OSError as error:
+        # A name that is too long, a folder that may not be searched, a disk that is gone.
+        raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _check_target(path: Path, suffix: str, force: bool) -> None:
     parent = path.absolute().parent
     if not parent.is_dir():
         raise LumbricalError(f"{path}: the folder {parent} does not exist")
@@ -70,14 +78,25 @@ def whole_folder(path: Path, force: bool) -> Iterator[Path]:
         yield new
         _make_readable(new, 0o777)
         check_target(path, "", force)
-        if path.exists():
-            os.rename(path, temporary / "old")
-        os.rename(new, path)
+        _put_in_place(new, path, temporary / "old")
     except OSError as error:
         raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(new: Path, path: Path, old: Path) -> None:
+    """Folders cannot replace each other at once: the old one goes aside, and back if the new one cannot come."""
+    if not path.exists():
+        os.rename(new, path)
+        return
+    os.rename(path, old)
+    try:
+        os.rename(new, path)
+    except OSError:
+        os.rename(old, path)
+        raise
 
 
 def check_room(path: Path, needed_bytes: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,16 @@ from engine.takes.export.rig import Rig, build_rig
 from engine.takes.export.timing import running_time_s
 from engine.takes.export.turns import quaternions
 from engine.takes.motion import Motion
-from engine.types import THICKNESS_SIZE, FloatArray, Side
+from engine.types import FINGERS, FloatArray, Side
 from engine.version import VERSION
 
 Array = NDArray[np.float64]
 
-THICKNESS_NAMES = ("palm", "thumb", "index", "middle", "ring", "little")
+_PARTS = ("palm", *FINGERS)
 _MM = 1e-3
 #: A channel that changes by less is left out: 0.1 micrometres, and as much of a turn or stretch at a hand's length.
 _STILL = 1e-7
+_STILL_MM = 1e-4
 _WEIGHTS_A_SET = 4
 _SKIN_COLOUR = [0.80, 0.60, 0.50, 1.0]
 
@@ -34,7 +37,8 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
     posed = pose_motion(motion)
     rig = build_rig(posed)
     writer = GlbWriter()
-    mesh = _mesh(writer, template, motion.side, rig)
+    flesh = _Flesh.of(posed.thickness)
+    mesh = _mesh(writer, template, motion.side, rig, flesh)
     skin = {
         "joints": list(range(len(rig.names))),
         "skeleton": 0,
@@ -43,7 +47,8 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
     animation = _Animation(writer, writer.add(times.astype("<f4"), bounds=True))
     nodes = _joint_nodes(rig, animation)
     hand = {"name": f"{motion.side.value}_hand_mesh", "mesh": 0, "skin": 0}
-    mesh["weights"] = animation.track(len(nodes), "weights", posed.thickness)
+    if flesh.changing:
+        mesh["weights"] = animation.track(len(nodes), "weights", flesh.weights(posed.thickness))
     root = {"name": f"{motion.side.value}_hand", "children": [0]}
     take: dict[str, Any] = {"name": "take", "channels": animation.channels, "samplers": animation.samplers}
     take["extras"] = {
@@ -51,6 +56,7 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
         "lost_frames": lost_ranges(motion.tracked),
         "first_device_time_s": float(motion.device_time_s[0]),
         "side": motion.side.value,
+        "thickness_mm": {name: [low, high] for name, low, high in flesh.ranges()},
     }
     document = {
         "asset": {"version": "2.0", "generator": f"Lumbrical {VERSION}"},
@@ -67,6 +73,34 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
 
 def _material() -> dict[str, Any]:
     return {"baseColorFactor": _SKIN_COLOUR, "metallicFactor": 0.0, "roughnessFactor": 0.7}
+
+
+@dataclass(frozen=True)
+class _Flesh:
+    """How the clip's extra flesh is spread over a mesh and its morph targets.
+
+    Programs clamp the weights of morph targets to 0..1, so the mesh has the least of the clip, low (6,) mm, and a
+    target what a part (one of changing) can gain upon that, up to high (6,) mm.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    changing: list[int]
+
+    @staticmethod
+    def of(thickness: FloatArray) -> _Flesh:
+        low, high = thickness.min(0), thickness.max(0)
+        return _Flesh(low, high, np.flatnonzero(high - low > _STILL_MM).tolist())
+
+    def weights(self, thickness: FloatArray) -> FloatArray:
+        """(N, changing) from 0 to 1."""
+        parts = self.changing
+        return (thickness[:, parts] - self.low[parts]) / (self.high - self.low)[parts]
+
+    def ranges(self) -> Iterator[tuple[str, float, float]]:
+        """Each part's name, least and most."""
+        for part, name in enumerate(_PARTS):
+            yield name, float(self.low[part]), float(self.high[part])
 
 
 class _Animation:
@@ -91,13 +125,12 @@ class _Animation:
 
 
 def _joint_nodes(rig: Rig, animation: _Animation) -> list[dict[str, Any]]:
-    turns = quaternions(rig.rotations)
     nodes: list[dict[str, Any]] = []
     for number, name in enumerate(rig.names):
         node: dict[str, Any] = {"name": name}
         for path, values in (
             ("translation", rig.translations[:, number]),
-            ("rotation", turns[:, number]),
+            ("rotation", quaternions(rig.rotations[:, [number]])[:, 0]),
             ("scale", rig.scales[:, number]),
         ):
             # Only the skin's leaves stretch.
@@ -108,9 +141,10 @@ def _joint_nodes(rig: Rig, animation: _Animation) -> list[dict[str, Any]]:
     return nodes
 
 
-def _mesh(writer: GlbWriter, template: HandTemplate, side: Side, rig: Rig) -> dict[str, Any]:
-    """The template at rest; its flesh as one morph target a part, whose weight is in mm."""
+def _mesh(writer: GlbWriter, template: HandTemplate, side: Side, rig: Rig, flesh: _Flesh) -> dict[str, Any]:
+    """The template at rest with the least flesh of the clip, and a morph target a part for what it gains."""
     vertices, normals = (to_y_up(array.astype(np.float64), side) for array in (template.vertices, template.normals))
+    vertices += normals * (template.thickness_weights @ flesh.low)[:, None]
     faces = template.faces if side is Side.RIGHT else template.faces[:, ::-1]
     attributes = {
         "POSITION": writer.add((vertices * _MM).astype("<f4"), ARRAY_BUFFER, bounds=True),
@@ -126,17 +160,19 @@ def _mesh(writer: GlbWriter, template: HandTemplate, side: Side, rig: Rig) -> di
         attributes[f"JOINTS_{number}"] = writer.add(joints.astype("|u1"), ARRAY_BUFFER)
         attributes[f"WEIGHTS_{number}"] = writer.add(weights.astype("<f4"), ARRAY_BUFFER)
     targets = []
-    for part in range(THICKNESS_SIZE):
-        grown = normals * template.thickness_weights[:, part, None] * _MM
+    for part in flesh.changing:
+        grown = normals * template.thickness_weights[:, part, None] * (flesh.high - flesh.low)[part] * _MM
         targets.append({"POSITION": writer.add(grown.astype("<f4"), ARRAY_BUFFER, bounds=True)})
-    primitive = {
+    primitive: dict[str, Any] = {
         "attributes": attributes,
         "indices": writer.add(faces.reshape(-1).astype("<u4"), ELEMENT_ARRAY_BUFFER),
         "material": 0,
-        "targets": targets,
     }
-    names = [f"thickness_{part}_mm" for part in THICKNESS_NAMES]
-    return {"name": f"{side.value}_hand", "primitives": [primitive], "extras": {"targetNames": names}}
+    mesh: dict[str, Any] = {"name": f"{side.value}_hand", "primitives": [primitive]}
+    if targets:
+        primitive["targets"] = targets
+        mesh["extras"] = {"targetNames": [f"thickness_{_PARTS[part]}" for part in flesh.changing]}
+    return mesh
 
 
 def _inverse(binds: Array) -> Array:

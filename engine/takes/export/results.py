@@ -40,9 +40,9 @@ def load_results(path: Path, side: Side | None = None) -> Motion:
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".jsonl"):
         raise LumbricalError(f"{path} is not a .npz or .jsonl file that `track --out` wrote")
-    if not path.is_file():
-        raise LumbricalError(f"{path} is not a file: give a .npz or .jsonl file that `track --out` wrote")
     try:
+        if not path.is_file():
+            raise LumbricalError(f"{path} is not a file: give a .npz or .jsonl file that `track --out` wrote")
         columns = _read_npz(path) if suffix == ".npz" else _read_jsonl(path)
     except OSError as error:
         raise LumbricalError(f"{path} cannot be read: {error.strerror or error}") from error

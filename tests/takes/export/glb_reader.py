@@ -76,14 +76,22 @@ class Glb:
         worlds = self.worlds()
         return {node.name: worlds[:, number, :3, 3] for number, node in enumerate(self.document.nodes)}
 
-    def vertices(self) -> Array:
-        """(N, V, 3) m: morphed, then skinned, at every key."""
-        attributes = self.primitive.attributes
+    def _growth(self) -> Array:
+        """(N, V, 3) m what the morph targets add."""
+        if not self.primitive.targets:
+            return np.zeros((len(self.times()), 1, 1))
         mesh_node = next(number for number, node in enumerate(self.document.nodes) if node.mesh is not None)
         still = self.document.meshes[0].weights
         weights = self._track(mesh_node, "weights", still, len(still))
+        # Programs clamp what lies outside.
+        assert weights.min() >= 0 and weights.max() <= 1
         targets = np.stack([self.array(target["POSITION"]) for target in self.primitive.targets]).astype(np.float64)
-        morphed = self.array(attributes.POSITION) + np.einsum("nt,tvk->nvk", weights, targets)
+        return np.asarray(np.einsum("nt,tvk->nvk", weights, targets))
+
+    def vertices(self) -> Array:
+        """(N, V, 3) m: morphed, then skinned, at every key."""
+        attributes = self.primitive.attributes
+        morphed = self.array(attributes.POSITION) + self._growth()
         binds = self.array(self.skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
         carried = self.worlds()[:, self.skin.joints] @ binds
         shares, joints = self.array(attributes.WEIGHTS_0), self.array(attributes.JOINTS_0)

@@ -81,6 +81,30 @@ def test_an_export_that_fails_leaves_nothing_and_keeps_the_old(
     assert (path.read_bytes() if path.is_file() else len(list(path.iterdir()))) == old
 
 
+def test_old_meshes_come_back_when_the_new_cannot_take_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "take"
+    export_motion(moving_hand(), path, "ply")
+    rename, calls = os.rename, 0
+
+    def second_fails(source: Path, target: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(source, target)
+
+    monkeypatch.setattr("os.rename", second_fails)
+    _refused(moving_hand(frames=3, lost=()), path, "ply", "cannot be written", force=True)
+    assert len(list(path.iterdir())) == 18 and calls == 3
+
+
+def test_a_name_that_no_disk_takes(tmp_path: Path) -> None:
+    _refused(moving_hand(), tmp_path / f"{'long' * 200}.bvh", None, "File name too long")
+    _refused(moving_hand(), tmp_path / ("long" * 200), "ply", "File name too long")
+
+
 def test_kinds_go_by_name_or_suffix() -> None:
     assert [kind_of(Path(f"a/take{s}")).name for s in (".bvh", ".GLB", ".csv", ".npz")] == ["bvh", "glb", "csv", "npz"]
     assert kind_of(Path("take.bvh"), "bvh-rigid").name == "bvh-rigid"

@@ -184,7 +184,7 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
         load_results(path)
 
 
-@pytest.mark.parametrize("name", ["absent.npz", "absent.jsonl", "folder.npz", "take.mcap"])
+@pytest.mark.parametrize("name", ["absent.npz", "absent.jsonl", "folder.npz", "take.mcap", "long" * 200 + ".npz"])
 def test_files_that_are_none(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(LumbricalError, match=name):
