@@ -99,15 +99,12 @@ def _put_in_place(new: Path, path: Path, old: Path) -> None:
         raise
 
 
-def check_room(path: Path, needed_bytes: int) -> None:
-    """Raise LumbricalError when the disk that `path` is to be on has less room: better now than in ten minutes."""
-    try:
-        free = shutil.disk_usage(path.absolute().parent).free
-    except OSError as error:
-        raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Raise LumbricalError when the folder's disk has less room: better now than in ten minutes. OSError may pass."""
+    free = shutil.disk_usage(folder).free
     if needed_bytes > free:
         need, have = (f"{size / 1e6:,.0f} MB" for size in (needed_bytes, free))
-        raise LumbricalError(f"{path} needs {need}, {have} are free: make room, or export to another disk")
+        raise LumbricalError(f"the export needs {need}, {have} are free: make room, or export to another disk")
 
 
 def _holds_only_frames(path: Path) -> bool:

@@ -29,7 +29,7 @@ def write_meshes(motion: Motion, folder: Path, template: HandTemplate) -> None:
     triangles = _triangles(template, motion.side)
     header = _header(len(template.vertices), len(triangles))
     frames = np.flatnonzero(motion.tracked)
-    check_room(folder, len(frames) * (len(header) + template.vertices.size * 4 + triangles.nbytes))
+    check_room(folder.parent, len(frames) * (len(header) + template.vertices.size * 4 + triangles.nbytes))
     skeleton = Skeleton()
     skin = skin_of(template, skeleton)
     mirror = np.array([-1 if motion.side is Side.LEFT else 1, 1, 1], np.float32)

@@ -62,7 +62,7 @@ class Glb:
             if number not in worlds:
                 node = nodes[number]
                 local = np.tile(np.eye(4), (len(self.times()), 1, 1))
-                turn = _matrix(self._track(number, "rotation", node.rotation or [0, 0, 0, 1], 4))
+                turn = matrix_of(self._track(number, "rotation", node.rotation or [0, 0, 0, 1], 4))
                 scale = self._track(number, "scale", node.scale or [1, 1, 1], 3)
                 local[:, :3, :3] = turn * scale[:, None]
                 local[:, :3, 3] = self._track(number, "translation", node.translation or [0, 0, 0], 3)
@@ -103,7 +103,7 @@ class Glb:
         return skinned
 
 
-def _matrix(quaternion: Array) -> Array:
+def matrix_of(quaternion: Array) -> Array:
     np.testing.assert_allclose(np.linalg.norm(quaternion, axis=1), 1, atol=1e-6)
     x, y, z, w = quaternion.T
     rows = (

@@ -81,6 +81,29 @@ def test_an_export_that_fails_leaves_nothing_and_keeps_the_old(
     assert (path.read_bytes() if path.is_file() else len(list(path.iterdir()))) == old
 
 
+def test_what_appeared_while_it_was_writing_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(motion: Motion, path: Path) -> None:
+        path.write_text("mine")
+        (tmp_path / "take.csv").write_text("theirs")
+
+    monkeypatch.setattr("engine.takes.export.write_csv", slow)
+    with pytest.raises(LumbricalError, match="exists already"):
+        export_motion(moving_hand(), tmp_path / "take.csv")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["theirs"]
+
+
+def test_stopped_by_the_user_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.takes.export.write_meshes", stopped)
+    monkeypatch.setattr("engine.takes.export.write_csv", stopped)
+    for path, kind in ((tmp_path / "take.csv", "csv"), (tmp_path / "meshes", "ply")):
+        with pytest.raises(KeyboardInterrupt):
+            export_motion(moving_hand(), path, kind)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_old_meshes_come_back_when_the_new_cannot_take_their_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

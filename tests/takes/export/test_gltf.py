@@ -109,6 +109,12 @@ def test_axes_are_webxrs(tmp_path: Path, side: Side) -> None:
         axes = worlds[:, names.index(name), :3, :3]
         np.testing.assert_allclose(np.linalg.det(axes), 1, atol=1e-5)
         np.testing.assert_allclose(-axes[:, :, 2], along / np.linalg.norm(along, axis=1, keepdims=True), atol=1e-4)
+    # A quarter of the way from the wrist to the knuckle.
+    near, whole = (
+        np.linalg.norm((places[name] - places["wrist"])[motion.tracked], axis=1)
+        for name in ("index-finger-metacarpal", "index-finger-phalanx-proximal")
+    )
+    np.testing.assert_allclose(near, 0.25 * whole, rtol=1e-4)
     # In the first tracked frame the hand is nearly at rest: its palm faces the camera, its back looks away.
     assert worlds[0, names.index("wrist"), 2, 1] < -0.7
 
