@@ -57,13 +57,16 @@ def motion(results: list[TrackingResult]) -> Motion:
     )
 
 
-def test_open_hand_as_gltf(motion: Motion, tmp_path: Path) -> None:
+def test_open_hand_as_gltf(results: list[TrackingResult], motion: Motion, tmp_path: Path) -> None:
     export_motion(motion, tmp_path / "open-hand.glb")
     glb = Glb(tmp_path / "open-hand.glb")
     places = glb.places()
     found = 1e3 * np.stack([places[name] for name in WEBXR_JOINTS], 1)
     assert len(glb.times()) == len(motion) == FRAMES and motion.tracked.sum() > 10
     assert np.linalg.norm(found - y_up(motion.joints_mm), axis=2)[motion.tracked].max() < 0.1
+    model = y_up(np.stack([r.geometry.vertices for r in results if r.geometry is not None]))
+    off = np.linalg.norm(1e3 * glb.vertices()[motion.tracked] - model, axis=2)
+    assert np.percentile(off, 95) < 0.1 and off.max() < 0.8
     scene: Any = trimesh.load(tmp_path / "open-hand.glb")
     assert set(WEBXR_JOINTS) <= set(scene.graph.nodes)
 
