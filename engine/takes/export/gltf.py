@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.hand.template import HandTemplate
 from engine.takes.export.glb import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GlbWriter
 from engine.takes.export.posing import lost_ranges, pose_motion, to_y_up
-from engine.takes.export.rig import Rig, build_rig
+from engine.takes.export.rig import Rig
 from engine.takes.export.timing import running_time_s
 from engine.takes.export.turns import quaternions
 from engine.takes.motion import Motion
@@ -35,7 +35,7 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
     """Write the file. LumbricalError where the motion has no hand, other joints than its theta, or a stuck clock."""
     times = running_time_s(motion)
     posed = pose_motion(motion)
-    rig = build_rig(posed)
+    rig = Rig(posed)
     writer = GlbWriter()
     flesh = _Flesh.of(posed.thickness)
     mesh = _mesh(writer, template, motion.side, rig, flesh)
@@ -128,10 +128,11 @@ def _joint_nodes(rig: Rig, animation: _Animation) -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = []
     for number, name in enumerate(rig.names):
         node: dict[str, Any] = {"name": name}
+        places, turns, scales = rig.local(number)
         for path, values in (
-            ("translation", rig.translations[:, number]),
-            ("rotation", quaternions(rig.rotations[:, [number]])[:, 0]),
-            ("scale", rig.scales[:, number]),
+            ("translation", places),
+            ("rotation", quaternions(turns[:, None])[:, 0]),
+            ("scale", scales),
         ):
             # Only the skin's leaves stretch.
             if path != "scale" or number in rig.skin_nodes:

@@ -26,23 +26,6 @@ _MM = 1e-3
 
 
 @dataclass(frozen=True)
-class Rig:
-    """J nodes: names, and parents (J,), -1 the wrist's.
-
-    translations (N, J, 3) m, rotations (N, J, 3, 3) and scales (N, J, 3) are those against the parent, frame by frame.
-    binds (J, 4, 4): each node's place in the mesh's space, m, when the mesh is at rest. skin_nodes (20,): of each bone.
-    """
-
-    names: tuple[str, ...]
-    parents: NDArray[np.int64]
-    translations: Array
-    rotations: Array
-    scales: Array
-    binds: Array
-    skin_nodes: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
 class _Layout:
     """names (J,), parents (J,); bone (J,) the bone whose frame a node has; start (J,) the joint it is measured from and
     way (J,) how far along its bone it then lies, as a part of the bone; skin_nodes (20,)."""
@@ -55,23 +38,45 @@ class _Layout:
     skin_nodes: NDArray[np.int64]
 
 
-def build_rig(posed: PosedMotion) -> Rig:
-    """The rig in every frame of a motion whose rest is that of the mean hand."""
-    layout = _layout()
-    places, axes = _world(layout, posed.joints, posed.frames, posed.lengths)
-    skeleton_lengths = Skeleton().bone_length_mean.double().numpy()
-    rest_places, rest_axes = _world(layout, posed.rest_joints[None], posed.rest_frames[None], skeleton_lengths[None])
-    scales = np.ones((len(places), len(layout.names), 3))
-    scales[:, layout.skin_nodes, 2] = posed.lengths / skeleton_lengths
-    translations, rotations = places.copy(), axes.copy()
-    child = layout.parents >= 0
-    parent = layout.parents[child]
-    back = axes[:, parent].swapaxes(-1, -2)
-    translations[:, child] = (back @ (places[:, child] - places[:, parent])[..., None])[..., 0]
-    rotations[:, child] = back @ axes[:, child]
-    binds = np.tile(np.eye(4), (len(layout.names), 1, 1))
-    binds[:, :3, :3], binds[:, :3, 3] = rest_axes[0], rest_places[0]
-    return Rig(layout.names, layout.parents, translations, rotations, scales, binds, layout.skin_nodes)
+class Rig:
+    """J nodes over the N frames of a motion, worked out node by node: ten minutes of all at once take a gigabyte.
+
+    names: J; parents: (J,), -1 the wrist's. skin_nodes: (20,) the leaf of each bone.
+    binds: (J, 4, 4) each node's place in the mesh's space, m, when the mesh is at rest.
+    """
+
+    def __init__(self, posed: PosedMotion) -> None:
+        """posed: a motion whose rest is that of the mean hand."""
+        self._posed, self._layout = posed, _layout()
+        self._mean_lengths = Skeleton().bone_length_mean.double().numpy()
+        self.names, self.parents, self.skin_nodes = self._layout.names, self._layout.parents, self._layout.skin_nodes
+        self.binds = np.tile(np.eye(4), (len(self.names), 1, 1))
+        for number in range(len(self.names)):
+            place, axes = self._world(number, posed.rest_joints, posed.rest_frames, self._mean_lengths)
+            self.binds[number, :3, :3], self.binds[number, :3, 3] = axes, place
+
+    def local(self, number: int) -> tuple[Array, Array, Array]:
+        """A node's translations (N, 3) m, rotations (N, 3, 3) and scales (N, 3) against its parent."""
+        posed = self._posed
+        place, axes = self._world(number, posed.joints, posed.frames, posed.lengths)
+        scale = np.ones_like(place)
+        bone = np.flatnonzero(self.skin_nodes == number)
+        if len(bone):
+            scale[:, 2] = posed.lengths[:, bone[0]] / self._mean_lengths[bone[0]]
+        parent = int(self.parents[number])
+        if parent < 0:
+            return place, axes, scale
+        origin, back = self._world(parent, posed.joints, posed.frames, posed.lengths)
+        back = back.swapaxes(-1, -2)
+        return (back @ (place - origin)[..., None])[..., 0], back @ axes, scale
+
+    def _world(self, number: int, joints: Array, frames: Array, lengths: Array) -> tuple[Array, Array]:
+        """A node's places (..., 3) m and axes (..., 3, 3) against the scene."""
+        layout = self._layout
+        bone = int(layout.bone[number])
+        x, y, z = (frames[..., bone, :, i] for i in range(3))
+        along = layout.way[number] * lengths[..., bone, None] * y
+        return (joints[..., layout.start[number], :] + along) * _MM, np.stack((-x, -z, -y), -1)
 
 
 def _layout() -> _Layout:
@@ -99,12 +104,3 @@ def _layout() -> _Layout:
     return _Layout(
         tuple(names), np.array(parents), np.array(bone), np.array(start), np.array(way), np.array(skin_nodes)
     )
-
-
-def _world(layout: _Layout, joints: Array, frames: Array, lengths: Array) -> tuple[Array, Array]:
-    """Places (N, J, 3) m and axes (N, J, 3, 3) of all nodes against the scene."""
-    bones = frames[:, layout.bone]
-    x, y, z = (bones[..., i] for i in range(3))
-    axes = np.stack((-x, -z, -y), -1)
-    along = (layout.way * lengths[:, layout.bone])[..., None] * y
-    return (joints[:, layout.start] + along) * _MM, axes
