@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.results_file import ResultsFile, result_record
+from app.results_file import result_record, results_file
 from engine.takes.export import export_motion, load_results
 from engine.takes.motion import Motion
 from engine.types import (
@@ -59,7 +59,7 @@ def _results(motion: Motion) -> list[TrackingResult]:
 
 
 def _written(path: Path, *motions: Motion) -> Path:
-    with ResultsFile(path) as file:
+    with results_file(path) as file:
         for motion in motions:
             for result in _results(motion):
                 file.add(result_record(result))
