@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from pathlib import Path
 
 
 def minutes(text: str) -> float:
@@ -31,3 +32,13 @@ def images(text: str) -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", digits):
         raise argparse.ArgumentTypeError(f"{text} is not a number of images")
     return int(digits)
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Declare --weights, a Path or None."""
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="encoder weights, such as finetune writes (not the shipped ones)",
+    )

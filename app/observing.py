@@ -16,17 +16,14 @@ def observe(source: str, weights: Path | None = None) -> ObservedCrops:
     """The crops of the frames of a recording in which the tracker saw a hand. LumbricalError when there are none."""
     from tqdm import tqdm
 
-    from app.commands.track import open_sensor
+    from app.commands.track import make_tracker, open_sensor
     from engine.adaptation.observed import ObservedCrops
-    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
-    from engine.runners.onnx_runner import OnnxRunner
     from engine.sensors.protocol import EndOfStream
-    from engine.tracker import Tracker
 
     sensor = open_sensor(source)
     if sensor.is_live:
         raise LumbricalError(f"{source} is a camera; record it first: learning goes over the frames many times")
-    tracker, crops, frames = Tracker(runner=OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS))), ObservedCrops(), 0
+    tracker, crops, frames = make_tracker(weights=weights), ObservedCrops(), 0
     with sensor, tqdm(total=sensor.frame_count, unit="frame", desc=source, leave=False, disable=None) as bar:
         tracker.side = sensor.side
         while True:

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.arguments import add_weights
 from app.plots import check_plot_path, write_figure
 from engine.types import Intrinsics, LumbricalError
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rendered", action="store_true", help="measure the encoder on its rendered test sets instead of on folders"
     )
+    add_weights(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument(
         "--gt-crop",
@@ -127,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         raise LumbricalError(
             "--plot draws errors of joints, and there is no joints_mm.npy to measure them by: leave it out"
         )
-    tracker = make_tracker(args.smoothing)
+    tracker = make_tracker(args.smoothing, args.weights)
     from tqdm import tqdm
 
     total = sum(recording.frame_count for recording in recordings)
@@ -173,14 +175,15 @@ def _run_rendered(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from engine.evaluation.rendered import evaluate_rendered, test_configs
-    from engine.methods.gaussian.weights import load_weights
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
     from engine.runners.onnx_runner import OnnxRunner
     from engine.training.config import ENCODER_CONFIG, load_config
 
     config = load_config(ENCODER_CONFIG)
     total = config.test_images * len(test_configs(config))
     with tqdm(total=total, unit="frame", desc="evaluate", leave=False, disable=None, file=sys.stderr) as bar:
-        report = evaluate_rendered(OnnxRunner(load_weights()), config, lambda: bar.update(1) and None)
+        runner = OnnxRunner(load_weights(args.weights or DEFAULT_WEIGHTS))
+        report = evaluate_rendered(runner, config, lambda: bar.update(1) and None)
     if args.json:
         print(json.dumps(report, indent=2, allow_nan=False))
         return 0
@@ -190,11 +193,11 @@ def _run_rendered(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_tracker(smoothing: float | None) -> FrameTracker:
+def make_tracker(smoothing: float | None, weights: Path | None = None) -> FrameTracker:
     """The tracker the app uses; smoothing 0 to 1, None as it is by itself. Raises LumbricalError without weights."""
-    from engine.tracker import Tracker
+    from app.commands.track import make_tracker as tracker_with
 
-    tracker = Tracker()
+    tracker = tracker_with(weights=weights)
     if smoothing is not None:
         tracker.set_smoothing(smoothing)
     return tracker

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from app.arguments import add_weights
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
+    add_weights(parser)
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=_seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
-        tracker = make_tracker(args.hand)
+        tracker = make_tracker(args.hand, args.weights)
         tracker.side = _side(args.side, sensor)
         tracker.reset()
         return _track_all(sensor, tracker, args)
@@ -71,8 +73,9 @@ def _open_window(args: argparse.Namespace) -> int:
         raise LumbricalError("--side is for tracking without a window: add --headless")
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    own_hand = [] if args.hand is None else [f"--hand={args.hand}"]
-    return window.run(parser.parse_args([f"--source={args.source}", *own_hand]))
+    files = {"hand": args.hand, "weights": args.weights}
+    own = [f"--{name}={file}" for name, file in files.items() if file is not None]
+    return window.run(parser.parse_args([f"--source={args.source}", *own]))
 
 
 def open_sensor(source: str) -> Sensor:
@@ -84,13 +87,17 @@ def open_sensor(source: str) -> Sensor:
     return found.sensor if isinstance(found, Playback) else cast(Sensor, found)
 
 
-def make_tracker(hand: Path | None) -> Tracker:
-    """The tracker the app uses, with the user's own hand, if any. LumbricalError when a file cannot be loaded."""
+def make_tracker(hand: Path | None = None, weights: Path | None = None) -> Tracker:
+    """The tracker the app uses, with the user's own hand and weights, if any. LumbricalError when a file cannot be
+    loaded."""
     from engine.hand.hand import HandModel
     from engine.hand.imports import load_hand
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
+    from engine.runners.onnx_runner import OnnxRunner
     from engine.tracker import Tracker
 
-    return Tracker(model=HandModel(load_hand(hand)) if hand is not None else None)
+    runner = OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS))
+    return Tracker(runner=runner, model=HandModel(load_hand(hand)) if hand is not None else None)
 
 
 def _seconds(text: str) -> float:

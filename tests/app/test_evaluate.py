@@ -82,7 +82,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Put a fake in the tracker's place."""
 
     def put(tracker: FakeTracker) -> FakeTracker:
-        monkeypatch.setattr(evaluate, "make_tracker", lambda smoothing: tracker)
+        monkeypatch.setattr(evaluate, "make_tracker", lambda smoothing, weights: tracker)
         return tracker
 
     return put

@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import app.commands
 from app import cli
 from app.commands import track
 from app.results_file import result_record, results_file
+from engine.methods.gaussian.encoder import Encoder, EncoderConfig
+from engine.methods.gaussian.weights import save_weights
 from engine.sensors.protocol import BadRecording, SensorBase, SensorDisconnected
 from engine.sensors.sequence_folder import write_sequence
 from engine.types import (
@@ -93,7 +96,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[FakeSensor], Fake
         tracker = FakeTracker()
         sensors.append(sensor)
         monkeypatch.setattr(track, "open_sensor", lambda source: sensor)
-        monkeypatch.setattr(track, "make_tracker", lambda hand: tracker)
+        monkeypatch.setattr(track, "make_tracker", lambda hand, weights: tracker)
         return tracker
 
     yield put
@@ -128,7 +131,7 @@ def test_a_recording_is_tracked_once_through_and_without_waiting(
 ) -> None:
     depth = np.full((3, 4), 500, np.uint16)
     write_sequence(tmp_path / "slow", (DepthFrame(depth, 1.0, CAMERA, i, 0.0, 0.0) for i in range(3)), fps=0.01)
-    monkeypatch.setattr(track, "make_tracker", lambda hand: FakeTracker())
+    monkeypatch.setattr(track, "make_tracker", lambda hand, weights: FakeTracker())
     assert cli.main(["track", str(tmp_path / "slow"), "--json"]) == 0
     assert [record["number"] for record in _lines(capsys.readouterr().out)] == [0, 1, 2]
 
@@ -325,3 +328,12 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, name: str, monkeypatc
     ):
         file.add(result_record(TrackingResult(make_frame(), TrackingState.SEARCHING)))
     assert not list(tmp_path.iterdir())
+
+
+def test_other_weights_are_used_and_missing_ones_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(1)
+    save_weights(tmp_path / "w.safetensors", Encoder(EncoderConfig(width=0.125, head_channels=8, hidden=16)), "mine", 1)
+    tracker = track.make_tracker(weights=tmp_path / "w.safetensors")
+    assert tracker.runner.version.startswith("mine-")
+    assert cli.main(["track", "assets/demo", "--headless", "--weights", str(tmp_path / "none")]) == 2
+    assert "no weights at" in capsys.readouterr().err
