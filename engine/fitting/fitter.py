@@ -34,7 +34,7 @@ class FitConfig:
     point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
-    sigma_scale: float = 0.68
+    sigma_scale: float = 0.69
     sigma_power: float = 1.25
     nearest: NearestConfig = field(default_factory=NearestConfig)
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
