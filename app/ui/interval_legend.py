@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QLinearGradient, QPainter
 
@@ -58,10 +59,7 @@ def _place(radius: float) -> float:
 
 
 def _gradient(bar: QRectF) -> QLinearGradient:
-    low, high = INTERVAL_RANGE_MM
     gradient = QLinearGradient(QPointF(bar.left(), 0), QPointF(bar.right(), 0))
-    for stop in range(_COLOR_STOPS + 1):
-        share = stop / _COLOR_STOPS
-        color = interval_colors(low * (high / low) ** share)
-        gradient.setColorAt(share, QColor.fromRgbF(*(float(part) for part in color)))
+    for stop, color in enumerate(interval_colors(np.geomspace(*INTERVAL_RANGE_MM, _COLOR_STOPS))):
+        gradient.setColorAt(stop / (_COLOR_STOPS - 1), QColor.fromRgbF(*(float(part) for part in color)))
     return gradient

@@ -48,7 +48,7 @@ def tubes(starts: F32, ends: F32, start_radii: F32, end_radii: F32, segments: in
     axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-6)
     side, other = _across(axis)
     around = (2 * np.pi * np.arange(segments) / segments).astype(np.float32)[:, None]
-    ring = np.cos(around) * side[:, None] + np.sin(around) * other[:, None]
+    ring: F32 = (np.cos(around) * side[:, None] + np.sin(around) * other[:, None]).astype(np.float32)
     points = np.stack(
         (starts[:, None] + ring * start_radii[:, None, None], ends[:, None] + ring * end_radii[:, None, None]), 1
     )
@@ -88,8 +88,8 @@ def _across(axis: F32) -> tuple[F32, F32]:
     """Two unit vectors (N, 3) square to each unit axis (N, 3) and to each other."""
     helper = np.where(np.abs(axis[:, :1]) < 0.8, np.array([1, 0, 0], np.float32), np.array([0, 1, 0], np.float32))
     side = np.cross(axis, helper)
-    side = side / np.linalg.norm(side, axis=-1, keepdims=True)
-    return side, np.cross(axis, side)
+    unit: F32 = (side / np.linalg.norm(side, axis=-1, keepdims=True)).astype(np.float32)
+    return unit, np.cross(axis, unit).astype(np.float32)
 
 
 def _ring_quads(rings: int, segments: int) -> I32:

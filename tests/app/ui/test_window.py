@@ -100,7 +100,7 @@ def test_the_uncertainty_layer_draws_rings_and_their_legend() -> None:
 
         assert legend().max() < 110
         window.layers.toggle("uncertainty")
-        orange = interval_colors(interval_radius(0.9) * 12.0)[::-1] * 255
+        orange = interval_colors(np.array([interval_radius(0.9) * 12.0]))[0, ::-1] * 255
         above = slice(0, area.top() - 10)
         assert pump(lambda: (np.abs(view_picture(window)[above] - orange).max(-1) < 40).sum() > 500)
         assert legend().max() > 180 and len(np.unique(legend().reshape(-1, 3) // 16, axis=0)) > 20
