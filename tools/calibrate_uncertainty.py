@@ -31,7 +31,7 @@ from engine.types import LumbricalError  # noqa: E402
 DEVELOPMENT_SEED = 20_261_121
 #: Hands come in batches of this size (engine.training.trainer.test_set).
 _BATCH = 128
-#: With these constants the expected error is what both are applied to.
+#: With these constants the expected error is the spread that both are applied to.
 _BARE = FitConfig(sigma_scale=1.0, sigma_power=1.0)
 
 
@@ -50,8 +50,7 @@ def as_lines(name: str, fit: FitConfig, sets: dict[str, ReadHands]) -> list[str]
     """What the intervals hold with these constants, a line a set."""
     lines = [f"{name}: sigma_scale {fit.sigma_scale:.3f}, sigma_power {fit.sigma_power:.2f}"]
     for set_name, hands in sets.items():
-        sigma = fit.sigma_scale * hands.sigma_mm**fit.sigma_power
-        report = calibration_report(hands.errors, sigma, hands.hidden)
+        report = calibration_report(hands.errors, fit.expected_errors(hands.sigma_mm), hands.hidden)
         shares = ", ".join(f"{group} {100 * share:.1f} %" for group, share in report["within_90"].items())
         lines.append(f"  {set_name:5} in 90 %: {shares}; radius {report['interval_90_median_mm']:.1f} mm, median")
     return lines

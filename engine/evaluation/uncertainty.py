@@ -40,19 +40,19 @@ def calibration_report(errors: FloatArray, sigma_mm: FloatArray, hidden: NDArray
     }
 
 
-def calibrated(errors: FloatArray, doubt_mm: FloatArray) -> tuple[float, float]:
-    """Scale and power with which scale * doubt_mm ** power is the expected error; errors, doubt_mm: mm, of one shape.
+def calibrated(errors: FloatArray, spread_mm: FloatArray) -> tuple[float, float]:
+    """Scale and power with which scale * spread_mm ** power is the expected error; errors, spread_mm: mm, of one shape.
 
     For each power the scale is the one whose 90 % interval holds 90 % of all joints. The power is the one whose
     interval holds nearest to 90 % of the joints in every tenth of them, from the surest to the least sure.
     """
-    errors, doubt = np.ravel(errors).astype(float), np.ravel(doubt_mm).astype(float)
+    errors, spread = np.ravel(errors).astype(float), np.ravel(spread_mm).astype(float)
     radius = metrics.interval_radius(INTERVAL_SHARE)
     # Any power keeps the order.
-    tenths = np.array_split(np.argsort(doubt, kind="stable"), _GROUPS)
+    tenths = np.array_split(np.argsort(spread, kind="stable"), _GROUPS)
     best = (np.inf, 1.0, 1.0)
     for power in _POWERS:
-        shape = radius * doubt**power
+        shape = radius * spread**power
         scale = float(np.quantile(errors / shape, INTERVAL_SHARE))
         within = errors <= scale * shape
         unevenness = float(np.mean([(within[tenth].mean() - INTERVAL_SHARE) ** 2 for tenth in tenths]))

@@ -26,7 +26,7 @@ from engine.types import JOINT_COUNT, FloatArray
 class FitConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
     its points are taken to be off: they err together, not each by itself. longest_turn: of any angle in one step.
-    sigma_scale, sigma_power: of joint_sigma_mm, see expected_errors; tools/calibrate_uncertainty.py finds them.
+    sigma_scale, sigma_power: see expected_errors; tools/calibrate_uncertainty.py finds them on rendered hands.
     """
 
     steps: int = 2
@@ -34,19 +34,28 @@ class FitConfig:
     point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
-    sigma_scale: float = 0.69
-    sigma_power: float = 1.25
+    sigma_scale: float = 1.04
+    sigma_power: float = 1.11
     nearest: NearestConfig = field(default_factory=NearestConfig)
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
+
+    def expected_errors(self, spread_mm: FloatArray) -> FloatArray:
+        """Root mean square distances by which joints are expected to be off, mm: sigma_scale * spread_mm ** sigma_power.
+
+        spread_mm: of the joints, by the fit's inverse Hessian. It tells how far depth, the encoder's points and the
+        other joints hold a joint, but presumes that each pixel pulls the right finger. The power sets unsure joints
+        further apart from sure ones, as what is taken for something else is far off.
+        """
+        return np.asarray(self.sigma_scale * spread_mm**self.sigma_power)
 
 
 @dataclass(frozen=True)
 class FitResult:
     """hand: the fitted one. residual_mm: median distance along the normal of measured pixels from its surface, NaN when
     none is near it. covariance: (52, 52) of the parameters, the inverse Hessian of the last step.
-    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off (see expected_errors).
-    surface: (P, 3) mm, points of the fitted hand's surface, in the crop's camera.
+    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off, see
+    FitConfig.expected_errors. surface: (P, 3) mm, points of the fitted hand's surface, in the crop's camera.
     """
 
     hand: HandState
@@ -98,7 +107,7 @@ class HandFitter:
                 residual = evidence.distance_after(step)
             hand = hand.moved(step)
         covariance = np.linalg.inv(hessian)
-        expected = expected_errors(_joint_spread(joints, covariance), np.asarray(sigma, np.float64), self.config)
+        expected = self.config.expected_errors(_joint_spread(joints, covariance))
         surface, _ = self._surface.posed(self.kinematics.pose(hand), hand.thickness)
         return FitResult(hand, residual, covariance, expected, surface)
 
@@ -136,18 +145,6 @@ class HandFitter:
         step = -np.linalg.solve(damped, gradient)
         longest = np.abs(step[TURN.start : ANGLES.stop]).max()
         return np.asarray(step * min(1.0, self.config.longest_turn / max(longest, 1e-9)))
-
-
-def expected_errors(spread: FloatArray, sigma: FloatArray, config: FitConfig) -> FloatArray:
-    """Root mean square distances, mm, by which joints are expected to be off: scale * (spread sigma)^(power / 2).
-
-    spread: of the joints, from the fit's inverse Hessian; sigma: the encoder's expected errors; mm, of one shape. Each
-    knows what the other does not: the inverse Hessian how far depth and the other joints hold a joint, but not that a
-    pixel may be laid on the wrong finger; the encoder which poses are mistaken for others. Their geometric mean tells
-    errors better than either, and a power over 1 sets the unsure joints further apart from the sure ones: what is
-    mistaken for something else is far off.
-    """
-    return np.asarray(config.sigma_scale * (spread * sigma) ** (0.5 * config.sigma_power))
 
 
 @dataclass(frozen=True)
