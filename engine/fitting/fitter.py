@@ -41,7 +41,7 @@ class FitConfig:
     prior: PriorConfig = field(default_factory=PriorConfig)
 
     def expected_errors(self, spread_mm: FloatArray) -> FloatArray:
-        """Root mean square distances by which joints are expected to be off, mm: sigma_scale * spread_mm ** sigma_power.
+        """Root mean square distances, mm, by which joints are expected to be off: sigma_scale * spread ** sigma_power.
 
         spread_mm: of the joints, by the fit's inverse Hessian. It tells how far depth, the encoder's points and the
         other joints hold a joint, but presumes that each pixel pulls the right finger. The power sets unsure joints
