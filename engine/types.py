@@ -163,8 +163,8 @@ class TrackingResult:
 
     geometry, parameters and crop_corners_uv are None unless the state is TRACKING. parameters stay those of the
     canonical (mirrored, when side is LEFT) hand; geometry is already mirrored back.
-    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off, from the fit's inverse
-        Hessian, scaled on rendered hands (engine.fitting.fitter.FitConfig); smoothing is not accounted for.
+    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off, calibrated on rendered
+        hands (engine.fitting.fitter.FitConfig); smoothing is not accounted for.
     residual_mm: median |observed - rendered depth| over the hand's pixels; NaN when there is none.
     crop_corners_uv: (4, 2) the crop's outline in the depth image, pixels.
     stage_ms: milliseconds spent in each named stage of the tracker.

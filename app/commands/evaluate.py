@@ -187,10 +187,28 @@ def _run_rendered(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report, indent=2, allow_nan=False))
         return 0
-    for name, row in report["test_sets"].items():
-        figures = " ".join(f"{key} {_cell(key, row[f'{key}_joint_error_mm'])}" for key in ("mean", "median", "finger"))
-        print(f"{name:5} {row['frames']} rendered frames: {figures} mm ({row['what']})")
+    print(rendered_table(report))
     return 0
+
+
+def rendered_table(report: dict[str, Any]) -> str:
+    """The report on the rendered test sets for people."""
+    titles = (("mean", 6), ("median", 6), ("fingers", 7), ("in 90 %", 7), ("seen", 6), ("hidden", 6), ("radius", 6))
+    lines = [f"{'':6}{'rendered':>8}  " + "  ".join(f"{title:>{size}}" for title, size in titles)]
+    for name, row in report["test_sets"].items():
+        uncertainty = row["uncertainty"]
+        cells = [_cell(key, row[f"{key}_joint_error_mm"]) for key in ("mean", "median", "finger")]
+        cells += [_percent(uncertainty["within_90"][group]) for group in ("all", "seen", "hidden")]
+        cells.append(_cell("radius", uncertainty["interval_90_median_mm"]))
+        figures = "  ".join(f"{cell:>{size}}" for cell, (_, size) in zip(cells, titles, strict=True))
+        lines.append(f"{name:6}{row['frames']:>8}  {figures}")
+    lines.append("")
+    lines += [f"{name}: {row['what']}" for name, row in report["test_sets"].items()]
+    lines.append(
+        "in 90 %: joints within the 90 % interval of their expected error, 90 % when calibrated; seen, hidden: the "
+        "same\nof joints the camera sees and of hidden ones; radius: of that interval, median; lengths in mm"
+    )
+    return "\n".join(lines)
 
 
 def make_tracker(smoothing: float | None, weights: Path | None = None) -> FrameTracker:
@@ -234,7 +252,11 @@ def as_table(report: dict[str, Any]) -> str:
 def _cell(key: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{100 * value:.0f} %" if key in _FRACTIONS else f"{value:.1f}"
+    return _percent(value) if key in _FRACTIONS else f"{value:.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _write_plot(path: Path, report: dict[str, Any], measured: Measured) -> None:

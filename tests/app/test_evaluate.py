@@ -282,3 +282,13 @@ def test_bad_input_is_one_line_before_anything_is_tracked(
     np.save(good / "joints_mm.npy", truth[:3])
     assert "shape" in _error(capsys, good)
     assert tracker.centres == []
+
+
+def test_the_rendered_table_shows_what_the_intervals_hold() -> None:
+    errors = {f"{key}_joint_error_mm": 8.0 for key in ("mean", "median", "finger")}
+    uncertainty = {"within_90": {"all": 0.904, "seen": 0.921, "hidden": None}, "interval_90_median_mm": 11.5}
+    row = {"what": "hands", "frames": 4, **errors, "uncertainty": uncertainty}
+    header, figures = evaluate.rendered_table({"test_sets": {"held": row}}).splitlines()[:2]
+    assert header.split() == ["rendered", "mean", "median", "fingers", "in", "90", "%", "seen", "hidden", "radius"]
+    assert figures.split() == ["held", "4", "8.0", "8.0", "8.0", "90", "%", "92", "%", "-", "11.5"]
+    assert len(header) == len(figures)
