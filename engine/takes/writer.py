@@ -1,0 +1,354 @@
+"""Writing a take: frames, poses and events in; a file that is readable at any moment, and in the end a receipt."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from engine.takes import messages, schemas
+from engine.takes.container import Buffer, ChunkBuilder, Container
+from engine.takes.facts import DiskFull, Receipt, TakeError, TakeInfo
+from engine.takes.lock import lock_file
+from engine.takes.names import part_path, publish
+from engine.types import DepthFrame, Intrinsics, TrackingResult
+
+#: Frames whose poses may still come.
+_AWAITED_FRAMES = 2_000
+#: Every so many frames of a hand-only take the whole image is packed too, to tell the difference in size.
+_SIZE_SAMPLE_FRAMES = 10
+DISK_FULL = "the disk is full"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class WriterConfig:
+    """chunk_s and chunk_bytes: a chunk is written when it is this old or (unpacked) this large; what is in it is what a
+    killed process loses. level: zstd's. min_free_bytes: recording ends when the disk has less left."""
+
+    chunk_s: float = 0.25
+    chunk_bytes: int = 4 << 20
+    level: int = 1
+    min_free_bytes: int = 256 << 20
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+class TakeWriter:
+    """Writes PATH's part file and names it PATH on close. Not thread-safe, except for sync().
+
+    Log times are the host's wall clock: of a frame's arrival, or, with by_device_clock (for frames that do not come
+    from a camera now), spaced as the device's clock says. frame.host_time_s must be time.monotonic()'s then.
+    Raises TakeError when the file cannot be made. Counts frames: received = written + dropped by reason, see receipt.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: TakeInfo,
+        config: WriterConfig | None = None,
+        *,
+        by_device_clock: bool = False,
+        free_bytes: Callable[[Path], int] = _free_bytes,
+    ) -> None:
+        self.path = path
+        self.info = info
+        self._config = config or WriterConfig()
+        self.level = self._config.level
+        self._free_bytes = free_bytes
+        self._by_device_clock = by_device_clock
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._device_offset_s: float | None = None
+        self._camera: tuple[Intrinsics, float] | None = None
+        self._times: OrderedDict[tuple[int, float], int] = OrderedDict()
+        self._first_ns = self._last_ns = 0
+        self._bulk: ChunkBuilder | None = None
+        self._light: ChunkBuilder | None = None
+        self._received = 0
+        self._dropped: Counter[str] = Counter()
+        self._told = 0
+        self.camera_gaps = 0
+        self._weights: dict[str, None] = {}
+        self._samples = [0, 0, 0]
+        self._sampler = zstandard.ZstdCompressor(level=self._config.level)
+        self.receipt: Receipt | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self.part = part_path(self.path)
+        if self.path.exists() or self.part.exists():
+            raise TakeError(f"{self.path} exists already: choose another name; takes are never replaced")
+        self._check_space()
+        try:
+            self._file = open(self.part, "xb", buffering=0)
+        except OSError as error:
+            raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
+        try:
+            lock_file(self._file)
+            self._container = Container(self._file, self.info.software, {"lumbrical.take": self.info.as_metadata()})
+        except OSError as error:
+            self._file.close()
+            self.part.unlink(missing_ok=True)
+            raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._container.size
+
+    @property
+    def frames_written(self) -> int:
+        """Frames in the file; those of the chunk in progress are not yet among them."""
+        return self._container.counts[schemas.DEPTH.id]
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Frames that were received and not written, by reason."""
+        return dict(self._dropped)
+
+    @property
+    def received(self) -> int:
+        """Frames that were handed over, written or dropped."""
+        return self._received
+
+    def write_frame(self, frame: DepthFrame, epoch: int = 0, whole: DepthFrame | None = None) -> None:
+        """Add a frame. whole: the image it was before all but the hand was zeroed, to tell the difference in size.
+
+        Raises DiskFull when there is no room, TakeError when the file cannot be written or the image's size, unit or
+        intrinsics changed; the frame is then counted as dropped.
+        """
+        self._received += 1
+        camera = (frame.intrinsics, frame.depth_unit_mm)
+        if camera != (self._camera or camera):
+            self._dropped["another camera or resolution"] += 1
+            raise TakeError("the image's size, unit or intrinsics changed: this take is closed; start another one")
+        self._camera = camera
+        log_ns = self._log_time(frame)
+        publish_ns = max(0, round(frame.device_time_s * 1e9))
+        parts = messages.depth_parts(frame, log_ns)
+        add: list[tuple[schemas.Topic, tuple[Buffer, ...]]] = []
+        if self._bulk is None:
+            # With each chunk, so that it can be read when all others are lost.
+            add.append((schemas.CALIBRATION, (messages.calibration_message(frame.intrinsics, log_ns),)))
+        add.append((schemas.FRAME, (messages.frame_message(frame, log_ns, epoch),)))
+        if frame.color is not None:
+            add.append((schemas.COLOR, (messages.color_message(frame.color, log_ns),)))
+        add.append((schemas.DEPTH, parts))
+        for topic, pieces in add:
+            self._add(topic, log_ns, publish_ns, frame.number, pieces)
+        if whole is not None:
+            self._sample(frame, whole)
+        self.tick()
+
+    def write_pose(self, result: TrackingResult, epoch: int = 0, latency_s: float | None = None) -> None:
+        """Add what the tracker says of a frame, whether or not the frame itself is in the take. Raises as write_frame
+        does."""
+        frame = result.frame
+        log_ns = self._times.get((frame.number, frame.host_time_s)) or self._time_of(frame)
+        if result.weights_version:
+            self._weights[result.weights_version] = None
+        publish_ns = max(0, round(frame.device_time_s * 1e9))
+        pose = messages.pose_message(result, log_ns, epoch, latency_s)
+        self._add(schemas.POSE, log_ns, publish_ns, frame.number, (pose,))
+        if result.geometry is not None:
+            joints = messages.joints_message(result.geometry.joints, log_ns)
+            self._add(schemas.JOINTS, log_ns, publish_ns, frame.number, (joints,))
+        self.tick()
+
+    def write_event(self, kind: str, details: Mapping[str, Any]) -> None:
+        """Add an event, such as a step of adaptation; details: what JSON can hold. Raises as write_frame does."""
+        now_ns = self._now_ns()
+        event = {"timestamp": messages.timestamp(now_ns), "kind": kind, "details": dict(details)}
+        self._add(schemas.EVENT, now_ns, now_ns, 0, (messages.to_json(event),))
+        self.tick()
+
+    def note_dropped(self, reason: str, count: int = 1) -> None:
+        """Count frames that were received but will not be written."""
+        self._received += count
+        self._dropped[reason] += count
+
+    def tick(self) -> None:
+        """Write what has waited long enough; to be called a few times a second when nothing else comes."""
+        now_s = time.monotonic()
+        bulk, light = (chunk is not None and self._is_due(chunk, now_s) for chunk in (self._bulk, self._light))
+        if bulk or light:
+            self._write_chunks(bulk, light)
+            self._check_space()
+
+    def _is_due(self, chunk: ChunkBuilder, now_s: float) -> bool:
+        return chunk.raw_size >= self._config.chunk_bytes or now_s - chunk.since_s >= self._config.chunk_s
+
+    def flush(self) -> None:
+        """Hand everything to the operating system, from where no end of this process can take it."""
+        self._write_chunks()
+        self._check_space()
+
+    def sync(self) -> None:
+        """Wait until all that was flushed is on the disk, from where no power cut can take it. For another thread."""
+        if not self._file.closed:
+            # A file that is closed at this very moment was synced by whoever closed it.
+            os.fsync(self._file.fileno())
+
+    def close(self, reason: str = STOPPED) -> Receipt:
+        """End the file, give it its name and return the receipt.
+
+        On a full disk the last chunks make room for the end and count as dropped. Raises TakeError when not even that
+        can be written; the part file then stays, and opens as any take that was cut off.
+        """
+        if self.receipt is not None:
+            return self.receipt
+        try:
+            with_receipt = self._finish(reason)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise TakeError(f"{self.part} could not be closed ({error.strerror}), but can still be opened") from error
+        finally:
+            self._file.close()
+        try:
+            self.path = publish(self.part, self.path)
+        except OSError as error:
+            raise TakeError(f"{self.part} is whole but cannot be renamed: {error.strerror}") from error
+        self.receipt = with_receipt
+        return with_receipt
+
+    def _finish(self, reason: str) -> Receipt:
+        try:
+            self._write_chunks()
+        except TakeError:
+            reason = DISK_FULL
+        while True:
+            receipt = self._receipt(reason)
+            try:
+                self._write_receipt(receipt)
+                self._container.finish()
+                return receipt
+            except OSError as error:
+                self._bulk = self._light = None
+                self._give_way(receipt, error)
+                reason = DISK_FULL
+
+    def _give_way(self, receipt: Receipt, error: OSError) -> None:
+        """Make room for the end by the receipt's own chunk, if it is there, and the last one before it."""
+        if self._container.counts[schemas.RECEIPT.id]:
+            self._container.drop_last_chunk()
+        if not self._container.drop_last_chunk():
+            raise error
+
+    def _receipt(self, reason: str) -> Receipt:
+        written = self._container.counts
+        frames = written[schemas.DEPTH.id]
+        dropped = +self._dropped
+        lost = self._received - frames - sum(dropped.values())
+        if lost:
+            dropped[DISK_FULL] += lost
+        return Receipt(
+            reason=reason,
+            frames_received=self._received,
+            frames_written=frames,
+            dropped=dict(dropped),
+            camera_gaps=self.camera_gaps,
+            poses_written=written[schemas.POSE.id],
+            duration_s=(self._last_ns - self._first_ns) / 1e9,
+            size_bytes=self.size,
+            full_size_bytes=self._full_size(frames),
+            weights_versions=tuple(self._weights),
+        )
+
+    def _write_receipt(self, receipt: Receipt) -> None:
+        now_ns = self._now_ns()
+        chunk = ChunkBuilder(self.level)
+        chunk.add(schemas.RECEIPT, now_ns, now_ns, 0, (messages.receipt_message(receipt, now_ns),))
+        self._container.add_chunk(chunk.finish())
+
+    def _add(
+        self, topic: schemas.Topic, log_ns: int, publish_ns: int, sequence: int, parts: tuple[Buffer, ...]
+    ) -> None:
+        if topic.bulk:
+            chunk = self._bulk = self._bulk or ChunkBuilder(self.level)
+        else:
+            chunk = self._light = self._light or ChunkBuilder(self.level)
+        chunk.add(topic, log_ns, publish_ns, sequence, parts)
+
+    def _write_chunks(self, bulk: bool = True, light: bool = True) -> None:
+        self._tell_drops()
+        if bulk and self._bulk is not None:
+            chunk, self._bulk = self._bulk, None
+            self._write_chunk(chunk)
+        if light and self._light is not None:
+            chunk, self._light = self._light, None
+            self._write_chunk(chunk)
+
+    def _write_chunk(self, chunk: ChunkBuilder) -> None:
+        try:
+            self._container.add_chunk(chunk.finish())
+        except OSError as error:
+            folder = self.part.absolute().parent
+            if error.errno in _NO_ROOM:
+                raise DiskFull(f"{folder} is full ({error.strerror}): make room or record elsewhere") from error
+            raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
+
+    def _tell_drops(self) -> None:
+        """Say how many frames were dropped, when that has changed: a take that is cut off has no receipt."""
+        drops = sum(self._dropped.values()) + self.camera_gaps
+        if drops == self._told:
+            return
+        self._told = drops
+        now_ns = self._now_ns()
+        fields = {
+            "timestamp": messages.timestamp(now_ns), "frames_received": self._received,
+            "dropped": dict(self._dropped), "camera_gaps": self.camera_gaps,
+        }  # fmt: skip
+        self._add(schemas.DROPS, now_ns, now_ns, 0, (messages.to_json(fields),))
+
+    def _check_space(self) -> None:
+        folder = self.part.absolute().parent
+        try:
+            free = self._free_bytes(folder)
+        except OSError as error:
+            raise TakeError(f"{folder} cannot be used: {error.strerror}") from error
+        if free < self._config.min_free_bytes:
+            raise DiskFull(
+                f"{folder} has {free >> 20} MB left, under the {self._config.min_free_bytes >> 20} MB that are kept "
+                "free: make room or record elsewhere"
+            )
+
+    def _now_ns(self) -> int:
+        return time.monotonic_ns() + self._offset_ns
+
+    def _time_of(self, frame: DepthFrame) -> int:
+        moment_s = frame.host_time_s
+        if self._by_device_clock:
+            if self._device_offset_s is None:
+                self._device_offset_s = time.monotonic() - frame.device_time_s
+            moment_s = frame.device_time_s + self._device_offset_s
+        return max(0, round(moment_s * 1e9) + self._offset_ns)
+
+    def _log_time(self, frame: DepthFrame) -> int:
+        """The frame's own, as no other frame of the take has it: it is what joins a frame's messages."""
+        log_ns = max(self._time_of(frame), self._last_ns + 1)
+        self._first_ns = self._first_ns or log_ns
+        self._last_ns = log_ns
+        self._times[frame.number, frame.host_time_s] = log_ns
+        if len(self._times) > _AWAITED_FRAMES:
+            self._times.popitem(last=False)
+        return log_ns
+
+    def _sample(self, frame: DepthFrame, whole: DepthFrame) -> None:
+        if self._received % _SIZE_SAMPLE_FRAMES == 1:
+            sizes = [len(self._sampler.compress(image.depth)) for image in (frame, whole)]
+            self._samples = [a + b for a, b in zip(self._samples, (1, *sizes), strict=True)]
+
+    def _full_size(self, frames: int) -> int:
+        samples, masked, whole = self._samples
+        return self.size + frames * (whole - masked) // samples if samples else 0
