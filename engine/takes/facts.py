@@ -20,11 +20,21 @@ _MAX_PROFILE_BYTES = 1 << 20
 
 
 class TakeError(LumbricalError):
-    """A take cannot be written."""
+    """A take cannot be written. reason: why in few words, as receipts count the frames that were lost by it."""
+
+    reason = "it could not be written"
 
 
 class DiskFull(TakeError):
     """There is no room for more; what was written so far can be closed and played."""
+
+    reason = "the disk is nearly full"
+
+
+class ImageChanged(TakeError):
+    """Frames came from another camera, or of another resolution, than the take's first one."""
+
+    reason = "another camera or resolution"
 
 
 def utc_now() -> str:

@@ -16,7 +16,7 @@ import zstandard
 
 from engine.takes import messages, schemas
 from engine.takes.container import Buffer, ChunkBuilder, Container
-from engine.takes.facts import DiskFull, Receipt, TakeError, TakeInfo
+from engine.takes.facts import DiskFull, ImageChanged, Receipt, TakeError, TakeInfo
 from engine.takes.lock import lock_file
 from engine.takes.names import part_path, publish
 from engine.types import DepthFrame, Intrinsics, TrackingResult
@@ -80,6 +80,8 @@ class TakeWriter:
         self._told = 0
         self.camera_gaps = 0
         self._weights: dict[str, None] = {}
+        self._lost_by = DISK_FULL
+        self._masked = 0
         self._samples = [0, 0, 0]
         self._sampler = zstandard.ZstdCompressor(level=self._config.level)
         self.receipt: Receipt | None = None
@@ -131,8 +133,8 @@ class TakeWriter:
         self._received += 1
         camera = (frame.intrinsics, frame.depth_unit_mm)
         if camera != (self._camera or camera):
-            self._dropped["another camera or resolution"] += 1
-            raise TakeError("the image's size, unit or intrinsics changed: this take is closed; start another one")
+            self._dropped[ImageChanged.reason] += 1
+            raise ImageChanged("the image's size, unit or intrinsics changed: this take is closed; start another one")
         self._camera = camera
         log_ns = self._log_time(frame)
         publish_ns = max(0, round(frame.device_time_s * 1e9))
@@ -226,7 +228,7 @@ class TakeWriter:
         try:
             self._write_chunks()
         except TakeError:
-            reason = DISK_FULL
+            reason = self._lost_by
         while True:
             receipt = self._receipt(reason)
             try:
@@ -234,7 +236,6 @@ class TakeWriter:
                 self._container.finish()
                 return receipt
             except OSError as error:
-                self._bulk = self._light = None
                 self._give_way(receipt, error)
                 reason = DISK_FULL
 
@@ -251,7 +252,7 @@ class TakeWriter:
         dropped = +self._dropped
         lost = self._received - frames - sum(dropped.values())
         if lost:
-            dropped[DISK_FULL] += lost
+            dropped[self._lost_by] += lost
         return Receipt(
             reason=reason,
             frames_received=self._received,
@@ -294,6 +295,7 @@ class TakeWriter:
             self._container.add_chunk(chunk.finish())
         except OSError as error:
             folder = self.part.absolute().parent
+            self._lost_by = DISK_FULL if error.errno in _NO_ROOM else TakeError.reason
             if error.errno in _NO_ROOM:
                 raise DiskFull(f"{folder} is full ({error.strerror}): make room or record elsewhere") from error
             raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
@@ -345,7 +347,8 @@ class TakeWriter:
         return log_ns
 
     def _sample(self, frame: DepthFrame, whole: DepthFrame) -> None:
-        if self._received % _SIZE_SAMPLE_FRAMES == 1:
+        self._masked += 1
+        if self._masked % _SIZE_SAMPLE_FRAMES == 1:
             sizes = [len(self._sampler.compress(image.depth)) for image in (frame, whole)]
             self._samples = [a + b for a, b in zip(self._samples, (1, *sizes), strict=True)]
 
