@@ -69,14 +69,16 @@ def publish(part: Path, final: Path) -> Path:
     for count in range(1, _MOST_NAMES):
         candidate = final if count == 1 else final.with_name(f"{stem}-{count}{SUFFIX}")
         try:
-            _move_without_replacing(part, candidate)
+            move_without_replacing(part, candidate)
         except FileExistsError:
             continue
+        sync_folder(final.absolute().parent)
         return candidate
     raise TakeError(f"{final.parent} is full of takes named {stem}; the take is {part}")
 
 
-def _move_without_replacing(source: Path, target: Path) -> None:
+def move_without_replacing(source: Path, target: Path) -> None:
+    """Rename a file. Raises FileExistsError where the new name is taken."""
     try:
         # A link, unlike a rename, fails where the name exists.
         os.link(source, target)
@@ -88,3 +90,17 @@ def _move_without_replacing(source: Path, target: Path) -> None:
         source.rename(target)
         return
     source.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk, where the system can do that."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)

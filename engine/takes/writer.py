@@ -18,7 +18,7 @@ from engine.takes import messages, schemas
 from engine.takes.container import Buffer, ChunkBuilder, Container
 from engine.takes.facts import DiskFull, ImageChanged, Receipt, TakeError, TakeInfo
 from engine.takes.lock import lock_file
-from engine.takes.names import part_path, publish
+from engine.takes.names import move_without_replacing, part_path, publish
 from engine.types import DepthFrame, Intrinsics, TrackingResult
 
 #: Frames whose poses may still come.
@@ -92,16 +92,20 @@ class TakeWriter:
         if self.path.exists() or self.part.exists():
             raise TakeError(f"{self.path} exists already: choose another name; takes are never replaced")
         self._check_space()
+        # Under a name of its own first, so that what is called a take has its head whenever this process ends.
+        hidden = self.part.with_name(f".{self.part.name}.{os.getpid()}")
         try:
-            self._file = open(self.part, "xb", buffering=0)
+            self._file = open(hidden, "xb", buffering=0)
+            try:
+                lock_file(self._file)
+                self._container = Container(self._file, self.info.software, {"lumbrical.take": self.info.as_metadata()})
+                move_without_replacing(hidden, self.part)
+            except BaseException:
+                self._file.close()
+                raise
+            finally:
+                hidden.unlink(missing_ok=True)
         except OSError as error:
-            raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
-        try:
-            lock_file(self._file)
-            self._container = Container(self._file, self.info.software, {"lumbrical.take": self.info.as_metadata()})
-        except OSError as error:
-            self._file.close()
-            self.part.unlink(missing_ok=True)
             raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
 
     @property
