@@ -35,7 +35,7 @@ class RecorderStatus:
     """What there is to show while recording; of the last take when idle (path None: there was none yet).
 
     size_bytes of the file; disk_left_s: how long recording can go on at the rate so far, None when not yet known;
-    dropped: frames by reason; backlog_s: how far writing lags behind; preroll_s: what would be taken along at a start;
+    dropped: frames by reason; backlog_s, backlog_bytes: how far writing lags behind; preroll_s: what would be taken along at a start;
     message: why the recording ended, when it was not stopped by its user; receipt: once it is closed.
     """
 
@@ -50,6 +50,7 @@ class RecorderStatus:
     dropped: Mapping[str, int] = field(default_factory=dict)
     camera_gaps: int = 0
     backlog_s: float = 0.0
+    backlog_bytes: int = 0
     preroll_s: float = 0.0
     message: str = ""
     receipt: Receipt | None = None
@@ -130,6 +131,11 @@ class Recorder:
         if self._active is not None:
             self._active.request_stop()
 
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that the present or last take's writing thread has used, seconds."""
+        return self._active.cpu_s if self._active is not None else 0.0
+
     def status(self) -> RecorderStatus:
         """How the recording stands."""
         recording = self._active
@@ -153,6 +159,7 @@ class Recorder:
             dropped=recording.dropped(),
             camera_gaps=recording.camera_gaps,
             backlog_s=recording.backlog_s(),
+            backlog_bytes=recording.queue.waiting_bytes,
             preroll_s=held_s,
             message=recording.trouble or recording.message,
             receipt=recording.receipt,

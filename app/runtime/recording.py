@@ -19,8 +19,8 @@ NO_HAND = "no hand in view"
 NOT_TRACKED = "passed over by the tracker"
 TIME_OVER = "the time was over"
 _WAIT_S = 0.05
-#: A queue this full is emptied with less effort at compression.
-_BUSY_SHARE, _BUSY_LEVEL = 0.15, -5
+#: A queue so full is one that writing does not keep up with, until it is so empty again.
+_BEHIND_SHARE, _CAUGHT_UP_SHARE = 0.15, 0.05
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,10 @@ class Recording(Worker):
         self.request_stop()
 
     def _ease(self) -> None:
-        """Compress less while much waits."""
-        busy = self.queue.waiting_bytes > _BUSY_SHARE * self._config.queue_bytes
-        self.writer.level = _BUSY_LEVEL if busy else self._config.writer.level
+        """Let the writer hurry while much waits."""
+        effort = self.writer.effort
+        limit = _CAUGHT_UP_SHARE if effort.behind else _BEHIND_SHARE
+        effort.behind = self.queue.waiting_bytes > limit * self._config.queue_bytes
 
     def _report(self) -> None:
         """Let the file itself say what was lost: it may be all that is left of this process."""

@@ -1,7 +1,7 @@
 """Writing MCAP in chunks, each with its CRC and its index right behind it, so that a file cut off anywhere is readable.
 
-The mcap package lays out every record; its Writer is not used because a recording needs what that does not have: chunks
-that are compressed while they fill, several open at a time, a compression level, and undoing a chunk on a full disk.
+The mcap package lays out every record; its Writer is not used because a recording needs what that does not have: two
+chunks open at a time, a compression level that can change, and undoing a chunk on a full disk.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ from mcap.records import (
     SummaryOffset,
 )
 
+from engine.takes.effort import Level
 from engine.takes.schemas import TOPICS, Topic
 
 MAGIC = b"\x89MCAP0\r\n"
 MESSAGE_HEADER = struct.Struct("<BQHIQQ")
 CHUNK_HEADER = struct.Struct("<BQQQQI")
 _MESSAGE_FIELDS_SIZE = 22
+#: The largest block of a zstd frame.
+_BLOCK_BYTES = 128 << 10
 Buffer = bytes | bytearray | memoryview
 
 
@@ -73,23 +76,17 @@ class _Written:
 
 
 class ChunkBuilder:
-    """A chunk that is compressed while it fills, which spreads the work and keeps no second copy of the images.
+    """A chunk that fills. since_s: time.monotonic() when it was begun; raw_size: bytes in it before compression.
 
-    since_s: time.monotonic() when it was begun; raw_size: bytes in it before compression.
+    Messages are kept as they are until the chunk is packed all at once: each call into zlib or zstd gives up the
+    interpreter's lock, and to get it back from a busy tracker takes longer than the call.
     """
 
-    def __init__(self, level: int) -> None:
+    def __init__(self) -> None:
         self.since_s = time.monotonic()
-        self._compressor = zstandard.ZstdCompressor(level=level).compressobj()
-        self._packed: list[bytes] = []
-        self._indexes: dict[int, list[tuple[int, int]]] = {}
-        self._crc = 0
         self.raw_size = 0
-
-    def _add(self, part: Buffer) -> None:
-        self._packed.append(self._compressor.compress(part))
-        self._crc = zlib.crc32(part, self._crc)
-        self.raw_size += len(part)
+        self._parts: list[Buffer] = []
+        self._indexes: dict[int, list[tuple[int, int]]] = {}
 
     def add(self, topic: Topic, log_ns: int, publish_ns: int, sequence: int, parts: Sequence[Buffer]) -> None:
         """Append a message, the concatenation of parts. A channel's record goes before its first message, so that the
@@ -104,12 +101,31 @@ class ChunkBuilder:
         for part in parts:
             self._add(part)
 
-    def finish(self) -> PackedChunk:
-        """The whole chunk; nothing may be added afterwards."""
-        self._packed.append(self._compressor.flush())
+    def _add(self, part: Buffer) -> None:
+        self._parts.append(part)
+        self.raw_size += len(part)
+
+    def pack(self, level: Level) -> PackedChunk:
+        """The whole chunk at a level of zstd."""
+        raw = b"".join(self._parts)
         times = [log_ns for entries in self._indexes.values() for log_ns, _ in entries]
-        data = b"".join(self._packed)
-        return PackedChunk("zstd", data, self.raw_size, self._crc, min(times), max(times), self._indexes)
+        data = stored(raw) if level is None else zstandard.ZstdCompressor(level=level).compress(raw)
+        return PackedChunk("zstd", data, len(raw), zlib.crc32(raw), min(times), max(times), self._indexes)
+
+
+def stored(raw: bytes) -> bytes:
+    """A zstd frame (RFC 8878) that holds the data as it is, in blocks of type raw: no work to make or to read.
+
+    MCAP could hold the chunk without compression, but a damaged file is searched for the word zstd.
+    """
+    view = memoryview(raw)
+    # One segment, a size of four bytes.
+    pieces: list[Buffer] = [b"\x28\xb5\x2f\xfd\xa0", struct.pack("<I", len(raw))]
+    for at in range(0, len(raw), _BLOCK_BYTES):
+        block = view[at : at + _BLOCK_BYTES]
+        last = at + _BLOCK_BYTES >= len(raw)
+        pieces += [(len(block) << 3 | last).to_bytes(3, "little"), block]
+    return b"".join(pieces)
 
 
 def channel_record(topic: Topic) -> Channel:

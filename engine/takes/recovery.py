@@ -14,6 +14,7 @@ from engine.takes.layout import ChunkDamaged, RawMessage, unpack
 from engine.takes.names import final_path, is_part, part_path, publish
 from engine.takes.reader import Take
 
+_LEVEL = 1
 _TOPICS = {topic.name: topic for topic in schemas.TOPICS}
 
 
@@ -78,13 +79,13 @@ def _write(take: Take, work: Path, progress: Callable[[float], None]) -> Receipt
 
 def _copy(container: Container, found: list[RawMessage]) -> None:
     """Packed anew, because a damaged file's own indexes and channels are not to be trusted."""
-    builder = ChunkBuilder(level=1)
+    builder = ChunkBuilder()
     known = [message for message in found if message.topic in _TOPICS and message.topic != schemas.RECEIPT.name]
     for message in known:
         topic = _TOPICS[message.topic]
         builder.add(topic, message.log_ns, message.publish_ns, message.sequence, (message.data,))
     if known:
-        container.add_chunk(builder.finish())
+        container.add_chunk(builder.pack(_LEVEL))
 
 
 def _receipt_in(found: list[RawMessage]) -> Receipt | None:
@@ -119,6 +120,6 @@ def _receipt(take: Take, container: Container, closing: Receipt | None) -> Recei
 
 def _add_receipt(container: Container, receipt: Receipt) -> None:
     now_ns = container.last_ns + 1
-    builder = ChunkBuilder(level=1)
+    builder = ChunkBuilder()
     builder.add(schemas.RECEIPT, now_ns, now_ns, 0, (messages.receipt_message(receipt, now_ns),))
-    container.add_chunk(builder.finish())
+    container.add_chunk(builder.pack(_LEVEL))

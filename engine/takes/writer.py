@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import zstandard
 
 from engine.takes import messages, schemas
 from engine.takes.container import Buffer, ChunkBuilder, Container
+from engine.takes.effort import Effort
 from engine.takes.facts import DiskFull, ImageChanged, Receipt, TakeError, TakeInfo
 from engine.takes.lock import lock_file
 from engine.takes.names import move_without_replacing, part_path, publish
@@ -65,7 +67,7 @@ class TakeWriter:
         self.path = path
         self.info = info
         self._config = config or WriterConfig()
-        self.level = self._config.level
+        self.effort = Effort(self._config.level)
         self._free_bytes = free_bytes
         self._by_device_clock = by_device_clock
         self._offset_ns = time.time_ns() - time.monotonic_ns()
@@ -80,7 +82,7 @@ class TakeWriter:
         self._told = 0
         self.camera_gaps = 0
         self._weights: dict[str, None] = {}
-        self._lost_by = DISK_FULL
+        self._lost_by = ""
         self._masked = 0
         self._samples = [0, 0, 0]
         self._sampler = zstandard.ZstdCompressor(level=self._config.level)
@@ -229,21 +231,19 @@ class TakeWriter:
         return with_receipt
 
     def _finish(self, reason: str) -> Receipt:
-        try:
+        with suppress(TakeError):  # it is noted in _lost_by
             self._write_chunks()
-        except TakeError:
-            reason = self._lost_by
         while True:
-            receipt = self._receipt(reason)
+            receipt = self._receipt(self._lost_by or reason)
             try:
                 self._write_receipt(receipt)
                 self._container.finish()
                 return receipt
             except OSError as error:
-                self._give_way(receipt, error)
-                reason = DISK_FULL
+                self._give_way(error)
+                self._lost_by = self._lost_by or DISK_FULL
 
-    def _give_way(self, receipt: Receipt, error: OSError) -> None:
+    def _give_way(self, error: OSError) -> None:
         """Make room for the end by the receipt's own chunk, if it is there, and the last one before it."""
         if self._container.counts[schemas.RECEIPT.id]:
             self._container.drop_last_chunk()
@@ -256,7 +256,7 @@ class TakeWriter:
         dropped = +self._dropped
         lost = self._received - frames - sum(dropped.values())
         if lost:
-            dropped[self._lost_by] += lost
+            dropped[self._lost_by or DISK_FULL] += lost
         return Receipt(
             reason=reason,
             frames_received=self._received,
@@ -272,17 +272,17 @@ class TakeWriter:
 
     def _write_receipt(self, receipt: Receipt) -> None:
         now_ns = self._now_ns()
-        chunk = ChunkBuilder(self.level)
+        chunk = ChunkBuilder()
         chunk.add(schemas.RECEIPT, now_ns, now_ns, 0, (messages.receipt_message(receipt, now_ns),))
-        self._container.add_chunk(chunk.finish())
+        self._container.add_chunk(chunk.pack(self._config.level))
 
     def _add(
         self, topic: schemas.Topic, log_ns: int, publish_ns: int, sequence: int, parts: tuple[Buffer, ...]
     ) -> None:
         if topic.bulk:
-            chunk = self._bulk = self._bulk or ChunkBuilder(self.level)
+            chunk = self._bulk = self._bulk or ChunkBuilder()
         else:
-            chunk = self._light = self._light or ChunkBuilder(self.level)
+            chunk = self._light = self._light or ChunkBuilder()
         chunk.add(topic, log_ns, publish_ns, sequence, parts)
 
     def _write_chunks(self, bulk: bool = True, light: bool = True) -> None:
@@ -295,8 +295,15 @@ class TakeWriter:
             self._write_chunk(chunk)
 
     def _write_chunk(self, chunk: ChunkBuilder) -> None:
+        level = self.effort.level()
+        start_s = time.perf_counter()
+        packed = chunk.pack(level)
+        packed_s = time.perf_counter()
         try:
-            self._container.add_chunk(chunk.finish())
+            self._container.add_chunk(packed)
+            self.effort.note(
+                level, packed.raw_size, len(packed.data), packed_s - start_s, time.perf_counter() - packed_s
+            )
         except OSError as error:
             folder = self.part.absolute().parent
             self._lost_by = DISK_FULL if error.errno in _NO_ROOM else TakeError.reason
