@@ -39,7 +39,7 @@ COMMANDS = {
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
     "crops": Command("app.commands.crops", "cut labelled recordings into crops that `train` can learn from"),
-    "bench": Command("app.commands.bench", "measure how fast and how steady: bench live, losses, smoothing, record, codecs"),
+    "bench": Command("app.commands.bench", "measure how fast and how steady: live, losses, smoothing, record, codecs"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }
 DEFAULT_COMMAND = "run"

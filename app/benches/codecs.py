@@ -75,24 +75,26 @@ def codecs() -> list[Codec]:
     import lz4.frame
     import zstandard
 
-    def zstd(level: int) -> tuple[Callable[[Any], bytes], Callable[[bytes], bytes]]:
-        return zstandard.ZstdCompressor(level=level).compress, zstandard.ZstdDecompressor().decompress
-
     found = [Codec("lz4", lz4.frame.compress, lambda data, _: lz4.frame.decompress(data), plain=True)]
-    for level in _ZSTD_LEVELS:
-        pack, unpack = zstd(level)
-        found.append(Codec(f"zstd {level}", pack, lambda data, _, unpack=unpack: unpack(data), plain=True))
-    pack, unpack = zstd(1)
+    found += [_zstd(level) for level in _ZSTD_LEVELS]
+    pack, unpack = zstandard.ZstdCompressor(level=1).compress, zstandard.ZstdDecompressor().decompress
     found.append(
         Codec(
             "difference + zstd 1",
-            lambda image: pack(_differences(image)),
+            lambda image: pack(_differences(image).data),
             lambda data, shape: _sums(unpack(data), shape),
             plain=False,
         )
     )
     found += [_png(level) for level in (1, 3)]
     return [*found, *_rvl()]
+
+
+def _zstd(level: int) -> Codec:
+    import zstandard
+
+    pack, unpack = zstandard.ZstdCompressor(level=level).compress, zstandard.ZstdDecompressor().decompress
+    return Codec(f"zstd {level}", lambda image: pack(image.data), lambda data, _: unpack(data), plain=True)
 
 
 def _differences(image: Image) -> Image:

@@ -134,7 +134,8 @@ def _widened(
 def _measure(frames: list[DepthFrame], work: Path, seconds: float, fps: float) -> dict[str, Any]:
     from app.config import AppConfig
     from app.runtime.preloaded import PreloadedSource
-    from app.runtime.recorder import Recorder, RecorderConfig
+    from app.runtime.recorder import Recorder
+    from app.runtime.recording import RecorderConfig
     from app.runtime.session import LiveSession
     from app.runtime.statistics import LiveStatistics
     from app.runtime.tracker_factory import make_tracker
@@ -205,7 +206,9 @@ def _watch(session: LiveSession, recorder: Recorder, seconds: float) -> tuple[di
     session.statistics.reset()
     start_s = time.monotonic()
     most_s, most_bytes = 0.0, 0
-    with tqdm(total=seconds, desc="recording", disable=None, leave=False, bar_format="{desc} |{bar:30}| {n:.0f} s") as bar:
+    with tqdm(
+        total=seconds, desc="recording", disable=None, leave=False, bar_format="{desc} |{bar:30}| {n:.0f} s"
+    ) as bar:
         while (passed_s := time.monotonic() - start_s) < seconds:
             status = recorder.status()
             if status.state is not RecorderState.RECORDING:

@@ -147,7 +147,8 @@ def _next(sensor: Sensor) -> Any:
 
 
 def _recorder() -> Recorder:
-    from app.runtime.recorder import Recorder, RecorderConfig
+    from app.runtime.recorder import Recorder
+    from app.runtime.recording import RecorderConfig
 
     # Who asks for a recording now has no use for what was before.
     return Recorder(RecorderConfig(preroll_s=0.0))

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from engine.types import DepthFrame, Side, TrackingResult
 
-
 T_contra = TypeVar("T_contra", contravariant=True)
 
 

@@ -134,9 +134,8 @@ class PreRoll:
         """Keep an item and forget what is too old or too much."""
         if self.seconds <= 0:
             return
-        is_frame = isinstance(item, CapturedFrame)
-        frame = item.frame if is_frame else item.result.frame
-        size = _frame_bytes(frame) if is_frame else _RESULT_BYTES
+        frame = item.frame if isinstance(item, CapturedFrame) else item.result.frame
+        size = _frame_bytes(frame) if isinstance(item, CapturedFrame) else _RESULT_BYTES
         self._items.append((item, frame.host_time_s, size))
         self._bytes += size
         while self._items and (

@@ -35,8 +35,8 @@ class RecorderStatus:
     """What there is to show while recording; of the last take when idle (path None: there was none yet).
 
     size_bytes of the file; disk_left_s: how long recording can go on at the rate so far, None when not yet known;
-    dropped: frames by reason; backlog_s, backlog_bytes: how far writing lags behind; preroll_s: what would be taken along at a start;
-    message: why the recording ended, when it was not stopped by its user; receipt: once it is closed.
+    dropped: frames by reason; backlog_s, backlog_bytes: how far writing lags behind; preroll_s: what would be taken
+    along at a start; message: why the recording ended, when it was not stopped by its user; receipt: once it is closed.
     """
 
     state: RecorderState

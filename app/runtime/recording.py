@@ -75,6 +75,7 @@ class Recording(Worker):
         self._refused: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
         self._handled = 0
+        self._poses_refused = 0
         self._last: tuple[int, int] | None = None
         self._syncer = _Syncer(writer, config.sync_s)
 
@@ -110,6 +111,7 @@ class Recording(Worker):
         """Take a result on; False when there is no room."""
         if self.queue.put(live):
             return True
+        self._poses_refused += 1
         if self._hand_only:
             self._refused[TOO_SLOW] += 1
         return False
@@ -166,6 +168,7 @@ class Recording(Worker):
         if self._hand_only:
             unseen = self.received - self._handled - self._refused[TOO_SLOW]
             self.writer.note_dropped(NOT_TRACKED, max(0, unseen))
+        self.writer.note_poses_dropped(self._poses_refused)
         self._syncer.stop()
         try:
             self.receipt = self.writer.close(self._reason)
@@ -180,6 +183,7 @@ class Recording(Worker):
             if self._is_image(item):
                 self._handled += 1
                 self.writer.note_dropped(self._failure)
+            self._poses_refused += isinstance(item, LiveResult)
             return
         try:
             self._write(item)

@@ -149,10 +149,13 @@ class Container:
         self._chunks: list[_Written] = []
         self.counts: Counter[int] = Counter()
         self._metadata: list[MetadataIndex] = []
-        self._records = [
-            Schema(id=topic.id, data=topic.schema, encoding=topic.schema_encoding, name=topic.schema_name)
-            for topic in TOPICS
-        ], [channel_record(topic) for topic in TOPICS]
+        self._records = (
+            [
+                Schema(id=topic.id, data=topic.schema, encoding=topic.schema_encoding, name=topic.schema_name)
+                for topic in TOPICS
+            ],
+            [channel_record(topic) for topic in TOPICS],
+        )
         head = [MAGIC, record_bytes(Header(profile="", library=library))]
         head += [record_bytes(record) for group in self._records for record in group]
         offset = sum(map(len, head))
@@ -221,7 +224,12 @@ class Container:
         """Write the summary and the end. OSError: nothing of it is in the file, and it may be tried again."""
         end = record_bytes(DataEnd(self._crc))
         start = self.size + len(end)
-        groups = [*self._records, [self._statistics()], [chunk.index for chunk in self._chunks], self._metadata]
+        groups: list[Sequence[McapRecord]] = [
+            *self._records,
+            [self._statistics()],
+            [chunk.index for chunk in self._chunks],
+            self._metadata,
+        ]
         pieces, offsets, place = [], [], start
         for group in groups:
             encoded = b"".join(record_bytes(record) for record in group)

@@ -130,6 +130,7 @@ class Receipt:
     dropped: Mapping[str, int]
     camera_gaps: int = 0
     poses_written: int = 0
+    poses_dropped: int = 0
     duration_s: float = 0.0
     size_bytes: int = 0
     full_size_bytes: int = 0
@@ -144,5 +145,6 @@ class Receipt:
         lost = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count)
         words = f"{self.frames_written} of {self.frames_received} frames and {self.poses_written} poses written"
         words += f"; not written: {lost}" if lost else ""
+        words += f"; {self.poses_dropped} poses lost" if self.poses_dropped else ""
         words += f"; {self.camera_gaps} never came from the camera" if self.camera_gaps else ""
         return f"{words}; ended: {self.reason}"

@@ -5,69 +5,31 @@ Nothing is believed: every size is checked against the file and against fixed li
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import zstandard
-from lz4.frame import LZ4FrameDecompressor
-from mcap.data_stream import ReadDataStream
-from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Footer, Metadata
 from numpy.typing import NDArray
 
 from engine.sensors.protocol import BadRecording
-from engine.takes.container import CHUNK_HEADER, MAGIC, MESSAGE_HEADER
+from engine.takes.chunks import MAX_RECORD_BYTES, RECORD_HEADER, Place, parse
+from engine.takes.container import CHUNK_HEADER, MAGIC
 
 #: A chunk, packed or not, is at most this large; ours are a thirtieth, but a single image may be larger.
 MAX_CHUNK_BYTES = 128 << 20
 #: The summary of many hours.
 _MAX_SUMMARY_BYTES = 256 << 20
-_MAX_RECORD_BYTES = 16 << 20
-_RECORD_HEADER = struct.Struct("<BQ")
 _FOOTER_SIZE = 9 + 20
 _SEARCH_BYTES = 1 << 20
 #: What stands in a chunk record before its data: here, from its start, is the name of its compression.
 _COMPRESSIONS = {"": b"\x00\x00\x00\x00", "zstd": b"\x04\x00\x00\x00zstd", "lz4": b"\x03\x00\x00\x00lz4"}
 _INDEX_ENTRY = np.dtype("<u8")
-
-
-class ChunkDamaged(BadRecording):
-    """A chunk cannot be read; others can."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A chunk in the file: the offset of its record, of its data, and sizes; channels: messages of each, if known."""
-
-    offset: int
-    end: int
-    data_offset: int
-    data_size: int
-    raw_size: int
-    crc: int
-    compression: str
-    start_ns: int
-    end_ns: int
-    channels: dict[int, NDArray[np.uint64]] | None = None
-
-
-@dataclass(frozen=True)
-class RawMessage:
-    """A message of a chunk; data is a view into the unpacked chunk."""
-
-    topic: str
-    log_ns: int
-    publish_ns: int
-    sequence: int
-    offset: int
-    data: memoryview
 
 
 @dataclass
@@ -100,24 +62,16 @@ def read_layout(file: BinaryIO, size: int, name: object) -> Layout:
     return layout
 
 
-def parse(kind: Any, body: bytes) -> Any:
-    """A record of the mcap package from its bytes in memory, or None when they are not one."""
-    try:
-        return kind.read(ReadDataStream(io.BytesIO(body)))
-    except (McapError, struct.error, ValueError):
-        return None
-
-
 def _record_at(file: BinaryIO, offset: int, size: int) -> tuple[int, int] | None:
     """Opcode and length of the record at offset, or None when it does not fit into the file."""
-    if offset + _RECORD_HEADER.size > size:
+    if offset + RECORD_HEADER.size > size:
         return None
     file.seek(offset)
-    head = file.read(_RECORD_HEADER.size)
-    if len(head) < _RECORD_HEADER.size:
+    head = file.read(RECORD_HEADER.size)
+    if len(head) < RECORD_HEADER.size:
         return None
-    opcode, length = _RECORD_HEADER.unpack(head)
-    return (opcode, length) if 0 < opcode < 0x80 and length <= size - offset - _RECORD_HEADER.size else None
+    opcode, length = RECORD_HEADER.unpack(head)
+    return (opcode, length) if 0 < opcode < 0x80 and length <= size - offset - RECORD_HEADER.size else None
 
 
 def _read_head(file: BinaryIO, size: int, layout: Layout) -> None:
@@ -125,14 +79,14 @@ def _read_head(file: BinaryIO, size: int, layout: Layout) -> None:
     offset = len(MAGIC)
     while (found := _record_at(file, offset, size)) is not None:
         opcode, length = found
-        if opcode == Opcode.CHUNK or length > _MAX_RECORD_BYTES:
+        if opcode == Opcode.CHUNK or length > MAX_RECORD_BYTES:
             return
         body = file.read(length)
         if opcode == Opcode.CHANNEL and (channel := parse(Channel, body)) is not None:
             layout.topics[channel.id] = channel.topic
         elif opcode == Opcode.METADATA and (metadata := parse(Metadata, body)) is not None:
             layout.metadata[metadata.name] = metadata.metadata
-        offset += _RECORD_HEADER.size + length
+        offset += RECORD_HEADER.size + length
 
 
 def _ends_with_magic(file: BinaryIO, size: int) -> bool:
@@ -151,16 +105,16 @@ def _read_summary(file: BinaryIO, size: int) -> bytes | None:
         return None
     file.seek(footer.summary_start)
     summary = file.read(at - footer.summary_start)
-    expected = zlib.crc32(_RECORD_HEADER.pack(Opcode.FOOTER, 20) + head[:16], zlib.crc32(summary))
+    expected = zlib.crc32(RECORD_HEADER.pack(Opcode.FOOTER, 20) + head[:16], zlib.crc32(summary))
     return summary if footer.summary_crc in (0, expected) else None
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Opcode and body of each record in memory, as far as they are whole."""
     at = 0
-    while at + _RECORD_HEADER.size <= len(data):
-        opcode, length = _RECORD_HEADER.unpack_from(data, at)
-        at += _RECORD_HEADER.size
+    while at + RECORD_HEADER.size <= len(data):
+        opcode, length = RECORD_HEADER.unpack_from(data, at)
+        at += RECORD_HEADER.size
         if length > len(data) - at:
             return
         yield opcode, data[at : at + length]
@@ -202,7 +156,7 @@ def _indexed_place(file: BinaryIO, size: int, index: ChunkIndex, layout: Layout)
 
 def _message_indexes(file: BinaryIO, start: int, end: int) -> dict[int, NDArray[np.uint64]]:
     """The log times of each channel's messages, from the index records between two offsets."""
-    if end - start > _MAX_RECORD_BYTES:
+    if end - start > MAX_RECORD_BYTES:
         return {}
     file.seek(start)
     found = {}
@@ -249,14 +203,14 @@ def _walk(file: BinaryIO, size: int, layout: Layout) -> Iterator[Place]:
             offset = size if following is None else following
             continue
         assert found is not None
-        offset += _RECORD_HEADER.size + found[1]
+        offset += RECORD_HEADER.size + found[1]
         if place is not None:
             yield Place(**{**vars(place), "channels": _following_indexes(file, offset, size)})
 
 
 def _is_sensible(file: BinaryIO, found: tuple[int, int] | None) -> bool:
     """Whether a record other than a chunk, whose header was just read, can be stepped over."""
-    if found is None or found[1] > _MAX_RECORD_BYTES:
+    if found is None or found[1] > MAX_RECORD_BYTES:
         return False
     opcode, length = found
     if opcode == Opcode.MESSAGE_INDEX:
@@ -269,7 +223,7 @@ def _following_indexes(file: BinaryIO, offset: int, size: int) -> dict[int, NDAr
     """The message indexes right behind a chunk, or None when not all of them may be there."""
     start = offset
     while (found := _record_at(file, offset, size)) is not None and found[0] == Opcode.MESSAGE_INDEX:
-        offset += _RECORD_HEADER.size + found[1]
+        offset += RECORD_HEADER.size + found[1]
     # Only when another record follows is it certain that none is missing.
     return _message_indexes(file, start, offset) if found is not None else None
 
@@ -300,57 +254,3 @@ def _hits(window: bytes) -> Iterator[int]:
         while at >= 0:
             yield at
             at = window.find(word, at + 1)
-
-
-def unpack(file: BinaryIO, place: Place, topics: dict[int, str]) -> list[RawMessage]:
-    """The messages of a chunk. Raises ChunkDamaged when its bytes are not what was written."""
-    raw = memoryview(_unpacked(file, place))
-    if place.crc and zlib.crc32(raw) != place.crc:
-        raise ChunkDamaged(f"the chunk at byte {place.offset} is damaged: its check sum is wrong")
-    return list(_messages(raw, dict(topics), place))
-
-
-def _unpacked(file: BinaryIO, place: Place) -> bytes:
-    if place.data_size == 0:
-        raise ChunkDamaged(f"the chunk at byte {place.offset} is damaged")
-    file.seek(place.data_offset)
-    data = file.read(place.data_size)
-    try:
-        raw = _decompress(data, place)
-    except (zstandard.ZstdError, RuntimeError, MemoryError) as error:
-        raise ChunkDamaged(f"the chunk at byte {place.offset} is damaged: it cannot be unpacked") from error
-    if len(raw) != place.raw_size:
-        raise ChunkDamaged(f"the chunk at byte {place.offset} is damaged: it has another size than it says")
-    return raw
-
-
-def _decompress(data: bytes, place: Place) -> bytes:
-    if place.compression == "zstd":
-        # A size in the data's own header would be allocated, whatever the limit.
-        declared = zstandard.get_frame_parameters(data).content_size
-        if declared not in (zstandard.CONTENTSIZE_UNKNOWN, place.raw_size):
-            raise ChunkDamaged(f"the chunk at byte {place.offset} is damaged: it says two sizes")
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=max(1, place.raw_size))
-    if place.compression == "lz4":
-        return bytes(LZ4FrameDecompressor().decompress(data, max_length=place.raw_size + 1))
-    return data
-
-
-def _messages(raw: memoryview, topics: dict[int, str], place: Place) -> Iterator[RawMessage]:
-    at = 0
-    while at < len(raw):
-        if at + _RECORD_HEADER.size > len(raw):
-            raise ChunkDamaged(f"the chunk at byte {place.offset} ends in the middle of a record")
-        opcode, length = _RECORD_HEADER.unpack_from(raw, at)
-        end = at + _RECORD_HEADER.size + length
-        if end > len(raw):
-            raise ChunkDamaged(f"the chunk at byte {place.offset} ends in the middle of a record")
-        if opcode == Opcode.CHANNEL and length <= _MAX_RECORD_BYTES:
-            channel = parse(Channel, bytes(raw[at + _RECORD_HEADER.size : end]))
-            if channel is not None:
-                topics[channel.id] = channel.topic
-        elif opcode == Opcode.MESSAGE and length >= MESSAGE_HEADER.size - _RECORD_HEADER.size:
-            _, _, channel_id, sequence, log_ns, publish_ns = MESSAGE_HEADER.unpack_from(raw, at)
-            body = raw[at + MESSAGE_HEADER.size : end]
-            yield RawMessage(topics.get(channel_id, ""), log_ns, publish_ns, sequence, at, body)
-        at = end

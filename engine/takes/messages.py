@@ -41,7 +41,7 @@ def depth_parts(frame: DepthFrame, log_ns: int) -> tuple[Buffer, ...]:
     image.timestamp.FromNanoseconds(log_ns)
     # Fields of a protobuf message may come in any order: the long one is put last by hand.
     head = image.SerializeToString() + _DATA_FIELD + _varint(depth.nbytes)
-    return head, memoryview(depth).cast("B")
+    return head, depth.data.cast("B")
 
 
 def _varint(value: int) -> bytes:
@@ -273,6 +273,7 @@ def decode_receipt(data: Buffer) -> Receipt:
         dropped=counts(fields, "dropped"),
         camera_gaps=whole(fields, "camera_gaps"),
         poses_written=whole(fields, "poses_written"),
+        poses_dropped=whole(fields, "poses_dropped"),
         duration_s=number(fields, "duration_s", 0.0),
         size_bytes=whole(fields, "size_bytes"),
         full_size_bytes=whole(fields, "full_size_bytes"),

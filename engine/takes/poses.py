@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.takes import messages
-from engine.takes.layout import RawMessage
+from engine.takes.chunks import RawMessage
 from engine.types import BETA_SIZE, JOINT_COUNT, THETA_SIZE, THICKNESS_SIZE, TrackingState
 
 _ARRAYS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,30 +14,18 @@ from numpy.typing import NDArray
 
 from engine.sensors.protocol import BadRecording
 from engine.takes import messages, schemas
+from engine.takes.chunks import ChunkDamaged, Place, RawMessage, unpack
 from engine.takes.facts import Receipt, TakeInfo
-from engine.takes.layout import ChunkDamaged, Layout, Place, RawMessage, read_layout, unpack
+from engine.takes.frames import Slot, TakenFrame, slots_of
+from engine.takes.layout import Layout, read_layout
 from engine.takes.lock import is_locked
 from engine.takes.poses import PoseTable, pose_table
-from engine.types import DepthFrame, Intrinsics
 
 #: Unpacked chunks that are kept.
 _KEPT_CHUNKS = 2
 #: Frames of a take, at most: a month at 90 frames a second.
 _MOST_FRAMES = 1 << 28
 _IMAGE_TOPICS = (schemas.DEPTH.name, schemas.CALIBRATION.name, schemas.FRAME.name, schemas.COLOR.name)
-
-
-@dataclass(frozen=True)
-class TakenFrame:
-    """A frame of a take. frame.number is its place in the take; number, device_time_s and host_time_s are as the camera
-    and the host gave them when it was recorded; time_ns: the host's wall clock then, since 1970."""
-
-    frame: DepthFrame
-    number: int
-    device_time_s: float
-    host_time_s: float
-    epoch: int
-    time_ns: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ class Take:
 
     def _index(self) -> None:
         """Which frames are in which chunk, without unpacking any whose own index can be read."""
-        self._cache: OrderedDict[int, list[_Slot]] = OrderedDict()
+        self._cache: OrderedDict[int, list[Slot]] = OrderedDict()
         self._bulk: list[Place] = []
         self._light: list[Place] = []
         counts, times = [], []
@@ -196,7 +183,7 @@ class Take:
             yield taken
             index += 1
 
-    def _slots(self, part: int) -> list[_Slot]:
+    def _slots(self, part: int) -> list[Slot]:
         if part in self._cache:
             self._cache.move_to_end(part)
             return self._cache[part]
@@ -205,7 +192,7 @@ class Take:
         except ChunkDamaged as error:
             self.note(f"{error}: {int(self._starts[part + 1] - self._starts[part])} frames are lost")
             raise
-        self._cache[part] = _slots(found)
+        self._cache[part] = slots_of(found)
         if len(self._cache) > _KEPT_CHUNKS:
             self._cache.popitem(last=False)
         return self._cache[part]
@@ -242,7 +229,7 @@ class Take:
         return tuple(found)
 
     def receipt(self) -> Receipt:
-        """The receipt; of a take that was not closed, what can be told of it: what is in it and the last drop counts."""
+        """The receipt; of a take that was not closed what can be told: what is in it, and the last counts of drops."""
         last = None
         for message in self._light_messages(schemas.RECEIPT.name, schemas.DROPS.name):
             last = message if last is None or message.topic == schemas.RECEIPT.name else last
@@ -305,59 +292,3 @@ class Take:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-@dataclass
-class _Slot:
-    """The messages of one frame in an unpacked chunk."""
-
-    depth: RawMessage
-    camera: Intrinsics | None
-    fields: dict[str, Any] | None = None
-    color: RawMessage | None = None
-
-    def decode(self, index: int, color: bool) -> TakenFrame:
-        depth = messages.decode_depth(self.depth.data)
-        height, width = depth.shape
-        if self.camera is None or (self.camera.width, self.camera.height) != (width, height):
-            raise messages.BadMessage("an image's calibration is missing or of another size")
-        # Without its own message, a frame's times are what every MCAP message has, to the nanosecond.
-        fields = self.fields or {}
-        picture = messages.decode_color(self.color.data, width, height) if color and self.color else None
-        device_time_s = messages.number(fields, "device_time_s", self.depth.publish_ns / 1e9)
-        unit_mm = messages.number(fields, "depth_unit_mm", 1.0)
-        if not 1e-4 <= unit_mm <= 100 or not np.isfinite(device_time_s):
-            raise messages.BadMessage("a frame's time or depth unit is damaged")
-        frame = DepthFrame(depth, unit_mm, self.camera, index, device_time_s, time.monotonic(), color=picture)
-        return TakenFrame(
-            frame=frame,
-            number=messages.whole(fields, "number", self.depth.sequence),
-            device_time_s=device_time_s,
-            host_time_s=messages.number(fields, "host_time_s", 0.0),
-            epoch=messages.whole(fields, "epoch"),
-            time_ns=self.depth.log_ns,
-        )
-
-
-def _slots(found: list[RawMessage]) -> list[_Slot]:
-    """The frames of a chunk; what belongs to one has its log time."""
-    camera: Intrinsics | None = None
-    fields: dict[int, dict[str, Any]] = {}
-    colors: dict[int, RawMessage] = {}
-    slots: list[_Slot] = []
-    for message in found:
-        try:
-            if message.topic == schemas.CALIBRATION.name:
-                camera = messages.decode_calibration(message.data)
-            elif message.topic == schemas.FRAME.name:
-                fields[message.log_ns] = messages.decode_json(message.data)
-            elif message.topic == schemas.COLOR.name:
-                colors[message.log_ns] = message
-            elif message.topic == schemas.DEPTH.name:
-                slots.append(_Slot(message, camera))
-        except messages.BadMessage:
-            # Its CRC is right, so it was written like this; the frames without it say so when they are decoded.
-            continue
-    for slot in slots:
-        slot.fields, slot.color = fields.get(slot.depth.log_ns), colors.get(slot.depth.log_ns)
-    return slots

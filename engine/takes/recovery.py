@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.takes import messages, schemas
+from engine.takes.chunks import ChunkDamaged, RawMessage, unpack
 from engine.takes.container import ChunkBuilder, Container
 from engine.takes.facts import Receipt, TakeError
-from engine.takes.layout import ChunkDamaged, RawMessage, unpack
 from engine.takes.names import final_path, is_part, part_path, publish
 from engine.takes.reader import Take
 
@@ -43,7 +43,7 @@ def recover(path: str | Path, out: Path | None = None, progress: Callable[[float
             raise TakeError(f"{take.path} is being recorded now: stop the recording first")
         if take.frame_count == 0 and not take.layout.places:
             raise TakeError(f"{take.path} holds no frames: there is nothing to recover")
-        if target.exists() or part_path(target).exists() and part_path(target) != take.path:
+        if target.exists() or (part_path(target).exists() and part_path(target) != take.path):
             raise TakeError(f"{target} exists already: choose another name with --out; takes are never replaced")
         # Beside a part file of the same name, the new one is built under another.
         work = part_path(target.with_name(f"{target.name[: -len('.mcap')]}.recovering.mcap"))
@@ -111,6 +111,7 @@ def _receipt(take: Take, container: Container, closing: Receipt | None) -> Recei
         dropped=dropped,
         camera_gaps=old.camera_gaps,
         poses_written=container.counts[schemas.POSE.id],
+        poses_dropped=old.poses_dropped + max(0, old.poses_written - container.counts[schemas.POSE.id]),
         duration_s=take.duration_s,
         size_bytes=container.size,
         full_size_bytes=old.full_size_bytes,

@@ -149,6 +149,7 @@ _RECEIPT_SCHEMA = _object(
         "dropped": {**_COUNTS, "description": "by reason; received = written + dropped"},
         "camera_gaps": {**_INTEGER, "description": "missing in the camera's numbering: never reached the recorder"},
         "poses_written": _INTEGER,
+        "poses_dropped": {**_INTEGER, "description": "made, but neither written nor any more in time to be"},
         "duration_s": _NUMBER,
         "size_bytes": {**_INTEGER, "description": "of the file up to the receipt"},
         "full_size_bytes": {

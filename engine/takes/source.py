@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.sensors.protocol import BadRecording, SensorBase
-from engine.takes.layout import ChunkDamaged
-from engine.takes.reader import Take, TakenFrame
+from engine.takes.chunks import ChunkDamaged
+from engine.takes.frames import TakenFrame
+from engine.takes.reader import Take
 from engine.types import DepthFrame
 
 

@@ -6,27 +6,23 @@ import errno
 import os
 import shutil
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
 from engine.takes import messages, schemas
+from engine.takes.clock import LogClock
 from engine.takes.container import Buffer, ChunkBuilder, Container
 from engine.takes.effort import Effort
 from engine.takes.facts import DiskFull, ImageChanged, Receipt, TakeError, TakeInfo
+from engine.takes.hand_only import SavedSize
 from engine.takes.lock import lock_file
 from engine.takes.names import move_without_replacing, part_path, publish
 from engine.types import DepthFrame, Intrinsics, TrackingResult
 
-#: Frames whose poses may still come.
-_AWAITED_FRAMES = 2_000
-#: Every so many frames of a hand-only take the whole image is packed too, to tell the difference in size.
-_SIZE_SAMPLE_FRAMES = 10
 DISK_FULL = "the disk is full"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STOPPED = "stopped"
@@ -69,23 +65,18 @@ class TakeWriter:
         self._config = config or WriterConfig()
         self.effort = Effort(self._config.level)
         self._free_bytes = free_bytes
-        self._by_device_clock = by_device_clock
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
-        self._device_offset_s: float | None = None
+        self._clock = LogClock(by_device_clock)
         self._camera: tuple[Intrinsics, float] | None = None
-        self._times: OrderedDict[tuple[int, float], int] = OrderedDict()
-        self._first_ns = self._last_ns = 0
         self._bulk: ChunkBuilder | None = None
         self._light: ChunkBuilder | None = None
         self._received = 0
         self._dropped: Counter[str] = Counter()
+        self._poses = 0
         self._told = 0
         self.camera_gaps = 0
         self._weights: dict[str, None] = {}
         self._lost_by = ""
-        self._masked = 0
-        self._samples = [0, 0, 0]
-        self._sampler = zstandard.ZstdCompressor(level=self._config.level)
+        self._saved = SavedSize(self._config.level)
         self.receipt: Receipt | None = None
         self._open()
 
@@ -97,7 +88,7 @@ class TakeWriter:
         # Under a name of its own first, so that what is called a take has its head whenever this process ends.
         hidden = self.part.with_name(f".{self.part.name}.{os.getpid()}")
         try:
-            self._file = open(hidden, "xb", buffering=0)
+            self._file = open(hidden, "xb", buffering=0)  # noqa: SIM115 - it stays open until close()
             try:
                 lock_file(self._file)
                 self._container = Container(self._file, self.info.software, {"lumbrical.take": self.info.as_metadata()})
@@ -142,7 +133,7 @@ class TakeWriter:
             self._dropped[ImageChanged.reason] += 1
             raise ImageChanged("the image's size, unit or intrinsics changed: this take is closed; start another one")
         self._camera = camera
-        log_ns = self._log_time(frame)
+        log_ns = self._clock.frame_ns(frame)
         publish_ns = max(0, round(frame.device_time_s * 1e9))
         parts = messages.depth_parts(frame, log_ns)
         add: list[tuple[schemas.Topic, tuple[Buffer, ...]]] = []
@@ -156,14 +147,15 @@ class TakeWriter:
         for topic, pieces in add:
             self._add(topic, log_ns, publish_ns, frame.number, pieces)
         if whole is not None:
-            self._sample(frame, whole)
+            self._saved.note(frame, whole)
         self.tick()
 
     def write_pose(self, result: TrackingResult, epoch: int = 0, latency_s: float | None = None) -> None:
         """Add what the tracker says of a frame, whether or not the frame itself is in the take. Raises as write_frame
         does."""
+        self._poses += 1
         frame = result.frame
-        log_ns = self._times.get((frame.number, frame.host_time_s)) or self._time_of(frame)
+        log_ns = self._clock.known_ns(frame)
         if result.weights_version:
             self._weights[result.weights_version] = None
         publish_ns = max(0, round(frame.device_time_s * 1e9))
@@ -176,7 +168,7 @@ class TakeWriter:
 
     def write_event(self, kind: str, details: Mapping[str, Any]) -> None:
         """Add an event, such as a step of adaptation; details: what JSON can hold. Raises as write_frame does."""
-        now_ns = self._now_ns()
+        now_ns = self._clock.now_ns()
         event = {"timestamp": messages.timestamp(now_ns), "kind": kind, "details": dict(details)}
         self._add(schemas.EVENT, now_ns, now_ns, 0, (messages.to_json(event),))
         self.tick()
@@ -185,6 +177,10 @@ class TakeWriter:
         """Count frames that were received but will not be written."""
         self._received += count
         self._dropped[reason] += count
+
+    def note_poses_dropped(self, count: int) -> None:
+        """Count poses that were made but will not be written."""
+        self._poses += count
 
     def tick(self) -> None:
         """Write what has waited long enough; to be called a few times a second when nothing else comes."""
@@ -264,14 +260,15 @@ class TakeWriter:
             dropped=dict(dropped),
             camera_gaps=self.camera_gaps,
             poses_written=written[schemas.POSE.id],
-            duration_s=(self._last_ns - self._first_ns) / 1e9,
+            poses_dropped=self._poses - written[schemas.POSE.id],
+            duration_s=self._clock.span_s,
             size_bytes=self.size,
-            full_size_bytes=self._full_size(frames),
+            full_size_bytes=self._saved.whole_size(self.size, frames),
             weights_versions=tuple(self._weights),
         )
 
     def _write_receipt(self, receipt: Receipt) -> None:
-        now_ns = self._now_ns()
+        now_ns = self._clock.now_ns()
         chunk = ChunkBuilder()
         chunk.add(schemas.RECEIPT, now_ns, now_ns, 0, (messages.receipt_message(receipt, now_ns),))
         self._container.add_chunk(chunk.pack(self._config.level))
@@ -317,7 +314,7 @@ class TakeWriter:
         if drops == self._told:
             return
         self._told = drops
-        now_ns = self._now_ns()
+        now_ns = self._clock.now_ns()
         fields = {
             "timestamp": messages.timestamp(now_ns), "frames_received": self._received,
             "dropped": dict(self._dropped), "camera_gaps": self.camera_gaps,
@@ -335,34 +332,3 @@ class TakeWriter:
                 f"{folder} has {free >> 20} MB left, under the {self._config.min_free_bytes >> 20} MB that are kept "
                 "free: make room or record elsewhere"
             )
-
-    def _now_ns(self) -> int:
-        return time.monotonic_ns() + self._offset_ns
-
-    def _time_of(self, frame: DepthFrame) -> int:
-        moment_s = frame.host_time_s
-        if self._by_device_clock:
-            if self._device_offset_s is None:
-                self._device_offset_s = time.monotonic() - frame.device_time_s
-            moment_s = frame.device_time_s + self._device_offset_s
-        return max(0, round(moment_s * 1e9) + self._offset_ns)
-
-    def _log_time(self, frame: DepthFrame) -> int:
-        """The frame's own, as no other frame of the take has it: it is what joins a frame's messages."""
-        log_ns = max(self._time_of(frame), self._last_ns + 1)
-        self._first_ns = self._first_ns or log_ns
-        self._last_ns = log_ns
-        self._times[frame.number, frame.host_time_s] = log_ns
-        if len(self._times) > _AWAITED_FRAMES:
-            self._times.popitem(last=False)
-        return log_ns
-
-    def _sample(self, frame: DepthFrame, whole: DepthFrame) -> None:
-        self._masked += 1
-        if self._masked % _SIZE_SAMPLE_FRAMES == 1:
-            sizes = [len(self._sampler.compress(image.depth)) for image in (frame, whole)]
-            self._samples = [a + b for a, b in zip(self._samples, (1, *sizes), strict=True)]
-
-    def _full_size(self, frames: int) -> int:
-        samples, masked, whole = self._samples
-        return self.size + frames * (whole - masked) // samples if samples else 0

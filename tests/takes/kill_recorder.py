@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from app.runtime.interfaces import CapturedFrame, LiveResult
-from app.runtime.recorder import Recorder, RecorderConfig
+from app.runtime.recorder import Recorder
+from app.runtime.recording import RecorderConfig
 from engine.takes.facts import TakeInfo
 from engine.takes.writer import WriterConfig
 from tests.takes.make import make_frame, make_result
