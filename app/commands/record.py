@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from app.runtime.session import LiveSession
 
 _POLL_S = 0.1
-_OPEN_LIMIT_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,10 +77,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _info(sensor: Sensor, args: argparse.Namespace, side: Side | None, weights: str = "") -> TakeInfo:
+def _info(
+    sensor: Sensor, args: argparse.Namespace, side: Side | None, weights: str = "", smoothing: float = 0.5
+) -> TakeInfo:
+    settings = None if args.no_track else {"side": side.value if side else None, "smoothing": smoothing}
     return TakeInfo(
         sensor=sensor.name, fps=min(1000.0, max(0.0, sensor.fps)), side=side, name=args.name, notes=args.notes,
-        user=args.user, weights_version=weights, hand_only=args.hand_only,
+        user=args.user, weights_version=weights, hand_only=args.hand_only, settings=settings,
     )  # fmt: skip
 
 
@@ -131,7 +133,8 @@ def _convert(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | 
             reason = "interrupted"
         except LumbricalError as error:
             reason, trouble = "the source failed", str(error)
-        receipt = writer.close(reason)
+        finally:
+            receipt = writer.close(reason)
         return writer.path, receipt, trouble
 
 
@@ -172,13 +175,17 @@ def _record_images(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Rece
             _watch(recorder, step)
         except SensorDisconnected as error:
             trouble = str(error)
+        finally:
+            recorder.stop()
         return _close(recorder, trouble)
 
 
 def _record_live(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
-    """A camera with the tracker, as the app runs them."""
+    """A camera with the tracker, as the app runs them; the take begins with the tracker's first frame, so that tracking
+    it again gives the same poses."""
     from app.runtime.interfaces import FrameTracker
     from app.runtime.session import LiveSession
+    from app.runtime.tuning import low_latency
 
     recorder = _recorder()
     side = None if args.side in (None, "either") else Side(args.side)
@@ -191,27 +198,26 @@ def _record_live(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receip
 
     session = LiveSession(lambda _: sensor, args.source, tracker)
     recorder.attach(session)
-    session.start()
-    try:
-        _wait_until_ready(session)
-        recorder.start(args.out, _info(sensor, args, side), seconds=args.seconds)
-        _watch(recorder, lambda: time.sleep(_POLL_S), session)
-        return _close(recorder, session.failure())
-    finally:
-        session.stop()
+    with sensor, low_latency():
+        session.tracking.start()
+        try:
+            _wait_until_ready(session)
+            recorder.start(args.out, _info(sensor, args, side), seconds=args.seconds)
+            session.capture.start()
+            _watch(recorder, lambda: time.sleep(_POLL_S), session)
+            return _close(recorder, session.failure())
+        finally:
+            session.stop()
+            recorder.stop()
 
 
 def _wait_until_ready(session: LiveSession) -> None:
     from app.runtime.worker import WorkerState
 
-    deadline_s = time.monotonic() + _OPEN_LIMIT_S
-    while time.monotonic() < deadline_s:
-        if session.trouble():
-            raise LumbricalError(session.trouble())
-        if session.capture.source_name and session.tracking.state is WorkerState.RUNNING:
-            return
+    while session.tracking.state is not WorkerState.RUNNING:
+        if session.failure():
+            raise LumbricalError(session.failure())
         time.sleep(_POLL_S)
-    raise LumbricalError(f"no frames came within {_OPEN_LIMIT_S:g} s: check the camera with `python main.py doctor`")
 
 
 def _watch(recorder: Recorder, step: Callable[[], None], session: LiveSession | None = None) -> None:

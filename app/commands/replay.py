@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.types import LumbricalError, TrackingResult
+from engine.types import LumbricalError, Side, TrackingResult
 
 if TYPE_CHECKING:
     from engine.takes.poses import PoseTable
@@ -64,8 +64,7 @@ def compare(take: Take, tracker: Tracker) -> dict[str, Any]:
 
     poses = take.poses()
     rows = {int(frame): row for row, frame in enumerate(poses.frame) if frame >= 0}
-    tracker.side = take.info.side
-    tracker.reset()
+    _set_up(tracker, take)
     counts = {"frames": 0, "tracked": 0, "compared": 0, "identical": 0}
     apart: list[float] = []
     epoch = None
@@ -91,6 +90,18 @@ def compare(take: Take, tracker: Tracker) -> dict[str, Any]:
         **counts,
         "mean_joint_distance_mm": round(float(np.mean(apart)), 4) if apart else None,
     }
+
+
+def _set_up(tracker: Tracker, take: Take) -> None:
+    """As it was while recording."""
+    settings = take.info.settings or {}
+    side, smoothing = settings.get("side"), settings.get("smoothing")
+    tracker.side = take.info.side
+    if take.info.settings is not None:
+        tracker.side = Side(side) if side in ("right", "left") else None
+    if isinstance(smoothing, int | float) and 0 <= smoothing <= 1:
+        tracker.set_smoothing(smoothing)
+    tracker.reset()
 
 
 def is_identical(result: TrackingResult, poses: PoseTable, row: int) -> bool:

@@ -12,8 +12,8 @@ _AWAITED_FRAMES = 2_000
 
 
 class LogClock:
-    """Nanoseconds since 1970 by the host's clock: of a frame's arrival, or, by_device_clock, spaced as the device's clock
-    says. No two frames have the same, so that it joins a frame's messages."""
+    """Nanoseconds since 1970 by the host's clock: of a frame's arrival, or, by_device_clock, spaced as the device's
+    clock says. No two frames have the same, so that it joins a frame's messages."""
 
     def __init__(self, by_device_clock: bool) -> None:
         self._by_device_clock = by_device_clock

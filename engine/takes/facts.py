@@ -46,7 +46,8 @@ def utc_now() -> str:
 class TakeInfo:
     """What a take says of itself from its start.
 
-    fps is 0 and side None where they are not known; profile: the user's calibrated hand, as JSON can hold it;
+    fps is 0 and side None where they are not known; profile: the user's calibrated hand, and settings: the tracker's
+    (side, or None for either; smoothing, 0 to 1), both as JSON can hold them;
     hand_only: everything but the hand was zeroed; created: UTC, ISO 8601.
     """
 
@@ -57,6 +58,7 @@ class TakeInfo:
     notes: str = ""
     user: str = ""
     profile: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] | None = None
     weights_version: str = ""
     hand_only: bool = False
     software: str = f"Lumbrical {VERSION}"
@@ -71,13 +73,11 @@ class TakeInfo:
 
     def as_metadata(self) -> dict[str, str]:
         """As the strings of a metadata record."""
-        profile = json.dumps(dict(self.profile)) if self.profile is not None else ""
-        if len(profile) > _MAX_PROFILE_BYTES:
-            raise TakeError("the user's profile is over 1 MB: it is not a profile")
         return {
             "format": FORMAT, "software": self.software, "created": self.created, "sensor": self.sensor,
             "fps": repr(float(self.fps)), "side": self.side.value if self.side else "unknown", "name": self.name,
-            "notes": self.notes, "user": self.user, "profile": profile, "weights_version": self.weights_version,
+            "notes": self.notes, "user": self.user,
+            "profile": _as_json(self.profile), "settings": _as_json(self.settings), "weights_version": self.weights_version,
             "hand_only": "yes" if self.hand_only else "no",
         }  # fmt: skip
 
@@ -91,7 +91,8 @@ class TakeInfo:
         return TakeInfo(
             fps=_rate(source.get("fps", "")),
             side=Side(source["side"]) if source.get("side") in ("right", "left") else None,
-            profile=_profile(source.get("profile", "")),
+            profile=_from_json(source.get("profile", "")),
+            settings=_from_json(source.get("settings", "")),
             weights_version=source.get("weights_version", "")[:MAX_TEXT],
             hand_only=source.get("hand_only") == "yes",
             software=source.get("software", "")[:MAX_TEXT],
@@ -107,7 +108,14 @@ def _rate(text: str) -> float:
     return value if 0 <= value <= 1000 else 0.0
 
 
-def _profile(text: str) -> dict[str, Any] | None:
+def _as_json(value: Mapping[str, Any] | None) -> str:
+    text = json.dumps(dict(value)) if value is not None else ""
+    if len(text) > _MAX_PROFILE_BYTES:
+        raise TakeError("the user's profile is over 1 MB: it is not a profile")
+    return text
+
+
+def _from_json(text: str) -> dict[str, Any] | None:
     try:
         value = json.loads(text) if 0 < len(text) <= _MAX_PROFILE_BYTES else None
     except (ValueError, RecursionError):
