@@ -77,8 +77,8 @@ class TakeInfo:
             "format": FORMAT, "software": self.software, "created": self.created, "sensor": self.sensor,
             "fps": repr(float(self.fps)), "side": self.side.value if self.side else "unknown", "name": self.name,
             "notes": self.notes, "user": self.user,
-            "profile": _as_json(self.profile), "settings": _as_json(self.settings), "weights_version": self.weights_version,
-            "hand_only": "yes" if self.hand_only else "no",
+            "profile": _as_json(self.profile), "settings": _as_json(self.settings),
+            "weights_version": self.weights_version, "hand_only": "yes" if self.hand_only else "no",
         }  # fmt: skip
 
     @staticmethod

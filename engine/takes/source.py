@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.sensors.protocol import BadRecording, SensorBase
+from engine.sensors.protocol import BadRecording, SensorBase, SensorError
 from engine.takes.chunks import ChunkDamaged
+from engine.takes.facts import TakeInfo
 from engine.takes.frames import TakenFrame
 from engine.takes.reader import Take
 from engine.types import DepthFrame
@@ -21,6 +22,13 @@ class TakeSource(SensorBase):
         self._color = color
         self._take: Take | None = None
         self._next = 0
+
+    @property
+    def info(self) -> TakeInfo:
+        """What the take says of itself. Raises SensorError before open."""
+        if self._take is None:
+            raise SensorError(f"{self.name} has not been opened")
+        return self._take.info
 
     @property
     def is_live(self) -> bool:

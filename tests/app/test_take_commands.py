@@ -95,6 +95,7 @@ def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.Cap
     report = json.loads(capsys.readouterr().out)
     assert report["complete"] and report["frames"] == report["poses"] == report["tracked"] == FRAMES
     assert report["intrinsics"]["width"] == 640 and report["measured_fps"] == pytest.approx(30, abs=0.1)
+    assert "rendered" in report["sensor"]
     assert report["receipt"]["frames_written"] == FRAMES and report["settings"] == {"side": "right", "smoothing": 0.5}
     cut = tmp_path / "cut.part.mcap"
     cut.write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
@@ -121,6 +122,20 @@ def test_a_take_is_tracked_like_any_recording(demo: Path, capsys: pytest.Capture
     assert f"{FRAMES} frames, {FRAMES} tracked" in capsys.readouterr().out
     assert cli.with_default_command([str(demo)]) == ["run", f"--source={demo}"]
     assert cli.with_default_command(["x.mcap", "--exit-after", "1"]) == ["run", "--source=x.mcap", "--exit-after", "1"]
+
+
+def test_a_take_is_evaluated_without_labels(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", str(demo), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    row = report["sequences"]["demo.mcap"]
+    assert row["frames"] == row["frames_tracked"] == FRAMES and row["mean_joint_error_mm"] is None
+    assert 0 < row["depth_residual_median_mm"] < 10
+    assert row["images"] == "rendered", "a take of rendered images says so"
+    data = bytearray(demo.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "bad.mcap").write_bytes(data)
+    assert cli.main(["evaluate", str(tmp_path / "bad.mcap")]) == 2
+    assert "recover" in capsys.readouterr().err
 
 
 def test_a_cut_off_take_plays_with_a_warning(tmp_path: Path) -> None:
