@@ -33,12 +33,16 @@ class Command:
 COMMANDS = {
     "run": Command("app.commands.run", "open the app (what happens without a sub-command)"),
     "track": Command("app.commands.track", "track a hand in a camera or recording, with or without a window"),
+    "record": Command("app.commands.record", "record a camera, or convert another recording, into a take (.mcap)"),
+    "replay": Command("app.commands.replay", "play a take, or track it again and compare with what was recorded"),
+    "info": Command("app.commands.info", "what a take holds, what was dropped, what is damaged"),
+    "recover": Command("app.commands.recover", "write a clean take from one that was cut off or damaged"),
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
     "crops": Command("app.commands.crops", "cut recordings into crops that `train` can learn from"),
     "finetune": Command("app.commands.finetune", "fit the encoder to recordings of your own hand, without labels"),
     "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
-    "bench": Command("app.commands.bench", "measure how fast and how steady: bench live, losses, smoothing"),
+    "bench": Command("app.commands.bench", "measure how fast and how steady: live, losses, smoothing, record, codecs"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }
 DEFAULT_COMMAND = "run"
@@ -77,11 +81,19 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
 
 
 def with_default_command(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the default sub-command put first where none is named: options alone belong to it."""
+    """The arguments with the default sub-command put first where none is named: options alone belong to it, and a
+    recording alone is opened by it."""
     first = arguments[0] if arguments else None
+    if first is not None and first not in COMMANDS and _is_path(first):
+        return [DEFAULT_COMMAND, f"--source={first}", *arguments[1:]]
     if first in ("-h", "--help", "--version") or (first is not None and not first.startswith("-")):
         return list(arguments)
     return [DEFAULT_COMMAND, *arguments]
+
+
+def _is_path(word: str) -> bool:
+    """Whether a word that is no command can be meant as a file's or folder's name."""
+    return not word.startswith("-") and (os.sep in word or "." in word or os.path.exists(word))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

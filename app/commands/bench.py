@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import live, losses, smoothing
+from app.benches import codecs, live, losses, record, smoothing
 
-_BENCHES = {"live": live, "losses": losses, "smoothing": smoothing}
+_BENCHES = {"live": live, "losses": losses, "smoothing": smoothing, "record": record, "codecs": codecs}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.runtime.interfaces import CapturedFrame, FrameSource
+from app.runtime.interfaces import CapturedFrame, FrameSource, Listener
 from app.runtime.slot import LatestSlot
 from app.runtime.statistics import LiveStatistics
 from app.runtime.worker import Worker, WorkerState
@@ -61,6 +61,7 @@ class CaptureWorker(Worker):
         self._woken = threading.Event()
         self._spec = spec
         self._epoch = 0
+        self._listeners: tuple[Listener[CapturedFrame], ...] = ()
         self._last_place: int | None = None
         self._playback: PlaybackStatus | None = None
         self._is_live = False
@@ -91,6 +92,14 @@ class CaptureWorker(Worker):
     def playback(self) -> PlaybackStatus | None:
         """How the recording stands; None for a camera or when nothing is open."""
         return self._playback
+
+    def add_listener(self, listener: Listener[CapturedFrame]) -> None:
+        """Send every frame there too, also those that tracking passes over."""
+        self._listeners = (*self._listeners, listener)
+
+    def remove_listener(self, listener: Listener[CapturedFrame]) -> None:
+        """Stop sending there."""
+        self._listeners = tuple(one for one in self._listeners if one is not listener)
 
     def switch_source(self, spec: str) -> None:
         """Close the present source and open another."""
@@ -147,6 +156,8 @@ class CaptureWorker(Worker):
     def wake_waiters(self) -> None:
         """Nobody may wait for frames that will not come; a pause before a retry ends."""
         self._frames.close()
+        for listener in self._listeners:
+            listener.close()
         self._woken.set()
 
     def _hand_on(self, frame: DepthFrame) -> None:
@@ -159,7 +170,10 @@ class CaptureWorker(Worker):
         elif previous is not None and place <= previous:
             self._epoch += 1
         before = self._frames.overwritten
-        self._frames.put(CapturedFrame(frame, self._epoch))
+        captured = CapturedFrame(frame, self._epoch)
+        self._frames.put(captured)
+        for listener in self._listeners:
+            listener.put(captured)
         self._statistics.record_capture(self._frames.overwritten - before, lost)
 
     def _rest_at_end(self) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import DepthFrame, Side, TrackingResult
+
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Listener(Protocol[T_contra]):
+    """Where a worker sends everything it makes; put() must not wait. drop_queue.DropQueue is one."""
+
+    def put(self, value: T_contra) -> bool: ...
+
+    def close(self) -> None: ...
 
 
 class FrameSource(Protocol):

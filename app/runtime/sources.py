@@ -12,6 +12,7 @@ from app.config import DEMO_SOURCE
 from app.runtime.interfaces import FrameSource
 from engine.sensors import discover
 from engine.sensors.playback import Playback
+from engine.sensors.protocol import Sensor
 from engine.types import LumbricalError
 
 _SYNTHETIC = "synthetic"
@@ -25,6 +26,22 @@ class SourceChoice:
     spec: str
     label: str
     is_camera: bool = False
+
+
+def _open_take(path: Path, color: bool) -> Sensor:
+    # Only now: what reads takes is not needed to list cameras.
+    from engine.takes.source import TakeSource
+
+    return TakeSource(path, color=color)
+
+
+discover.register_suffix(".mcap", _open_take)
+
+
+def open_any(spec: str, color: bool = False) -> Sensor:
+    """The sensor that spec names, camera, recording or take, not opened yet and without a player. LumbricalError when
+    there is none."""
+    return discover.open_source(spec, color=color)
 
 
 def demo_choice() -> SourceChoice:

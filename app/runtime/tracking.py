@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from app.runtime.drop_queue import DropQueue
-from app.runtime.interfaces import CapturedFrame, FrameTracker, LiveResult
+from app.runtime.interfaces import CapturedFrame, FrameTracker, Listener, LiveResult
 from app.runtime.slot import LatestSlot
 from app.runtime.statistics import LiveStatistics
 from app.runtime.worker import Worker
@@ -37,7 +36,7 @@ class TrackingWorker(Worker):
         self._results = results
         self._statistics = statistics
         self._requests: queue.SimpleQueue[Callable[[FrameTracker], None]] = queue.SimpleQueue()
-        self._listeners: tuple[DropQueue[LiveResult], ...] = ()
+        self._listeners: tuple[Listener[LiveResult], ...] = ()
         self._tracker: FrameTracker | None = None
         self._epoch: int | None = None
         self._faces: NDArray[np.int32] | None = None
@@ -51,12 +50,12 @@ class TrackingWorker(Worker):
         """Run request(tracker) on the tracking thread before the next frame; also before the first."""
         self._requests.put(request)
 
-    def add_listener(self, listener: DropQueue[LiveResult]) -> None:
-        """Send every result to this queue too, from the next one on."""
+    def add_listener(self, listener: Listener[LiveResult]) -> None:
+        """Send every result there too, from the next one on."""
         self._listeners = (*self._listeners, listener)
 
-    def remove_listener(self, listener: DropQueue[LiveResult]) -> None:
-        """Stop sending to this queue."""
+    def remove_listener(self, listener: Listener[LiveResult]) -> None:
+        """Stop sending there."""
         self._listeners = tuple(one for one in self._listeners if one is not listener)
 
     def set_up(self) -> None:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from engine import metrics
+from engine.evaluation.takes import open_frames, read_labels
 from engine.geometry.camera import depth_to_points, project
 from engine.hand.conventions import ANATOMICAL, check_convention, map_joints
 from engine.hand.skeleton import Skeleton
 from engine.rendering.mesh_depth import render_depth
-from engine.sensors.labels import SequenceLabels, load_labels
+from engine.sensors.labels import SequenceLabels
 from engine.sensors.protocol import BadRecording
-from engine.sensors.sequence_folder import SequenceFolder
 from engine.types import (
     JOINT_COUNT,
     DepthFrame,
@@ -119,7 +119,7 @@ def open_recordings(folders: Sequence[Path], gt_crop: bool = False) -> list[Reco
     for folder in folders:
         if not folder.exists():
             raise BadRecording(f"{folder} does not exist: give sequence folders, each with a sequence.json")
-        labels = load_labels(folder)
+        labels = read_labels(folder)
         if labels.joints_mm is not None:
             check_convention(labels.joint_convention or ANATOMICAL)
             if gt_crop and (_crop_centres(labels.joints_mm)[:, 2] <= 0).any():
@@ -163,7 +163,7 @@ class Evaluator:
         centres = _crop_centres(measured.truth) if self._gt_crop else None
         self._tracker.side = info.side
         self._tracker.reset()
-        with SequenceFolder(recording.labels.folder, color=False) as sensor:
+        with open_frames(recording.labels.folder) as sensor:
             for index in range(info.frame_count):
                 if info.fps == 0:
                     self._tracker.reset()

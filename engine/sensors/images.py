@@ -86,13 +86,13 @@ def _check_png_chunks(path: Path, data: bytes) -> None:
     raise BadRecording(f"{path} is cut short: copy or record the sequence again")
 
 
-def _decode(path: Path, data: bytes, flags: int) -> NDArray[np.generic]:
+def _decode(name: object, data: bytes, flags: int) -> NDArray[np.generic]:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise BadRecording(f"{path} cannot be decoded: copy or record the sequence again") from error
+        raise BadRecording(f"{name} cannot be decoded: copy or record the sequence again") from error
     if image is None:
-        raise BadRecording(f"{path} cannot be decoded: copy or record the sequence again")
+        raise BadRecording(f"{name} cannot be decoded: copy or record the sequence again")
     return np.asarray(image)
 
 
@@ -121,12 +121,16 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def read_color_jpeg(path: Path, width: int, height: int) -> NDArray[np.uint8]:
     """A colour JPEG as (height, width, 3) uint8 RGB. Raises BadRecording: no JPEG, another size, cut short."""
-    data = _read_bytes(path)
+    return decode_color_jpeg(_read_bytes(path), path, width, height)
+
+
+def decode_color_jpeg(data: bytes, name: object, width: int, height: int) -> NDArray[np.uint8]:
+    """The same of a JPEG in memory; name: what it is called in the message of a BadRecording."""
     size = _jpeg_size(data)
     if size is None or not data.rstrip(b"\x00").endswith(b"\xff\xd9"):
-        raise BadRecording(f"{path} is not a whole JPEG image: copy or record the sequence again")
+        raise BadRecording(f"{name} is not a whole JPEG image: copy or record the sequence again")
     if size != (width, height):
         raise BadRecording(
-            f"{path} is {size[0]} x {size[1]}: colour must be registered to the {width} x {height} depth"
+            f"{name} is {size[0]} x {size[1]}: colour must be registered to the {width} x {height} depth"
         )
-    return np.ascontiguousarray(_decode(path, data, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8, copy=False)
+    return np.ascontiguousarray(_decode(name, data, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8, copy=False)

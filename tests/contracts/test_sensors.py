@@ -16,6 +16,9 @@ from engine.sensors.realsense import RealSenseCamera
 from engine.sensors.realsense_recording import RealSenseRecording
 from engine.sensors.sequence_folder import SequenceFolder, write_sequence
 from engine.sensors.synthetic import SyntheticSensor
+from engine.takes.facts import TakeInfo
+from engine.takes.source import TakeSource
+from engine.takes.writer import TakeWriter, WriterConfig
 from engine.types import Intrinsics
 from tests.contracts.sensor_contract import Case, SensorContract
 
@@ -38,6 +41,17 @@ def _folder(files: Path) -> Path:
         with _synthetic() as sensor:
             write_sequence(folder, [sensor.read() or pytest.fail() for _ in range(FRAMES)], fps=30)
     return folder
+
+
+def _take(files: Path) -> Path:
+    path = files / "take.mcap"
+    if not path.exists():
+        writer = TakeWriter(path, TakeInfo(fps=30), WriterConfig(chunk_bytes=20_000, min_free_bytes=0))
+        with _synthetic() as sensor:
+            for _ in range(FRAMES):
+                writer.write_frame(sensor.read() or pytest.fail())
+        writer.close()
+    return path
 
 
 def _db3(files: Path, color: bool) -> Path:
@@ -81,6 +95,8 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "synthetic": _file(lambda _: _synthetic()),
     "synthetic live": lambda _: Case(_synthetic(live=True)),
     "sequence folder": _file(lambda files: SequenceFolder(_folder(files))),
+    "take": _file(lambda files: TakeSource(_take(files))),
+    "playback of a take": _file(lambda files: Playback(TakeSource(_take(files)), real_time=False)),
     "realsense live": lambda _: _realsense(False),
     "realsense live with colour": lambda _: _realsense(True),
     "realsense recording": _file(lambda files: RealSenseRecording(_db3(files, False))),

@@ -1,0 +1,287 @@
+"""`record SOURCE --out DIR`: a camera, or another recording, into a take, with what the tracker makes of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from app.commands.track import make_tracker
+from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
+from engine.takes.facts import Receipt, TakeError, TakeInfo
+from engine.types import LumbricalError, Side
+
+if TYPE_CHECKING:
+    from app.runtime.recorder import Recorder, RecorderStatus
+    from app.runtime.session import LiveSession
+
+_POLL_S = 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-command's own options."""
+    parser.add_argument("source", metavar="SOURCE", help="a camera as `doctor` lists it, or a recording to convert")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR|FILE.mcap", help="the take, or the folder it goes to"
+    )
+    parser.add_argument("--seconds", type=_seconds, help="stop after this long (default: until Ctrl-C, or the end)")
+    parser.add_argument("--user", default="", metavar="NAME", help="whose hand it is")
+    parser.add_argument("--name", default="", help="a title; part of the file's name")
+    parser.add_argument("--notes", default="", metavar="TEXT", help="anything worth knowing later")
+    parser.add_argument(
+        "--hand-only", action="store_true", help="store the hand's pixels only; nothing while no hand is tracked"
+    )
+    parser.add_argument("--no-track", action="store_true", help="images only, without poses")
+    parser.add_argument("--color", action="store_true", help="colour too, where the source has it")
+    parser.add_argument(
+        "--side", choices=("right", "left", "either"), help="the hand to look for (default: as SOURCE says)"
+    )
+    parser.add_argument("--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`")
+    parser.add_argument("--json", action="store_true", help="print the receipt as one JSON object")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record until it is over; 0 when the take is closed and whole."""
+    from app.runtime.sources import open_any
+
+    if args.no_track and args.hand_only:
+        raise LumbricalError("--hand-only needs the tracker to know where the hand is: leave --no-track out")
+    sensor = open_any(args.source, color=args.color)
+    if not sensor.is_live:
+        path, receipt, trouble = _convert(sensor, args)
+    elif args.no_track:
+        path, receipt, trouble = _record_images(sensor, args)
+    else:
+        path, receipt, trouble = _record_live(sensor, args)
+    if receipt is None:
+        raise TakeError(trouble or f"{path} was not closed in time; it can still be opened")
+    _tell(path, receipt, args.json)
+    if trouble:
+        raise TakeError(f"{trouble} ({path} was closed and can be played)")
+    return 0
+
+
+def _info(
+    sensor: Sensor, args: argparse.Namespace, side: Side | None, weights: str = "", smoothing: float = 0.5
+) -> TakeInfo:
+    settings = None if args.no_track else {"side": side.value if side else None, "smoothing": smoothing}
+    return TakeInfo(
+        sensor=_described(sensor), fps=min(1000.0, max(0.0, sensor.fps)), side=side, name=args.name, notes=args.notes,
+        user=args.user, weights_version=weights, hand_only=args.hand_only, settings=settings,
+    )  # fmt: skip
+
+
+def _described(sensor: Sensor) -> str:
+    """The source's name with the camera that a recording came from; rendered images stay called rendered."""
+    from engine.sensors.sequence_folder import SequenceFolder
+    from engine.takes.source import TakeSource
+
+    if isinstance(sensor, TakeSource):
+        return sensor.info.sensor
+    if not isinstance(sensor, SequenceFolder):
+        return sensor.name
+    words = [
+        str(sensor.info.extra.get("sensor") or ""),
+        "rendered" if sensor.info.extra.get("rendered") is True else "",
+    ]
+    origin = ", ".join(filter(None, words))[:1000]
+    return f"{sensor.name} ({origin})" if origin else sensor.name
+
+
+def _side(args: argparse.Namespace, sensor: Sensor) -> Side | None:
+    if args.side is None:
+        return sensor.side
+    return None if args.side == "either" else Side(args.side)
+
+
+def _convert(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
+    """Every frame of a file, each tracked, however long it takes."""
+    from tqdm import tqdm
+
+    from engine.takes.hand_only import keep_hand
+    from engine.takes.names import take_path
+    from engine.takes.writer import STOPPED, TakeWriter
+
+    path = take_path(args.out, args.name)
+    with sensor:
+        tracker = None if args.no_track else make_tracker(args.hand)
+        side = _side(args, sensor)
+        if tracker is not None:
+            tracker.side = side
+            tracker.reset()
+        info = _info(sensor, args, side, tracker.runner.version if tracker is not None else "")
+        writer = TakeWriter(path, info, by_device_clock=True)
+        reason, trouble, first_s = STOPPED, "", None
+        try:
+            with tqdm(total=sensor.frame_count, unit="frame", desc="record", leave=False, disable=None) as bar:
+                while (frame := _next(sensor)) is not None:
+                    first_s = frame.device_time_s if first_s is None else first_s
+                    if args.seconds is not None and frame.device_time_s - first_s >= args.seconds:
+                        break
+                    result = tracker.track(frame) if tracker is not None else None
+                    if not args.hand_only:
+                        writer.write_frame(frame)
+                    elif result is not None and (hand := keep_hand(result)) is not None:
+                        writer.write_frame(hand, whole=frame)
+                    else:
+                        writer.note_dropped("no hand in view")
+                    if result is not None:
+                        writer.write_pose(result)
+                    bar.update(1)
+        except TakeError as error:
+            reason, trouble = error.reason, str(error)
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        except LumbricalError as error:
+            reason, trouble = "the source failed", str(error)
+        finally:
+            receipt = writer.close(reason)
+        return writer.path, receipt, trouble
+
+
+def _next(sensor: Sensor) -> Any:
+    """The next frame, or None at the end."""
+    while True:
+        try:
+            frame = sensor.read()
+        except EndOfStream:
+            return None
+        if frame is not None:
+            return frame
+
+
+def _recorder() -> Recorder:
+    from app.runtime.recorder import Recorder
+    from app.runtime.recording import RecorderConfig
+
+    # Who asks for a recording now has no use for what was before.
+    return Recorder(RecorderConfig(preroll_s=0.0))
+
+
+def _record_images(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
+    """A camera without the tracker."""
+    from app.runtime.interfaces import CapturedFrame
+
+    recorder = _recorder()
+    with sensor:
+        recorder.start(args.out, _info(sensor, args, _side(args, sensor)), seconds=args.seconds)
+        trouble = ""
+
+        def step() -> None:
+            frame = sensor.read(_POLL_S)
+            if frame is not None:
+                recorder.put_frame(CapturedFrame(frame, 0))
+
+        try:
+            _watch(recorder, step)
+        except SensorDisconnected as error:
+            trouble = str(error)
+        finally:
+            recorder.stop()
+        return _close(recorder, trouble)
+
+
+def _record_live(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
+    """A camera with the tracker, as the app runs them; the take begins with the tracker's first frame, so that tracking
+    it again gives the same poses."""
+    from app.runtime.interfaces import FrameTracker
+    from app.runtime.session import LiveSession
+    from app.runtime.tuning import low_latency
+
+    recorder = _recorder()
+    side = None if args.side in (None, "either") else Side(args.side)
+
+    def tracker() -> FrameTracker:
+        made = cast(FrameTracker, make_tracker(args.hand))
+        made.side = side
+        made.reset()
+        return made
+
+    session = LiveSession(lambda _: sensor, args.source, tracker)
+    recorder.attach(session)
+    with sensor, low_latency():
+        session.tracking.start()
+        try:
+            _wait_until_ready(session)
+            recorder.start(args.out, _info(sensor, args, side), seconds=args.seconds)
+            session.capture.start()
+            _watch(recorder, lambda: time.sleep(_POLL_S), session)
+            return _close(recorder, session.failure())
+        finally:
+            session.stop()
+            recorder.stop()
+
+
+def _wait_until_ready(session: LiveSession) -> None:
+    from app.runtime.worker import WorkerState
+
+    while session.tracking.state is not WorkerState.RUNNING:
+        if session.failure():
+            raise LumbricalError(session.failure())
+        time.sleep(_POLL_S)
+
+
+def _watch(recorder: Recorder, step: Callable[[], None], session: LiveSession | None = None) -> None:
+    """Repeat step until the recording ends, by itself or by Ctrl-C."""
+    from app.runtime.recorder import RecorderState
+
+    told_s = 0.0
+    try:
+        while (status := recorder.status()).state is RecorderState.RECORDING:
+            if session is not None and session.failure():
+                return
+            if sys.stderr.isatty() and time.monotonic() - told_s > 1:
+                told_s = time.monotonic()
+                print(f"\r\033[K{_line(status)}", end="", file=sys.stderr, flush=True)
+            step()
+    except KeyboardInterrupt:
+        return
+    finally:
+        if told_s:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _line(status: RecorderStatus) -> str:
+    left = f"{status.disk_left_s / 60:.0f} min of disk left" if status.disk_left_s is not None else ""
+    dropped = sum(status.dropped.values())
+    return (
+        f"recording {status.elapsed_s:.0f} s, {status.size_bytes / 1e6:.0f} MB, {status.frames_written} frames, "
+        f"{dropped} dropped, {left} (Ctrl-C ends it)"
+    )
+
+
+def _close(recorder: Recorder, trouble: str) -> tuple[Path, Receipt | None, str]:
+    receipt = recorder.stop()
+    status = recorder.status()
+    assert status.path is not None
+    return status.path, receipt, trouble or status.message
+
+
+def _tell(path: Path, receipt: Receipt, as_json: bool) -> None:
+    size = path.stat().st_size
+    if as_json:
+        print(json.dumps({"path": str(path), "bytes": size} | asdict(receipt), indent=2))
+        return
+    print(f"{path}: {size / 1e6:.1f} MB, {receipt.duration_s:.1f} s; {receipt.sentence()}")
+    if receipt.full_size_bytes:
+        share = 100 * receipt.size_bytes / receipt.full_size_bytes
+        print(
+            f"only the hand is in it: {receipt.size_bytes / 1e6:.1f} MB instead of about "
+            f"{receipt.full_size_bytes / 1e6:.1f} MB ({share:.0f} %)"
+        )

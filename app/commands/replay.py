@@ -1,0 +1,133 @@
+"""`replay TAKE`: play a take in the window, or track it again here and compare with the poses that were recorded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.types import LumbricalError, Side, TrackingResult
+
+if TYPE_CHECKING:
+    from engine.takes.poses import PoseTable
+    from engine.takes.reader import Take
+    from engine.tracker import Tracker
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-command's own options."""
+    parser.add_argument("take", metavar="TAKE", help="a take (.mcap), also one that was cut off")
+    parser.add_argument(
+        "--headless", action="store_true", help="no window: track it again and compare with the recorded poses"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object (implies --headless)")
+    parser.add_argument("--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the window on the take, or track it here; 0 when all of it could be read."""
+    if not (args.headless or args.json):
+        return _open_window(args)
+    from app.commands.track import make_tracker
+    from engine.takes.reader import Take
+
+    with Take(args.take) as take:
+        if not take.frame_count:
+            raise LumbricalError(f"{take.path} holds no frames: there is nothing to replay")
+        report = compare(take, make_tracker(args.hand))
+        for line in take.damage:
+            print(f"lumbrical: {take.path}: {line}", file=sys.stderr)
+    print(json.dumps(report, indent=2, allow_nan=False) if args.json else _as_text(report))
+    return 0
+
+
+def _open_window(args: argparse.Namespace) -> int:
+    """What `run --source TAKE` does."""
+    import app.commands.run as window
+
+    parser = argparse.ArgumentParser()
+    window.add_arguments(parser)
+    own_hand = [] if args.hand is None else [f"--hand={args.hand}"]
+    return window.run(parser.parse_args([f"--source={args.take}", *own_hand]))
+
+
+def compare(take: Take, tracker: Tracker) -> dict[str, Any]:
+    """Track the frames that have recorded poses (all, where none has) and say how far the two are apart.
+
+    The tracker is started anew with each epoch, as it was while recording.
+    """
+    from tqdm import tqdm
+
+    poses = take.poses()
+    rows = {int(frame): row for row, frame in enumerate(poses.frame) if frame >= 0}
+    _set_up(tracker, take)
+    counts = {"frames": 0, "tracked": 0, "compared": 0, "identical": 0}
+    apart: list[float] = []
+    epoch = None
+    for taken in tqdm(take.frames(color=False), total=take.frame_count, unit="frame", leave=False, disable=None):
+        row = rows.get(taken.frame.number)
+        if rows and row is None:
+            continue
+        if taken.epoch != epoch:
+            tracker.reset()
+            epoch = taken.epoch
+        result = tracker.track(taken.frame)
+        counts["frames"] += 1
+        counts["tracked"] += result.geometry is not None
+        if row is not None:
+            counts["compared"] += 1
+            counts["identical"] += is_identical(result, poses, row)
+            if result.geometry is not None and poses.tracked[row]:
+                apart.append(float(np.linalg.norm(result.geometry.joints - poses.joints_mm[row], axis=1).mean()))
+    return {
+        "path": str(take.path),
+        "recorded_weights": sorted(set(poses.weights_version.tolist())),
+        "weights": tracker.runner.version,
+        **counts,
+        "mean_joint_distance_mm": round(float(np.mean(apart)), 4) if apart else None,
+    }
+
+
+def _set_up(tracker: Tracker, take: Take) -> None:
+    """As it was while recording."""
+    settings = take.info.settings or {}
+    side, smoothing = settings.get("side"), settings.get("smoothing")
+    tracker.side = take.info.side
+    if take.info.settings is not None:
+        tracker.side = Side(side) if side in ("right", "left") else None
+    if isinstance(smoothing, int | float) and 0 <= smoothing <= 1:
+        tracker.set_smoothing(smoothing)
+    tracker.reset()
+
+
+def is_identical(result: TrackingResult, poses: PoseTable, row: int) -> bool:
+    """Whether a result is, bit for bit, the one that was recorded."""
+    if result.state.value != poses.state[row] or result.side.value != poses.side[row]:
+        return False
+    hand, geometry = result.parameters, result.geometry
+    pairs = (
+        (hand.theta if hand else None, poses.theta),
+        (hand.beta if hand else None, poses.beta),
+        (hand.thickness if hand else None, poses.thickness),
+        (geometry.joints if geometry else None, poses.joints_mm),
+        (result.joint_sigma_mm, poses.joint_sigma_mm),
+    )
+    return all(
+        np.isnan(recorded[row]).all() if now is None else now.astype(np.float32).tobytes() == recorded[row].tobytes()
+        for now, recorded in pairs
+    )
+
+
+def _as_text(report: dict[str, Any]) -> str:
+    line = f"{report['path']}: {report['frames']} frames tracked again, a hand in {report['tracked']}"
+    if not report["compared"]:
+        return f"{line}; it holds no poses to compare with"
+    line += f"; {report['identical']} of {report['compared']} poses are bit for bit those that were recorded"
+    if report["identical"] < report["compared"] and report["mean_joint_distance_mm"] is not None:
+        line += f", joints {report['mean_joint_distance_mm']:.2f} mm apart on average"
+    recorded = ", ".join(report["recorded_weights"])
+    return line + (f" (recorded with {recorded}, now {report['weights']})" if recorded != report["weights"] else "")

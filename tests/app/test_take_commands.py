@@ -1,0 +1,298 @@
+"""`record`, `replay`, `info`, `recover`, and takes as sources of the other commands."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app import cli
+from app.commands import replay
+from app.config import DEMO_SOURCE
+from app.runtime.preloaded import PreloadedSource, load_frames
+from app.runtime.recorder import Recorder, RecorderStatus
+from app.runtime.recording import RecorderConfig
+from app.runtime.session import LiveSession
+from app.runtime.sources import open_any, open_recording
+from app.runtime.statistics import LiveStatistics
+from engine.sensors.protocol import SensorBase, SensorDisconnected
+from engine.sensors.sequence_folder import write_sequence
+from engine.takes.facts import TakeInfo
+from engine.takes.reader import Take
+from engine.takes.source import TakeSource
+from engine.takes.writer import WriterConfig
+from engine.tracker import Tracker
+from engine.types import DepthFrame, LumbricalError, Side
+from tests.takes.make import CAMERA, make_frame, write_take
+
+ROOT = Path(__file__).resolve().parents[2]
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo take's first frames, recorded with poses."""
+    folder = tmp_path_factory.mktemp("takes")
+    seconds = str(FRAMES / 30 - 0.001)
+    assert cli.main(["record", str(DEMO_SOURCE), "--out", str(folder / "demo.mcap"), "--seconds", seconds]) == 0
+    return folder / "demo.mcap"
+
+
+def test_a_replayed_take_gives_the_same_poses_bit_for_bit(demo: Path) -> None:
+    with Take(demo) as take:
+        poses = take.poses()
+        assert take.complete and take.frame_count == len(poses) == FRAMES and poses.tracked.all()
+    tracker = Tracker()
+    with TakeSource(demo) as source:
+        tracker.side = source.side
+        tracker.reset()
+        for row in range(FRAMES):
+            frame = source.read()
+            assert frame is not None
+            assert replay.is_identical(tracker.track(frame), poses, row), f"frame {row} differs"
+
+
+def test_a_live_take_tracked_again_gives_the_same_poses(tmp_path: Path) -> None:
+    """Of a camera the tracker passes frames over; only those it was shown then are shown to it again."""
+    frames = load_frames(open_recording(str(DEMO_SOURCE)), 60)
+    session = LiveSession(lambda _: PreloadedSource(frames, 60.0), "memory", Tracker, LiveStatistics(math.inf))
+    recorder = Recorder(RecorderConfig(preroll_s=0.0, writer=WriterConfig(min_free_bytes=0)))
+    recorder.attach(session)
+    settings = {"side": None, "smoothing": 0.5}
+    path = recorder.start(tmp_path, TakeInfo(settings=settings), seconds=2.0)
+    session.start()
+    try:
+        deadline_s = time.monotonic() + 60
+        while session.statistics.snapshot().results < 15 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+    finally:
+        session.stop()
+    recorder.stop()
+    with Take(path) as take:
+        report = replay.compare(take, Tracker())
+    assert report["compared"] == report["frames"] >= 1
+    assert report["identical"] == report["compared"]
+
+
+def test_replay_tells_how_far_other_settings_are(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["replay", str(demo), "--headless"]) == 0
+    assert f"{FRAMES} of {FRAMES} poses are bit for bit" in capsys.readouterr().out
+    tracker = Tracker()
+    smoothing = tracker.set_smoothing
+    tracker.set_smoothing = lambda amount: smoothing(1.0)  # type: ignore[method-assign]
+    with Take(demo) as take:
+        report = replay.compare(take, tracker)
+    assert report["identical"] < FRAMES and 0 < report["mean_joint_distance_mm"] < 20
+
+
+def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", str(demo), "--verify", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["complete"] and report["frames"] == report["poses"] == report["tracked"] == FRAMES
+    assert report["intrinsics"]["width"] == 640 and report["measured_fps"] == pytest.approx(30, abs=0.1)
+    assert "rendered" in report["sensor"]
+    assert report["receipt"]["frames_written"] == FRAMES and report["settings"] == {"side": "right", "smoothing": 0.5}
+    cut = tmp_path / "cut.part.mcap"
+    cut.write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
+    assert cli.main(["info", str(cut)]) == 1
+    told = capsys.readouterr().out
+    assert "cut off" in told and "recover" in told and "640 x 480" in told
+
+
+def test_recover_writes_a_clean_take(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = tmp_path / "cut.part.mcap"
+    cut.write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
+    assert cli.main(["recover", str(cut)]) == 0
+    assert "cut off; recovered" in capsys.readouterr().out
+    with Take(tmp_path / "cut.mcap") as take:
+        assert take.complete and 10 < take.frame_count < FRAMES
+    assert cli.main(["recover", str(cut)]) == 2
+    assert cli.main(["recover", str(cut), "--out", str(tmp_path / "x.bag")]) == 2
+    assert cli.main(["recover", str(tmp_path / "none.mcap")]) == 2
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_a_take_is_tracked_like_any_recording(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["track", str(demo), "--headless"]) == 0
+    assert f"{FRAMES} frames, {FRAMES} tracked" in capsys.readouterr().out
+    assert cli.with_default_command([str(demo)]) == ["run", f"--source={demo}"]
+    assert cli.with_default_command(["x.mcap", "--exit-after", "1"]) == ["run", "--source=x.mcap", "--exit-after", "1"]
+
+
+def test_a_take_is_evaluated_without_labels(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", str(demo), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    row = report["sequences"]["demo.mcap"]
+    assert row["frames"] == row["frames_tracked"] == FRAMES and row["mean_joint_error_mm"] is None
+    assert 0 < row["depth_residual_median_mm"] < 10
+    assert row["images"] == "rendered", "a take of rendered images says so"
+    data = bytearray(demo.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "bad.mcap").write_bytes(data)
+    assert cli.main(["evaluate", str(tmp_path / "bad.mcap")]) == 2
+    assert "recover" in capsys.readouterr().err
+
+
+def test_a_cut_off_take_plays_with_a_warning(tmp_path: Path) -> None:
+    path = write_take(tmp_path / "a.mcap")
+    cut = tmp_path / "cut.part.mcap"
+    cut.write_bytes(path.read_bytes()[:50_000])
+    source = open_recording(str(cut))
+    source.open()
+    assert source.read() is not None and "cut off" in source.warnings[0]
+    source.close()
+
+
+def test_hand_only_stores_nothing_else_and_says_what_it_saves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hand.mcap"
+    assert cli.main(["record", str(DEMO_SOURCE), "--out", str(path), "--seconds", "0.3", "--hand-only"]) == 0
+    told = capsys.readouterr().out
+    assert "only the hand is in it" in told and "instead of about" in told
+    with Take(path) as take, open_any(str(DEMO_SOURCE)) as source:
+        assert take.info.hand_only
+        receipt = take.receipt()
+        assert receipt.full_size_bytes > 1.5 * receipt.size_bytes
+        for taken in take.frames():
+            whole = source.read()
+            assert whole is not None
+            kept = taken.frame.depth
+            share = (kept > 0).sum() / (whole.depth > 0).sum()
+            assert 0.05 < share < 0.4
+            assert (kept[kept > 0] == whole.depth[kept > 0]).all()
+            # The body behind the hand is over half a metre farther away.
+            near = whole.depth[whole.depth > 0].min()
+            assert kept.max() < near + 300
+
+
+class FakeCamera(SensorBase):
+    """A camera that is unplugged, or something else happens, after some frames."""
+
+    def __init__(self, frames: int, then: BaseException | None = None) -> None:
+        super().__init__("fake camera")
+        self._frames, self._then, self._next = frames, then, 0
+
+    @property
+    def is_live(self) -> bool:
+        return True
+
+    def _open(self) -> None:
+        self._intrinsics, self._fps = CAMERA, 100.0
+
+    def _read(self, timeout_s: float) -> DepthFrame | None:
+        if self._next == self._frames:
+            raise self._then or SensorDisconnected("the camera was unplugged: plug it in again")
+        self._next += 1
+        time.sleep(0.005)
+        return make_frame(self._next)
+
+    def _close(self) -> None:
+        return
+
+
+def test_a_camera_that_is_unplugged_leaves_what_it_gave(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(30))
+    assert cli.main(["record", "fake", "--no-track", "--out", str(tmp_path / "a.mcap")]) == 2
+    captured = capsys.readouterr()
+    assert "30 of 30 frames" in captured.out and "unplugged" in captured.err and captured.err.count("\n") == 1
+    with Take(tmp_path / "a.mcap") as take:
+        assert take.complete and take.frame_count == 30 and take.info.settings is None
+
+
+def test_a_camera_is_recorded_with_poses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(100_000))
+    out = tmp_path / "takes"
+    assert cli.main(["record", "fake", "--out", str(out), "--seconds", "0.5", "--user", "Ann", "--name", "wave"]) == 0
+    (path,) = out.glob("*_wave.mcap")
+    with Take(path) as take:
+        assert take.complete and take.info.user == "Ann" and take.info.sensor == "fake camera"
+        assert take.frame_count > 10 and len(take.poses()) > 0
+        assert take.receipt().reason == "the time was over"
+
+
+def test_what_cannot_be_recorded_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "a.mcap")
+    (tmp_path / "old.mcap").touch()
+    for arguments in (
+        ["record", str(tmp_path / "none"), "--out", out],
+        ["record", str(DEMO_SOURCE), "--out", str(tmp_path / "old.mcap")],
+        ["record", str(DEMO_SOURCE), "--out", str(tmp_path / "no" / "folder" / "a.mcap")],
+        ["record", str(DEMO_SOURCE), "--out", out, "--hand-only", "--no-track"],
+        ["record", str(DEMO_SOURCE), "--out", out, "--hand", str(tmp_path / "none.glb")],
+        ["replay", str(tmp_path / "old.mcap"), "--headless"],
+        ["info", str(tmp_path / "none.mcap")],
+    ):
+        assert cli.main(arguments) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1 and captured.err.startswith("lumbrical: error: "), arguments
+    with pytest.raises(SystemExit):
+        cli.main(["record", str(DEMO_SOURCE), "--out", out, "--seconds", "nan"])
+    assert not Path(out).exists()
+
+
+def test_images_only_and_notes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sequence(tmp_path / "wave", [make_frame(number) for number in range(5)], side=Side.LEFT)
+    path = tmp_path / "a.mcap"
+    assert cli.main(["record", str(tmp_path / "wave"), "--out", str(path), "--no-track", "--notes", "n", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["frames_written"] == 5 and report["path"] == str(path) and report["bytes"] == path.stat().st_size
+    with Take(path) as take:
+        assert take.info.side is Side.LEFT and take.info.notes == "n" and len(take.poses()) == 0
+
+
+@pytest.mark.parametrize("options", [["--no-track"], []])
+def test_ctrl_c_ends_a_recording_cleanly(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(self: Recorder) -> RecorderStatus:
+        found = status(self)
+        if found.frames_written > 10:
+            monkeypatch.setattr(Recorder, "status", status)
+            raise KeyboardInterrupt
+        return found
+
+    status = Recorder.status
+    monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(100_000))
+    monkeypatch.setattr(Recorder, "status", interrupt)
+    assert cli.main(["record", "fake", "--out", str(tmp_path / "a.mcap"), *options]) == 0
+    with Take(tmp_path / "a.mcap") as take:
+        assert take.complete and take.frame_count > 10 and take.receipt().reason == "stopped"
+
+
+def test_a_bug_in_the_source_leaves_a_whole_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(20, ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["record", "fake", "--no-track", "--out", str(tmp_path / "a.mcap")])
+    with Take(tmp_path / "a.mcap") as take:
+        assert take.complete and take.frame_count == 20
+
+
+def test_a_short_bench_record(tmp_path: Path) -> None:
+    """A fifth of the rate, so that it says nothing of the machine: the whole path has to work and to count."""
+    command = [sys.executable, "main.py", "bench", "record", "--minutes", "0.03", "--fps", "18", "--json"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=110, check=True
+    )
+    report = json.loads(done.stdout)
+    assert report["frames_received"] > 10
+    assert report["frames_lost_in_recorder"] == 0 and report["take_is_whole"]
+    assert report["packed_to_one_in"] > 1 and report["tracking_while_recording"]["results_per_s"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bench_codecs_measures_and_checks(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "codecs", str(demo), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out).values()
+    rows = found["codecs"]
+    assert rows["zstd 6"]["ratio"] > rows["zstd 1"]["ratio"] > rows["lz4"]["ratio"] > 2
+    assert rows["zstd 1"]["opens_everywhere"] and not rows["PNG 1"]["opens_everywhere"]
+    with pytest.raises(LumbricalError):
+        open_recording("synthetic")
