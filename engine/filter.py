@@ -10,6 +10,7 @@ tips, so that one gain holds for place, rotation and angles. `python main.py ben
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -135,18 +136,25 @@ class PoseFilter:
         """Forget how the hand was held, not whose it is."""
         self._filter = OneEuro(_GROUPS)
 
-    def update(self, parameters: HandParameters, time_s: float, certainty: float = 1.0) -> HandParameters:
+    def update(
+        self,
+        parameters: HandParameters,
+        time_s: float,
+        certainty: float = 1.0,
+        refit: Callable[[HandParameters], HandParameters] = lambda parameters: parameters,
+    ) -> HandParameters:
         """The smoothed parameters at time_s (seconds, any clock that goes forward).
 
         certainty: how much this frame's shape counts against other frames', in any unit; a closed fist says little
-        of the lengths of its fingers.
+        of the lengths of its fingers. refit: given the frame's pose with the averaged shape, gives the pose that suits
+        that shape; it was found with the frame's own.
         """
         values = np.concatenate((parameters.beta, parameters.thickness))
         self.shape = _averaged(self.shape, values, time_s, certainty, self.config.shape_seconds)
-        theta = parameters.theta
-        if self.config.amount > 0:
-            theta = self._smooth_theta(theta, time_s)
-        return replace(parameters, theta=theta, beta=self.shape.values[:20], thickness=self.shape.values[20:])
+        averaged = refit(replace(parameters, beta=self.shape.values[:20], thickness=self.shape.values[20:]))
+        if self.config.amount == 0:
+            return averaged
+        return replace(averaged, theta=self._smooth_theta(averaged.theta, time_s))
 
     def _smooth_theta(self, theta: FloatArray, time_s: float) -> FloatArray:
         six = matrix_to_six_d(euler_to_matrix(torch.from_numpy(theta[3:6]))).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from engine.fitting.fitter import HandFitter
 from engine.fitting.observation import Observation
 from engine.fitting.state import HandState, KnownShape
-from engine.geometry.rotations import matrix_to_euler
+from engine.geometry.rotations import euler_to_matrix, matrix_to_euler
 from engine.localise.crop import CropWindow, look_at
 from engine.runners.protocol import Estimate
 from engine.types import FloatArray, HandParameters, Side
@@ -75,17 +76,34 @@ class Reading:
         the depth that the crop shows. last_angles: (20,) radians of the frame before, that the pose stays near to.
         shape: where it is known, instead of the regressor's; a fitter that holds it leaves it so."""
         e, i = self.estimate, self.index
-        ahead = np.array([0.0, 0.0, self.window.distance])
-        translation = e.translation[i] + ahead
         beta, thickness = (e.beta[i], e.thickness[i]) if shape is None else (shape.beta, shape.thickness)
-        parts = (translation, e.rotation[i], e.articulation[i], beta, thickness)
+        parts = (e.translation[i] + self._ahead, e.rotation[i], e.articulation[i], beta, thickness)
         start = HandState(*(part.astype(np.float64) for part in parts))
-        points = e.points[i] + ahead
-        seen = Observation(self.crop, self.window.distance, points)
-        fitted = fitter.fit(start, points, e.sigma[i], seen, last_angles)
+        return self._fit_from(start, fitter, last_angles)
+
+    def refit(self, fitter: HandFitter, hand: HandParameters, last_angles: FloatArray | None = None) -> FittedHand:
+        """The same from a hand in the canonical camera frame on."""
+        turn = self.window.rotation.astype(np.float64)
+        theta = hand.theta.astype(np.float64)
+        rotation = turn @ euler_to_matrix(torch.from_numpy(theta[3:6])).numpy()
+        shape = hand.beta.astype(np.float64), hand.thickness.astype(np.float64)
+        return self._fit_from(HandState(turn @ theta[:3], rotation, theta[6:], *shape), fitter, last_angles)
+
+    def _fit_from(self, start: HandState, fitter: HandFitter, last_angles: FloatArray | None) -> FittedHand:
+        points, sigma = self.estimate.points[self.index] + self._ahead, self.estimate.sigma[self.index]
+        fitted = fitter.fit(start, points, sigma, self._observation, last_angles)
         back, hand = self.window.rotation.T.astype(np.float64), fitted.hand
         euler = matrix_to_euler(torch.from_numpy(back @ hand.rotation)).numpy()
         theta = np.concatenate((back @ hand.translation, euler, hand.articulation)).astype(np.float32)
         beta, thickness = hand.beta.astype(np.float32), hand.thickness.astype(np.float32)
         parameters = HandParameters(theta, beta, thickness, self.confidence)
         return FittedHand(parameters, fitted.joint_sigma_mm.astype(np.float32), fitted.surface)
+
+    @property
+    def _ahead(self) -> FloatArray:
+        """From the cube's centre to the crop's camera."""
+        return np.array([0.0, 0.0, self.window.distance])
+
+    @cached_property
+    def _observation(self) -> Observation:
+        return Observation(self.crop, self.window.distance, self.estimate.points[self.index] + self._ahead)

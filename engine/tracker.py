@@ -26,6 +26,8 @@ _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
 #: What lies so far before the model's surface is not a misplaced hand but something before it.
 _HIDDEN_MM = 25.0
+#: Steps of the fit that take a pose from the frame's own shape to the averaged one.
+_POSE_STEPS = 1
 #: A frame no older than this says something of how the fingers are held now.
 _RECENT_S = 0.1
 
@@ -69,6 +71,7 @@ class Tracker:
         fitter = fitter or HandFitter(self.model.template)
         self._shape = shape
         self._fitter = fitter if shape is None else fitter.holding_shape()
+        self._pose_fitter = fitter.holding_shape(_POSE_STEPS)
         self.side = self.config.side
         self.reset()
 
@@ -104,7 +107,8 @@ class Tracker:
         if reading.confidence < self.config.min_confidence:
             return self._missed(frame, clock, "the hand was lost")
         recent = frame.device_time_s - self._angles_time_s < _RECENT_S and reading.side is self._current_side
-        fitted = reading.fit(self._fitter, self._angles if recent else None, self._shape)
+        angles = self._angles if recent else None
+        fitted = reading.fit(self._fitter, angles, self._shape)
         clock.lap("fit")
         # Of the frame's own hand: a smoothed one trails, and that speaks against nothing.
         residual = surface_residual(fitted.surface, reading.window.distance, reading.crop)
@@ -113,7 +117,12 @@ class Tracker:
         if residual <= self.config.max_residual_mm:
             self._follow_side(reading)
             certainty = shape_certainty(fitted.parameters, fitted.joint_sigma_mm)
-            parameters = self._filter.update(fitted.parameters, frame.device_time_s, certainty)
+            parameters = self._filter.update(
+                fitted.parameters,
+                frame.device_time_s,
+                certainty,
+                lambda hand: reading.refit(self._pose_fitter, hand, angles).parameters,
+            )
             clock.lap("filter")
             geometry = self.model(parameters)
             clock.lap("model")

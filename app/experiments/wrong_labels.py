@@ -33,7 +33,7 @@ _TEST_PEOPLE, _TEST_CROPS = (206, 207), 300
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `experiment wrong-labels`."""
-    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 16000)")
+    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 10000)")
 
 
 def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class FitConfig:
     point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
-    sigma_scale: float = 1.04
-    sigma_power: float = 1.11
+    sigma_scale: float = 1.01
+    sigma_power: float = 1.10
     nearest: NearestConfig = field(default_factory=NearestConfig)
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
@@ -75,9 +75,10 @@ class HandFitter:
         self._surface = FittedSurface(template, self.kinematics, config.surface_points)
         self._priors = Priors(config.prior)
 
-    def holding_shape(self) -> HandFitter:
-        """A fitter that leaves bone lengths and thickness as they start."""
-        return type(self)(self._template, replace(self.config, prior=self.config.prior.holding_shape()))
+    def holding_shape(self, steps: int | None = None) -> HandFitter:
+        """A fitter that leaves bone lengths and thickness as they start. steps: instead of its own number."""
+        prior = self.config.prior.holding_shape()
+        return type(self)(self._template, replace(self.config, prior=prior, steps=steps or self.config.steps))
 
     def fit(
         self,
