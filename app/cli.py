@@ -12,13 +12,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from app.interrupts import raise_again
+from app.interrupts import Terminated, raise_again
 from engine.version import VERSION
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ COMMANDS = {
     "recover": Command("app.commands.recover", "write a clean take from one that was cut off or damaged"),
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
-    "crops": Command("app.commands.crops", "cut labelled recordings into crops that `train` can learn from"),
+    "crops": Command("app.commands.crops", "cut recordings into crops that `train` can learn from"),
+    "finetune": Command("app.commands.finetune", "fit the encoder to recordings of your own hand, without labels"),
+    "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
     "bench": Command("app.commands.bench", "measure how fast and how steady: live, losses, smoothing, record, codecs"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }
@@ -52,6 +55,13 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with exit status 2."""
         self.exit(EXIT_USER_ERROR, f"lumbrical: error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse what is not known here: argparse would leave it to the parser above, which has another help."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
 
 
 def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
@@ -89,7 +99,8 @@ def _is_path(word: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: sys.argv's) and return its exit status.
 
-    0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted; a sub-command may return others.
+    0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted, 143 told to end (SIGTERM);
+    a sub-command may return others.
     """
     raise_again()
     arguments = with_default_command(sys.argv[1:] if arguments is None else arguments)
@@ -108,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not package or package in _OWN_PACKAGES:
             raise
         return _complain(_import_words(chosen, package, error))
+    except Terminated:
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

@@ -1,4 +1,7 @@
-"""The app's settings: small frozen dataclasses, checked, from a TOML file; the command line's flags override."""
+"""The app's settings: small frozen dataclasses, checked, from a TOML file; the command line's flags override.
+
+docs/settings.md lists them all.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,12 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise LumbricalError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")
 
 
+def _check_whole(name: str, value: int, low: int, high: int) -> None:
+    _check(name, value, low, high)
+    if not isinstance(value, int):
+        raise LumbricalError(f"{name} must be a whole number, not {value!r}")
+
+
 @dataclass(frozen=True)
 class ViewerConfig:
     """How the window draws.
@@ -38,9 +47,9 @@ class ViewerConfig:
     def __post_init__(self) -> None:
         _check("viewer.max_fps", self.max_fps, 1, 240)
         _check("viewer.max_fps_software", self.max_fps_software, 1, 240)
-        _check("viewer.max_pixels_software", self.max_pixels_software, 10_000, 50_000_000)
-        _check("viewer.cloud_points", self.cloud_points, 100, 2_000_000)
-        _check("viewer.cloud_points_software", self.cloud_points_software, 100, 2_000_000)
+        _check_whole("viewer.max_pixels_software", self.max_pixels_software, 10_000, 50_000_000)
+        _check_whole("viewer.cloud_points", self.cloud_points, 100, 2_000_000)
+        _check_whole("viewer.cloud_points_software", self.cloud_points_software, 100, 2_000_000)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class TrackingConfig:
 
     def __post_init__(self) -> None:
         _check("tracking.smoothing", self.smoothing, 0, 1)
-        _check("tracking.threads", self.threads, 0, 256)
+        _check_whole("tracking.threads", self.threads, 0, 256)
 
 
 @dataclass(frozen=True)

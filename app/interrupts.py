@@ -1,8 +1,16 @@
-"""What Ctrl-C does while a command is still loading."""
+"""What Ctrl-C does while a command is still loading, and being told to end (SIGTERM) while it writes."""
 
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, to be handled as Ctrl-C is."""
 
 
 def end_at_once() -> None:
@@ -18,3 +26,28 @@ def raise_again() -> None:
     """From now on Ctrl-C raises KeyboardInterrupt again, so that what was begun can be put in order."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """While inside, SIGTERM raises Terminated, so that what was begun can be put in order; a second one waits for that.
+
+    Without, the process would be gone at once and its temporary files stay. Does nothing in other threads than the
+    main one, and where SIGTERM has a handler or is ignored.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.whole_file import check_new_file, whole_file
+from app.whole_file import check_new_file, whole_file, written_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,5 +20,5 @@ def check_plot_path(path: Path) -> None:
 
 def write_figure(path: Path, figure: Figure) -> None:
     """Draw a figure into the file. LumbricalError when that cannot be written; an older file then stays as it was."""
-    with whole_file("--plot", path) as temporary:
+    with whole_file("--plot", path) as temporary, written_to("--plot", path):
         figure.savefig(temporary, dpi=150)

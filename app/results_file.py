@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
-from app.whole_file import check_new_file, make_readable
-from engine.types import BETA_SIZE, JOINT_COUNT, THETA_SIZE, THICKNESS_SIZE, FloatArray, LumbricalError, TrackingResult
+from app.whole_file import check_new_file, whole_file, written_to
+from engine.types import BETA_SIZE, JOINT_COUNT, THETA_SIZE, THICKNESS_SIZE, FloatArray, TrackingResult
 
 #: The arrays of a record and their shapes; NaN in .npz and null in JSON where a frame was not tracked.
 _ARRAYS = {
@@ -63,60 +61,44 @@ def check_results_path(path: Path, force: bool) -> None:
     check_new_file("--out", path, _SUFFIXES, force)
 
 
-class ResultsFile:
-    """Collects records and puts the whole file in its place when the context ends well; on any error there is none."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._records: list[dict[str, Any]] = []
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        parent = self._path.absolute().parent
+@contextmanager
+def results_file(path: Path) -> Iterator[ResultsWriter]:
+    """Collects records, and puts the whole file in its place when the context ends well; on any error there is none."""
+    with whole_file("--out", path) as temporary:
+        with written_to("--out", path):
+            file = temporary.open("wb")
+        writer = ResultsWriter(path, file)
         try:
-            self._file = tempfile.NamedTemporaryFile(dir=parent, prefix=f".{self._path.name}.", delete=False)
-        except OSError as error:
-            raise self._failure(error) from error
-        return self
+            yield writer
+            with written_to("--out", path):
+                writer.finish()
+        finally:
+            # Closing writes what is still in the buffer: on a full disk it fails once more.
+            with suppress(OSError):
+                file.close()
+
+
+class ResultsWriter:
+    """Writes records to the open file that will be at `path`: lines at once, an .npz in the end."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path = path
+        self._file = file
+        self._records: list[dict[str, Any]] = []
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append a frame's record."""
-        assert self._file is not None
+        """Append a frame's record. LumbricalError when it cannot be written."""
         if self._path.suffix.lower() == ".npz":
             self._records.append(record)
             return
-        try:
+        with written_to("--out", self._path):
             self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        except OSError as error:
-            raise self._failure(error) from error
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._file is not None
-        temporary = Path(self._file.name)
-        try:
-            if kind is None:
-                self._finish(self._file, temporary)
-            # Closing writes what is still in the buffer: on a full disk it fails once more.
-            self._file.close()
-        except OSError as failure:
-            raise self._failure(failure) from failure
-        finally:
-            temporary.unlink(missing_ok=True)
-            with suppress(OSError):
-                self._file.close()
-
-    def _finish(self, file: IO[bytes], temporary: Path) -> None:
+    def finish(self) -> None:
+        """Write what was kept back. Raises OSError."""
         if self._path.suffix.lower() == ".npz":
-            np.savez_compressed(file, **_columns(self._records))
-        file.flush()
-        os.fsync(file.fileno())
-        make_readable(temporary)
-        os.replace(temporary, self._path)
-
-    def _failure(self, error: OSError) -> LumbricalError:
-        return LumbricalError(f"--out {self._path} cannot be written: {error.strerror}")
+            np.savez_compressed(self._file, **_columns(self._records))
+        self._file.flush()
 
 
 def _columns(records: list[dict[str, Any]]) -> dict[str, Any]:

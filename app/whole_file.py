@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.interrupts import terminated_in_order
 from engine.types import LumbricalError
 
 
@@ -28,28 +29,45 @@ def check_new_file(option: str, path: Path, suffixes: tuple[str, ...], force: bo
 
 
 @contextmanager
-def whole_file(option: str, path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the context ends well. LumbricalError when it cannot."""
-    temporary: Path | None = None
+def written_to(option: str, path: Path) -> Iterator[None]:
+    """What writes to `path`, or to the file that will take its place: an OSError becomes a LumbricalError."""
     try:
-        parent = path.absolute().parent
-        with tempfile.NamedTemporaryFile(dir=parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False) as file:
-            temporary = Path(file.name)
-        yield temporary
-        make_readable(temporary)
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise LumbricalError(f"{option} {path} cannot be written: {error.strerror}") from error
-    finally:
-        if temporary is not None:
+        raise LumbricalError(f"{option} {path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def whole_file(option: str, path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the context ends well, else (SIGTERM, too) is gone.
+
+    LumbricalError when it cannot be made or moved; the writing itself belongs in `written_to`.
+    """
+    with terminated_in_order():
+        with written_to(option, path):
+            temporary = _temporary_beside(path)
+        try:
+            yield temporary
+            with written_to(option, path):
+                _put_in_place(temporary, path)
+        finally:
             temporary.unlink(missing_ok=True)
 
 
-def make_readable(temporary: Path) -> None:
-    """Temporary files are private; what becomes of them is as readable as any file the user makes."""
+def _temporary_beside(path: Path) -> Path:
+    parent = path.absolute().parent
+    with tempfile.NamedTemporaryFile(dir=parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False) as file:
+        return Path(file.name)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    # Temporary files are private; what becomes of them is as readable as any file the user makes.
     mask = os.umask(0)
     os.umask(mask)
     temporary.chmod(0o666 & ~mask)
+    os.replace(temporary, path)
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -7,6 +7,8 @@ exists; `worst_joint_errors` and everything counted from it takes a missing pred
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
@@ -17,6 +19,8 @@ from engine.types import JOINT_PARENTS, FloatArray
 Array = NDArray[np.float64]
 
 WRIST = 0
+#: Of the interval about each joint that is drawn and reported.
+INTERVAL_SHARE = 0.9
 #: A rigid fit in three dimensions needs three points that do not lie on one line.
 _MIN_POINTS_TO_ALIGN = 3
 #: How far around the joints `point_cloud_distances` looks first, mm.
@@ -153,6 +157,34 @@ def jitter(joints: FloatArray) -> float | None:
     joints = np.asarray(joints, float)
     known = joints[~np.isnan(joints).any((1, 2))]
     return float(np.sqrt(known.var(0).sum(-1).mean())) if len(known) > 1 else None
+
+
+@lru_cache(maxsize=128)
+def interval_radius(share: float) -> float:
+    """Radius of the ball that holds this share, 0 < share < 1, of isotropic Gaussian errors in three dimensions whose
+    root mean square distance is 1. Times joint_sigma_mm it is the joint's interval in mm; 1.4435 for 90 %.
+
+    Distances are Maxwell-distributed: with deviation s along each axis, the root mean square is s sqrt(3) and the share
+    within x s is erf(x / sqrt 2) - sqrt(2 / pi) x exp(-x^2 / 2), which is solved for x by bisection.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"an interval holds a share between 0 and 1, not {share}")
+    low, high = 0.0, 10.0
+    for _ in range(60):
+        x = 0.5 * (low + high)
+        within = math.erf(x / math.sqrt(2)) - math.sqrt(2 / math.pi) * x * math.exp(-0.5 * x * x)
+        low, high = (x, high) if within < share else (low, x)
+    return 0.5 * (low + high) / math.sqrt(3)
+
+
+def interval_coverage(errors: FloatArray, sigma: FloatArray, share: float) -> float | None:
+    """Share of the errors, mm, that lie within their intervals of `share` (interval_radius), where sigma, of the same
+    shape, is what they were expected to be; NaN errors are left out, None when there are no others.
+
+    It equals `share` where the expected errors are calibrated.
+    """
+    known = ~np.isnan(errors)
+    return mean_or_none((errors[known] <= interval_radius(share) * sigma[known]).astype(float))
 
 
 def k_means(

@@ -53,6 +53,7 @@ class Tracker:
         runner: Runner | None = None,
         detector: HandDetector | None = None,
         model: HandModel | None = None,
+        fitter: HandFitter | None = None,
     ) -> None:
         self.config = config or TrackerConfig()
         self.runner = runner or OnnxRunner(load_weights())
@@ -60,7 +61,7 @@ class Tracker:
         self.faces = self.model.faces
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
-        self._fitter = HandFitter(self.model.template)
+        self._fitter = fitter or HandFitter(self.model.template)
         self.side = self.config.side
         self.reset()
 

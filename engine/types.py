@@ -78,6 +78,7 @@ class DepthFrame:
     depth: (H, W) uint16, 0 where nothing was measured; depth * depth_unit_mm is the distance along z in mm.
     color: (H, W, 3) uint8 RGB registered to depth, or None.
     device_time_s: the device's clock; host_time_s: time.monotonic() when the frame arrived.
+    Raises LumbricalError where these do not fit together: what comes after a sensor relies on them.
     """
 
     depth: NDArray[np.uint16]
@@ -87,6 +88,25 @@ class DepthFrame:
     device_time_s: float
     host_time_s: float
     color: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        size = (self.intrinsics.height, self.intrinsics.width)
+        for what, image, shape, kind in (
+            ("depth", self.depth, size, np.uint16),
+            ("color", self.color, (*size, 3), np.uint8),
+        ):
+            if image is not None and (image.shape != shape or image.dtype != kind):
+                raise LumbricalError(
+                    f"frame {self.number}: its {what} is {image.shape} {image.dtype}, where the camera's intrinsics "
+                    f"say {shape} {np.dtype(kind)}: open the camera again, or make the recording again"
+                )
+        if not 0 < self.depth_unit_mm < np.inf:
+            raise LumbricalError(f"frame {self.number}: its depth unit must be above 0 mm, not {self.depth_unit_mm}")
+        if not np.isfinite((self.device_time_s, self.host_time_s)).all():
+            raise LumbricalError(
+                f"frame {self.number}: its times are no numbers (device {self.device_time_s}, host {self.host_time_s} "
+                "s): open the camera again, or make the recording again"
+            )
 
     def depth_mm(self) -> NDArray[np.float32]:
         """The depth image in mm, (H, W) float32, 0 where nothing was measured."""
@@ -143,8 +163,8 @@ class TrackingResult:
 
     geometry, parameters and crop_corners_uv are None unless the state is TRACKING. parameters stay those of the
     canonical (mirrored, when side is LEFT) hand; geometry is already mirrored back.
-    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off, from the fit's inverse
-        Hessian, scaled on rendered hands (engine.fitting.fitter.FitConfig); smoothing is not accounted for.
+    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off, calibrated on rendered
+        hands (engine.fitting.fitter.FitConfig); smoothing is not accounted for.
     residual_mm: median |observed - rendered depth| over the hand's pixels; NaN when there is none.
     crop_corners_uv: (4, 2) the crop's outline in the depth image, pixels.
     stage_ms: milliseconds spent in each named stage of the tracker.

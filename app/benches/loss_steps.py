@@ -28,17 +28,24 @@ _COMPARED_IMAGES = 2
 _MB = 1e6
 
 
-def measure(batch: int, repeats: int, plain_repeats: int, device: str) -> dict[str, Any]:
+def part_count(repeats: int, plain_repeats: int) -> int:
+    """How many parts `measure` consists of: the turns, one of which warms up, and the three that follow them."""
+    return max(repeats, plain_repeats) + 4
+
+
+def measure(
+    batch: int, repeats: int, plain_repeats: int, device: str, on_part: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Time training steps on one batch of rendered crops; compare the batched energies with the plain ones.
 
     `encoder_ms`: forward and backward of the encoder alone, as the trainer runs it (bfloat16). `energies_ms`: quadtree,
     decoder, energies and backward to the encoder's outputs. `step_ms`: both. `plain_step_ms`: the encoder with the
-    plain energies. They take turns, so that whatever else the machine does slows all alike; medians are told. Raises
-    LumbricalError for a device that is not there.
+    plain energies. They take turns, so that whatever else the machine does slows all alike; medians are told. on_part
+    is called after each of the `part_count` parts. Raises LumbricalError for a device that is not there.
     """
     if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
         raise LumbricalError(f"there is no device {device} here; --device cpu always works")
-    return _LossBench(batch, device).report(repeats, plain_repeats)
+    return _LossBench(batch, device, on_part).report(repeats, plain_repeats)
 
 
 def _mean(parts: Iterable[Tensor]) -> Tensor:
@@ -47,8 +54,9 @@ def _mean(parts: Iterable[Tensor]) -> Tensor:
 
 
 class _LossBench:
-    def __init__(self, size: int, device: str) -> None:
+    def __init__(self, size: int, device: str, on_part: Callable[[], None]) -> None:
         torch.manual_seed(_SEED)
+        self._on_part = on_part
         self.device, self.config = torch.device(device), EnergyConfig()
         rendered = HandRenderer(RenderConfig(empty_fraction=0.0, left_fraction=0.0), _SEED, device).batch(size)
         joints = rendered.joints.clone()
@@ -77,9 +85,14 @@ class _LossBench:
         report |= self._share(taken)
         if plain_repeats:
             report["plain_over_batched_step"] = round(report["plain_step_ms"] / report["step_ms"], 1)
-        report["parts_ms"] = self._parts(outputs, repeats)
-        report["largest_relative_difference"] = self._differences()
-        report["peak_memory_mb"] = self._memory(outputs)
+        further: dict[str, Callable[[], dict[str, float]]] = {
+            "parts_ms": lambda: self._parts(outputs, repeats),
+            "largest_relative_difference": self._differences,
+            "peak_memory_mb": lambda: self._memory(outputs),
+        }
+        for name, figures in further.items():
+            report[name] = figures()
+            self._on_part()
         return report
 
     def _encode(self) -> Encoding:
@@ -126,6 +139,7 @@ class _LossBench:
                 seconds = self._time(step)
                 if turn > 0:
                     taken[name].append(seconds)
+            self._on_part()
         return taken
 
     def _time(self, step: Callable[[], object]) -> tuple[float, float]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from typing import Any
+
+#: Above the profiler's highest level of messages.
+_NO_LOG = "6"
 
 
 def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,9 +29,12 @@ def run(args: argparse.Namespace) -> int:
     Batched and by the plain reference, on rendered crops, taking turns with the encoder alone; medians. Peak memory and
     the largest difference between batched and plain, in float64, are told too.
     """
+    # The profiler that measures the memory would write its comings and goings to stderr. Read when torch is loaded.
+    os.environ.setdefault("KINETO_LOG_LEVEL", _NO_LOG)
     import torch
+    from tqdm import tqdm
 
-    from app.benches.loss_steps import measure
+    from app.benches.loss_steps import measure, part_count
     from engine.types import LumbricalError
 
     if not (1 <= args.batch <= 1024 and 1 <= args.repeats <= 1000 and 0 <= args.plain_repeats <= 1000):
@@ -35,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
         raise LumbricalError("--threads must be from 1 to 256")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    report = measure(args.batch, args.repeats, args.plain_repeats, args.device)
+    total = part_count(args.repeats, args.plain_repeats)
+    with tqdm(total=total, unit="turn", desc="bench losses", leave=False, disable=None, file=sys.stderr) as bar:
+        report = measure(args.batch, args.repeats, args.plain_repeats, args.device, lambda: bar.update(1) and None)
     print(json.dumps(report, indent=2) if args.json else as_table(report))
     return 0
 

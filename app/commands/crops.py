@@ -1,4 +1,4 @@
-"""`crops FOLDER… --out FILE.npz`: what `train` reads of labelled recordings, so that it needs no reader of images."""
+"""`crops SOURCE… --out FILE.npz`: what `train` reads of recordings, so that it needs no reader of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.whole_file import check_new_file, whole_file
+from app.whole_file import check_new_file, whole_file, written_to
 from engine.types import JOINT_COUNT, DepthFrame, LumbricalError, Side
 
 if TYPE_CHECKING:
@@ -25,32 +25,41 @@ _NEAREST_MM, _FARTHEST_MM = 160.0, 6000.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `crops`."""
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a sequence folder with joints_mm.npy")
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="sequence folder with joints_mm.npy; any recording with --joints 0",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="where the crops go")
     parser.add_argument(
         "--joints",
         type=int,
-        choices=(6, 21),
+        choices=(0, 6, 21),
         default=6,
-        help="labels to keep: of wrist and finger tips (6, the default), or all 21, where they are placed as ours",
+        help="labels to keep: of wrist and finger tips (6, the default), all 21, where they are placed as ours, or "
+        "none, where the tracker finds the hand",
     )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Cut every labelled frame's crop around its labels' mean, as the papers do, and write them."""
-    import torch
-
+    """Cut every labelled frame's crop around its labels' mean, as the papers do, or every tracked one's, and write
+    them."""
+    from app.observing import observe
     from engine.sensors.labels import load_labels
-    from engine.training.crops import Crops, save_crops
+    from engine.training.crops import joined, save_crops
 
     check_new_file("--out", args.out, (".npz",), args.force)
-    if len({folder.resolve() for folder in args.folders}) < len(args.folders):
-        raise LumbricalError("a folder is given twice: its crops would count twice")
+    if len({Path(source).resolve() for source in args.sources}) < len(args.sources):
+        raise LumbricalError("a recording is given twice: its crops would count twice")
     kept = _SIX_JOINTS if args.joints == 6 else tuple(range(21))
-    parts = [_crops(load_labels(folder), kept) for folder in args.folders]
-    whole = Crops(*(torch.cat([getattr(part, name) for part in parts]) for name in ("depth", "distance", "joints")))
-    with whole_file("--out", args.out) as temporary:
+    if args.joints:
+        parts = [_crops(load_labels(Path(source)), kept) for source in args.sources]
+    else:
+        parts = [observe(source).crops() for source in args.sources]
+    whole = joined(parts)
+    with whole_file("--out", args.out) as temporary, written_to("--out", args.out):
         save_crops(temporary, whole)
     print(f"{len(whole.distance)} crops of {len(parts)} recordings, {args.joints} joints each: {args.out}")
     return 0
@@ -65,7 +74,7 @@ def _crops(labels: SequenceLabels, kept: tuple[int, ...]) -> Crops:
     from engine.training.crops import MOST_CROPS, Crops
 
     if labels.joints_mm is None:
-        raise LumbricalError(f"{labels.folder} has no joints_mm.npy: training needs labels of joints in mm")
+        raise LumbricalError(f"{labels.folder} has no joints_mm.npy: labels of joints in mm; without any: --joints 0")
     if labels.info.side is None:
         raise LumbricalError(f'{labels.folder}: sequence.json does not say the hand\'s side; add "side": "right"')
     if len(kept) == JOINT_COUNT and labels.joint_convention not in (None, ANATOMICAL):

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.arguments import add_weights
 from app.plots import check_plot_path, write_figure
 from engine.types import Intrinsics, LumbricalError
 
@@ -29,6 +30,9 @@ _COLUMNS = (
     ("palm_within_45mm", "palm<45", 7),
     ("uv_error_median_px", "2D px", 6),
 )
+_NO_LABELS = (
+    "no labels (joints_mm.npy, palm_uv.npy or joints_uv_2d.npy): measured are only tracked frames, MDPC and residual"
+)
 _FRACTIONS = ("within_20mm", "palm_within_45mm")
 #: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
 _QUIET_S = 2.0
@@ -42,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rendered", action="store_true", help="measure the encoder on its rendered test sets instead of on folders"
     )
+    add_weights(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument(
         "--gt-crop",
@@ -112,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.folders:
         raise LumbricalError(
             "evaluate needs a FOLDER to measure on, --rendered, or --predictions and --ground-truth; "
-            "see evaluate --help"
+            "see main.py evaluate --help"
         )
     from engine.evaluation.measure import open_recordings
     from engine.evaluation.report import evaluate
@@ -120,7 +125,11 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         check_plot_path(args.plot)
     recordings = open_recordings(args.folders, args.gt_crop)
-    tracker = make_tracker(args.smoothing)
+    if args.plot is not None and all(recording.labels.joints_mm is None for recording in recordings):
+        raise LumbricalError(
+            "--plot draws errors of joints, and there is no joints_mm.npy to measure them by: leave it out"
+        )
+    tracker = make_tracker(args.smoothing, args.weights)
     from tqdm import tqdm
 
     total = sum(recording.frame_count for recording in recordings)
@@ -166,28 +175,47 @@ def _run_rendered(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from engine.evaluation.rendered import evaluate_rendered, test_configs
-    from engine.methods.gaussian.weights import load_weights
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
     from engine.runners.onnx_runner import OnnxRunner
     from engine.training.config import ENCODER_CONFIG, load_config
 
     config = load_config(ENCODER_CONFIG)
     total = config.test_images * len(test_configs(config))
     with tqdm(total=total, unit="frame", desc="evaluate", leave=False, disable=None, file=sys.stderr) as bar:
-        report = evaluate_rendered(OnnxRunner(load_weights()), config, lambda: bar.update(1) and None)
+        runner = OnnxRunner(load_weights(args.weights or DEFAULT_WEIGHTS))
+        report = evaluate_rendered(runner, config, lambda: bar.update(1) and None)
     if args.json:
         print(json.dumps(report, indent=2, allow_nan=False))
         return 0
-    for name, row in report["test_sets"].items():
-        figures = " ".join(f"{key} {_cell(key, row[f'{key}_joint_error_mm'])}" for key in ("mean", "median", "finger"))
-        print(f"{name:5} {row['frames']} rendered frames: {figures} mm ({row['what']})")
+    print(rendered_table(report))
     return 0
 
 
-def make_tracker(smoothing: float | None) -> FrameTracker:
-    """The tracker the app uses; smoothing 0 to 1, None as it is by itself. Raises LumbricalError without weights."""
-    from engine.tracker import Tracker
+def rendered_table(report: dict[str, Any]) -> str:
+    """The report on the rendered test sets for people."""
+    titles = (("mean", 6), ("median", 6), ("fingers", 7), ("in 90 %", 7), ("seen", 6), ("hidden", 6), ("radius", 6))
+    lines = [f"{'':6}{'rendered':>8}  " + "  ".join(f"{title:>{size}}" for title, size in titles)]
+    for name, row in report["test_sets"].items():
+        uncertainty = row["uncertainty"]
+        cells = [_cell(key, row[f"{key}_joint_error_mm"]) for key in ("mean", "median", "finger")]
+        cells += [_percent(uncertainty["within_90"][group]) for group in ("all", "seen", "hidden")]
+        cells.append(_cell("radius", uncertainty["interval_90_median_mm"]))
+        figures = "  ".join(f"{cell:>{size}}" for cell, (_, size) in zip(cells, titles, strict=True))
+        lines.append(f"{name:6}{row['frames']:>8}  {figures}")
+    lines.append("")
+    lines += [f"{name}: {row['what']}" for name, row in report["test_sets"].items()]
+    lines.append(
+        "in 90 %: joints within the 90 % interval of their expected error, 90 % when calibrated; seen, hidden: the "
+        "same\nof joints the camera sees and of hidden ones; radius: of that interval, median; lengths in mm"
+    )
+    return "\n".join(lines)
 
-    tracker = Tracker()
+
+def make_tracker(smoothing: float | None, weights: Path | None = None) -> FrameTracker:
+    """The tracker the app uses; smoothing 0 to 1, None as it is by itself. Raises LumbricalError without weights."""
+    from app.commands.track import make_tracker as tracker_with
+
+    tracker = tracker_with(weights=weights)
     if smoothing is not None:
         tracker.set_smoothing(smoothing)
     return tracker
@@ -213,6 +241,8 @@ def as_table(report: dict[str, Any]) -> str:
         labels = f"; labels: {row['labels'] or 'not described'}" if row["joint_convention"] else ""
         side = f"{row['side_given']} hand, as sequence.json says" if row["side_given"] else "either hand"
         lines.append(f"{name}: {row['images']} images, {side}, {convention}{labels}")
+        if not row["label_files"]:
+            lines.append(f"{name} has {_NO_LABELS}")
     lines.append(f"{report['untracked_frames']}; lengths in mm")
     if report["gt_crop"]:
         lines.append("crops were centred by the labels (--gt-crop), not by finding the hand")
@@ -222,7 +252,11 @@ def as_table(report: dict[str, Any]) -> str:
 def _cell(key: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{100 * value:.0f} %" if key in _FRACTIONS else f"{value:.1f}"
+    return _percent(value) if key in _FRACTIONS else f"{value:.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _write_plot(path: Path, report: dict[str, Any], measured: Measured) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from app.arguments import add_weights
 from app.display import require_display
 from app.interrupts import end_at_once
 
@@ -12,12 +13,18 @@ from app.interrupts import end_at_once
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
     parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
+    add_weights(parser)
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; options here override them")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings in TOML, which docs/settings.md lists; options here override them",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
 
     hand = load_hand(args.hand) if args.hand is not None else None
     sources = list_sources()
-    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make_tracker(config.tracking, hand))
+    session = LiveSession(
+        open_source, choose_source(wanted, sources), lambda: make_tracker(config.tracking, hand, args.weights)
+    )
     return run_window(session, config, sources, WindowRun(args.exit_after, args.screenshot))
 
 

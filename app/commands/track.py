@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.results_file import ResultsFile, check_results_path, result_record
+from app.arguments import add_weights
+from app.interrupts import terminated_in_order
+from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.types import DepthFrame, LumbricalError, Side, TrackingResult, TrackingState
@@ -37,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
+    add_weights(parser)
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=_seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -51,8 +55,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_results_path(args.out, args.force)
     sensor = open_sensor(args.source)
-    with sensor:
-        tracker = make_tracker(args.hand)
+    # A sensor can hold a temporary file too: an older recording, converted.
+    with terminated_in_order(), sensor:
+        for warning in sensor.warnings:
+            print(f"lumbrical: warning: {warning}", file=sys.stderr)
+        tracker = make_tracker(args.hand, args.weights)
         tracker.side = _side(args.side, sensor)
         tracker.reset()
         return _track_all(sensor, tracker, args)
@@ -66,8 +73,9 @@ def _open_window(args: argparse.Namespace) -> int:
         raise LumbricalError("--side is for tracking without a window: add --headless")
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    own_hand = [] if args.hand is None else [f"--hand={args.hand}"]
-    return window.run(parser.parse_args([f"--source={args.source}", *own_hand]))
+    files = {"hand": args.hand, "weights": args.weights}
+    own = [f"--{name}={file}" for name, file in files.items() if file is not None]
+    return window.run(parser.parse_args([f"--source={args.source}", *own]))
 
 
 def open_sensor(source: str) -> Sensor:
@@ -79,13 +87,17 @@ def open_sensor(source: str) -> Sensor:
     return found.sensor if isinstance(found, Playback) else cast(Sensor, found)
 
 
-def make_tracker(hand: Path | None) -> Tracker:
-    """The tracker the app uses, with the user's own hand, if any. LumbricalError when a file cannot be loaded."""
+def make_tracker(hand: Path | None = None, weights: Path | None = None) -> Tracker:
+    """The tracker the app uses, with the user's own hand and weights, if any. LumbricalError when a file cannot be
+    loaded."""
     from engine.hand.hand import HandModel
     from engine.hand.imports import load_hand
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
+    from engine.runners.onnx_runner import OnnxRunner
     from engine.tracker import Tracker
 
-    return Tracker(model=HandModel(load_hand(hand)) if hand is not None else None)
+    runner = OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS))
+    return Tracker(runner=runner, model=HandModel(load_hand(hand)) if hand is not None else None)
 
 
 def _seconds(text: str) -> float:
@@ -104,15 +116,36 @@ def _side(asked: str | None, sensor: Sensor) -> Side | None:
     return None if asked == "either" else Side(asked)
 
 
+@dataclass
+class _Counts:
+    """What was tracked. passed_over: gaps in a camera's numbering, of frames that came while others were tracked; those
+    of a recording's were lost when it was made."""
+
+    live: bool
+    frames: int = 0
+    tracked: int = 0
+    passed_over: int = 0
+    last: int | None = None
+
+    def add(self, result: TrackingResult) -> None:
+        """Count a frame."""
+        number = result.frame.number
+        if self.live and self.last is not None:
+            self.passed_over += max(0, number - self.last - 1)
+        self.last = number
+        self.frames += 1
+        self.tracked += result.state is TrackingState.TRACKING
+
+
 def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> int:
-    """Track every frame; a camera that vanishes or is stopped by Ctrl-C leaves what it gave until then."""
+    """Track every frame; a camera that vanishes or is stopped (Ctrl-C, SIGTERM) leaves what it gave until then."""
     from tqdm import tqdm
 
-    frames = tracked = 0
+    counts = _Counts(sensor.is_live)
     lost: SensorDisconnected | None = None
     start_s = time.monotonic()
-    output: AbstractContextManager[ResultsFile | None] = (
-        ResultsFile(args.out) if args.out is not None else nullcontext()
+    output: AbstractContextManager[ResultsWriter | None] = (
+        results_file(args.out) if args.out is not None else nullcontext()
     )
     with (
         output as file,
@@ -129,8 +162,7 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
         try:
             for frame in _frames(sensor, args.seconds):
                 result = tracker.track(frame)
-                frames += 1
-                tracked += result.state is TrackingState.TRACKING
+                counts.add(result)
                 _deliver(result, file, args.json)
                 bar.update(1)
         except SensorDisconnected as error:
@@ -139,7 +171,7 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
             if not sensor.is_live:
                 raise
     elapsed_s = time.monotonic() - start_s
-    print(_summary(sensor, frames, tracked, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
+    print(_summary(sensor.name, counts, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
     if lost is not None:
         raise lost
     return 0
@@ -156,7 +188,7 @@ def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
             yield frame
 
 
-def _deliver(result: TrackingResult, file: ResultsFile | None, as_json: bool) -> None:
+def _deliver(result: TrackingResult, file: ResultsWriter | None, as_json: bool) -> None:
     if file is None and not as_json:
         return
     record = result_record(result)
@@ -166,8 +198,9 @@ def _deliver(result: TrackingResult, file: ResultsFile | None, as_json: bool) ->
         print(json.dumps(record, allow_nan=False), flush=True)
 
 
-def _summary(sensor: Sensor, frames: int, tracked: int, elapsed_s: float, out: Path | None) -> str:
-    share = f" ({100 * tracked / frames:.0f} %)" if frames else ""
-    rate = f"{frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
+def _summary(name: str, counts: _Counts, elapsed_s: float, out: Path | None) -> str:
+    share = f" ({100 * counts.tracked / counts.frames:.0f} %)" if counts.frames else ""
+    passed_over = f" ({counts.passed_over} passed over)" if counts.live else ""
+    rate = f"{counts.frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
     written = f"; written to {out}" if out is not None else ""
-    return f"{sensor.name}: {frames} frames, {tracked} tracked{share}, {rate} frames/s{written}"
+    return f"{name}: {counts.frames} frames{passed_over}, {counts.tracked} tracked{share}, {rate} frames/s{written}"

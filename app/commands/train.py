@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.arguments import minutes, whole_number
 from engine.types import LumbricalError
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file, such as configs/encoder.toml")
     parser.add_argument("--out", type=Path, default=None, help="where checkpoint and log go (default: runs/NAME)")
-    parser.add_argument("--minutes", type=_minutes, default=None, help="stop after this long; run again to go on")
+    parser.add_argument("--minutes", type=minutes, default=None, help="stop after this long; run again to go on")
     parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--threads", type=_count, default=None, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--threads", type=whole_number, default=None, help="CPU threads (default: torch's choice)")
     parser.add_argument(
-        "--render-workers", type=_count, default=0, help="processes that render beside the training (default: 0, none)"
+        "--render-workers",
+        type=whole_number,
+        default=0,
+        help="processes that render beside the training (0: none)",
     )
     parser.add_argument(
         "--start-from", type=Path, metavar="WEIGHTS", help="encoder weights (.safetensors) to begin with, not at random"
@@ -39,25 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="start anew instead of resuming the checkpoint in --out")
 
 
-def _minutes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes")
-    return value
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", text):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 9999")
-    return int(text)
-
-
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on training; prints a line of losses every 50 steps. Writing the weights at the end takes
-    safetensors (encoder) or onnx (detector); where they are missing the checkpoint is there all the same.
+    """Train, or go on training; prints a line of losses after the first step, every 50 steps or 30 s, and at the end.
+    Writing the weights then takes safetensors (encoder) or onnx (detector); where they are missing the checkpoint is
+    there all the same.
 
     Under torchrun each process trains its share, and the first one prints and writes.
     """

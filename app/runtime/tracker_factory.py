@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import cv2
 
@@ -23,17 +24,20 @@ def limit_threads(wanted: int) -> None:
     cv2.setNumThreads(thread_count(wanted))
 
 
-def make_tracker(config: TrackingConfig, hand: HandTemplate | None = None) -> FrameTracker:
-    """The tracker with the shipped weights and the user's own hand, if any; slow, so it belongs on the tracking thread.
+def make_tracker(config: TrackingConfig, hand: HandTemplate | None = None, weights: Path | None = None) -> FrameTracker:
+    """The tracker with the shipped weights or other ones, and the user's own hand, if any; slow, so it belongs on the
+    tracking thread.
 
     Errors: LumbricalError when weights are missing or of another version.
     """
     import torch
 
     from engine.hand.hand import HandModel
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
+    from engine.runners.onnx_runner import OnnxRunner
     from engine.tracker import Tracker
 
     torch.set_num_threads(thread_count(config.threads))
-    tracker: FrameTracker = Tracker(model=HandModel(hand))
+    tracker: FrameTracker = Tracker(runner=OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS)), model=HandModel(hand))
     tracker.set_smoothing(config.smoothing)
     return tracker

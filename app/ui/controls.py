@@ -11,7 +11,14 @@ from app.ui import theme
 from app.viewer.scene import Layers
 from engine.types import Side
 
-LAYERS = (("skeleton", "Skeleton"), ("gaussians", "Gaussians"), ("mesh", "Mesh"), ("cloud", "Point cloud"))
+LAYERS = (
+    ("skeleton", "Skeleton"),
+    ("gaussians", "Gaussians"),
+    ("mesh", "Mesh"),
+    ("cloud", "Point cloud"),
+    ("uncertainty", "Uncertainty"),
+)
+_MEANINGS = {"uncertainty": "rings that hold each joint 9 times in 10, as checked on rendered hands"}
 _SIDES = (("Auto", None), ("Right", Side.RIGHT), ("Left", Side.LEFT))
 
 
@@ -29,9 +36,11 @@ class LayerSwitches(QWidget):
         for place, (name, text) in enumerate(LAYERS):
             button = theme.switch(text)
             button.setChecked(getattr(self._layers, name))
-            button.setToolTip(f"{text} on or off ({place + 1})")
+            meaning = f": {_MEANINGS[name]}" if name in _MEANINGS else ""
+            button.setToolTip(f"{text} on or off ({place + 1}){meaning}")
             button.toggled.connect(lambda on, name=name: self._set(name, on))
-            grid.addWidget(button, place // 2, place % 2)
+            alone = place == len(LAYERS) - 1 and place % 2 == 0
+            grid.addWidget(button, place // 2, place % 2, 1, 2 if alone else 1)
             self._buttons[name] = button
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

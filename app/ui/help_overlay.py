@@ -12,7 +12,7 @@ _KEYS = (
     ("Space", "play or pause a recording"),
     ("← →", "one frame back or on"),
     ("Home  End", "first or last frame"),
-    ("1  2  3  4", "skeleton, Gaussians, mesh, point cloud"),
+    ("1  2  3  4  5", "skeleton, Gaussians, mesh, point cloud, uncertainty"),
     ("R", "reset the view"),
     ("F", "full screen"),
     ("O", "open a sequence folder"),

@@ -10,7 +10,7 @@ from PySide6.QtCore import QByteArray, QSettings
 from app.viewer.scene import Layers
 from engine.types import Side
 
-_LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud")
+_LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud", "uncertainty")
 
 
 @dataclass(frozen=True)

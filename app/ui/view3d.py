@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.config import ViewerConfig
 from app.ui import theme
+from app.ui.interval_legend import paint_interval_legend
 from app.viewer.camera import OrbitCamera
 from app.viewer.render_process import RenderProcess, software_rendering
 from app.viewer.scene import Layers, SceneInput, nearest_thing, reduced_depth
@@ -120,6 +121,7 @@ class View3D(QWidget):
             intrinsics=intrinsics,
             geometry=geometry,
             side=result.side,
+            joint_sigma_mm=result.joint_sigma_mm,
         )
 
     def reset_view(self) -> None:
@@ -218,6 +220,8 @@ class View3D(QWidget):
         width, height = shown.width() / scale, shown.height() / scale
         source = QRectF((self._picture.width() - width) / 2, (self._picture.height() - height) / 2, width, height)
         painter.drawImage(shown, self._picture, source)
+        if self._scene.layers.uncertainty:
+            paint_interval_legend(painter, self.rect())
         if self.trouble:
             painter.setPen(QColor(theme.BAD))
             painter.drawText(self.rect().adjusted(16, 12, -16, -12), Qt.AlignmentFlag.AlignBottom, self.trouble)

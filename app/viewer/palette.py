@@ -21,6 +21,20 @@ SKIN_COLOR = np.array((0.92, 0.76, 0.67), np.float32)
 BACKGROUND_CENTER = np.array((0.120, 0.133, 0.158), np.float32)
 BACKGROUND_EDGE = np.array((0.052, 0.058, 0.072), np.float32)
 
+#: Stops of the colours of an interval, from a sure joint to an unsure one.
+_INTERVAL_STOPS = np.array(
+    [
+        (0.36, 0.86, 0.80),
+        (0.72, 0.90, 0.55),
+        (0.99, 0.82, 0.38),
+        (0.98, 0.54, 0.33),
+        (0.90, 0.27, 0.38),
+    ],
+    np.float32,
+)
+#: Radii, mm, at the two ends of those colours; between them they go by the radius's logarithm.
+INTERVAL_RANGE_MM = (5.0, 40.0)
+
 #: Stops of the depth colours, near to far: warm and bright to cold and dark.
 _DEPTH_STOPS = np.array(
     [
@@ -42,6 +56,15 @@ def depth_colors(count: int = 256) -> NDArray[np.float32]:
     return np.stack([np.interp(at, np.arange(len(_DEPTH_STOPS)), _DEPTH_STOPS[:, k]) for k in range(3)], -1).astype(
         np.float32
     )
+
+
+def interval_colors(radii_mm: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N, 3) for the radii (N,) of intervals: those beyond INTERVAL_RANGE_MM have the colours of its ends."""
+    low, high = np.log(INTERVAL_RANGE_MM)
+    last = len(_INTERVAL_STOPS) - 1
+    at = (np.log(np.maximum(radii_mm, 1e-3)) - low) / (high - low) * last
+    stops = np.arange(last + 1)
+    return np.stack([np.interp(at, stops, _INTERVAL_STOPS[:, k]) for k in range(3)], -1).astype(np.float32)
 
 
 def joint_colors() -> NDArray[np.float32]:

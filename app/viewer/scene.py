@@ -16,9 +16,11 @@ from app.viewer.palette import (
     SKIN_COLOR,
     WRIST_COLOR,
     depth_colors,
+    interval_colors,
     joint_colors,
 )
 from app.viewer.shapes import F32, I32
+from engine.metrics import INTERVAL_SHARE, interval_radius
 from engine.types import JOINT_PARENTS, DepthFrame, HandGeometry, Intrinsics, Side
 
 #: Points that are not to be seen are put beyond the far plane: arrays keep their sizes, so nothing is added anew.
@@ -28,10 +30,15 @@ NEAR_MM = 5.0
 
 #: Layers are pulled towards the viewer along the lines of sight: the picture stays the same, but what is inside the
 #: hand shows through what is around it, as on an X-ray.
-_PULL = {"mesh": 0.985, "gaussians": 0.75, "skeleton": 0.5}
+_PULL = {"mesh": 0.985, "gaussians": 0.75, "skeleton": 0.5, "uncertainty": 0.46}
 _JOINT_RADII_MM = np.array([5.0] + [4.4, 4.0, 3.7, 3.4] * 5, np.float32)
 _BONE_RADIUS_MM = 2.1
 _TUBE_SEGMENTS = 10
+_RING_SEGMENTS = 40
+#: Of a ring's band, as a share of the distance: two pixels and a half in a picture 600 pixels high.
+_RING_WIDTH = 0.0031
+#: Bones while the joints' colours say how sure they are.
+_PLAIN_BONE = np.array((0.42, 0.46, 0.52), np.float32)
 _BACKDROP_MM = 9000.0
 _BACKDROP_CELLS = 10
 #: The cloud fades out towards the far end of this range.
@@ -50,6 +57,7 @@ class Layers:
     gaussians: bool = False
     mesh: bool = True
     cloud: bool = True
+    uncertainty: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,8 @@ class SceneInput:
     """Everything one picture of the 3D view depends on.
 
     depth: (H, W) uint16, usually reduced (see reduced_depth), with the intrinsics that fit it; geometry: the hand in
-    the camera frame, or None while there is none.
+    the camera frame, or None while there is none; joint_sigma_mm: (21,) of its joints, as in TrackingResult, or None
+    where it is not known.
     """
 
     camera: CameraPose
@@ -67,6 +76,7 @@ class SceneInput:
     intrinsics: Intrinsics | None = None
     geometry: HandGeometry | None = None
     side: Side = Side.RIGHT
+    joint_sigma_mm: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,7 @@ class SceneBuilder:
         self._skeleton_colors = np.concatenate(
             (np.repeat(colors, sphere_count, axis=0), np.repeat(colors[1:] * 0.92, 2 * _TUBE_SEGMENTS, axis=0))
         )
+        self._ring_triangles = shapes.repeat_triangles(shapes.tube_triangles(_RING_SEGMENTS), 2 * _RING_SEGMENTS, 21)
         self._depth_colors = depth_colors()
         self._normals: dict[Side, tuple[int, I32, shapes.NormalTable]] = {}
         self._gaussian_look: _GaussianLook | None = None
@@ -170,8 +181,11 @@ class SceneBuilder:
             drawables["mesh"] = self._mesh(hand, scene)
         if scene.layers.gaussians and len(hand.gaussian_means):
             drawables["gaussians"] = self._gaussians(hand, scene)
+        intervals = _interval_radii(scene)
         if scene.layers.skeleton:
-            drawables["skeleton"] = self._skeleton(hand, scene)
+            drawables["skeleton"] = self._skeleton(hand, scene, intervals)
+        if intervals is not None:
+            drawables["uncertainty"] = self._rings(hand, intervals, scene.camera)
         return drawables
 
     def _mesh(self, hand: HandGeometry, scene: SceneInput) -> Surface:
@@ -199,7 +213,14 @@ class SceneBuilder:
         points, normals = shapes.spheres(self._bead, hand.gaussian_means, hand.gaussian_sigmas * np.float32(reach))
         return _lit("gaussians", points, normals, look.triangles, look.colors, scene.camera, rim=0.55)
 
-    def _skeleton(self, hand: HandGeometry, scene: SceneInput) -> Surface:
+    def _rings(self, hand: HandGeometry, radii: F32, camera: CameraPose) -> Surface:
+        """The outlines of balls that hold the joints with probability INTERVAL_SHARE."""
+        eye = camera.eye.astype(np.float32)
+        points = shapes.rings(hand.joints.astype(np.float32), radii, _RING_WIDTH, eye, _RING_SEGMENTS)
+        colors = np.repeat(interval_colors(radii), 2 * _RING_SEGMENTS, axis=0)
+        return Surface(_pulled("uncertainty", points, eye), self._ring_triangles, colors)
+
+    def _skeleton(self, hand: HandGeometry, scene: SceneInput, intervals: F32 | None) -> Surface:
         joints = hand.joints.astype(np.float32)
         # Thinner before the Gaussians, which it would otherwise hide.
         girth = np.float32(0.6 if scene.layers.gaussians else 1.0)
@@ -212,9 +233,14 @@ class SceneBuilder:
             np.concatenate((points, tube_points)),
             np.concatenate((normals, tube_normals)),
             self._skeleton_triangles,
-            self._skeleton_colors,
+            self._skeleton_colors if intervals is None else self._surety_colors(intervals),
             scene.camera,
         )
+
+    def _surety_colors(self, intervals: F32) -> F32:
+        """The skeleton's, when its joints show how sure they are."""
+        joints = np.repeat(interval_colors(intervals), len(self._sphere[0]), axis=0)
+        return np.concatenate((joints, np.broadcast_to(_PLAIN_BONE, (20 * 2 * _TUBE_SEGMENTS, 3))))
 
     def _cloud(self, depth: NDArray[np.uint16], unit_mm: float, intrinsics: Intrinsics) -> Points:
         z = depth.astype(np.float32) * np.float32(unit_mm)
@@ -232,7 +258,18 @@ def _lit(
 ) -> Surface:
     rotation, eye = camera.rotation.astype(np.float32), camera.eye.astype(np.float32)
     colors = shapes.shade(base, points, normals, rotation, eye, rim=rim)
-    return Surface(eye + (points - eye) * np.float32(_PULL[layer]), triangles, colors)
+    return Surface(_pulled(layer, points, eye), triangles, colors)
+
+
+def _pulled(layer: str, points: F32, eye: F32) -> F32:
+    return eye + (points - eye) * np.float32(_PULL[layer])
+
+
+def _interval_radii(scene: SceneInput) -> F32 | None:
+    """(21,) mm of the joints' intervals, None when they are not to be drawn or not known."""
+    if not scene.layers.uncertainty or scene.joint_sigma_mm is None:
+        return None
+    return np.asarray(interval_radius(INTERVAL_SHARE) * scene.joint_sigma_mm, np.float32)
 
 
 def _nearest_bone_colors(points: F32, joints: F32) -> F32:

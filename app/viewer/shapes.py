@@ -46,16 +46,31 @@ def tubes(starts: F32, ends: F32, start_radii: F32, end_radii: F32, segments: in
     """Points and normals (N * 2 * segments, 3) of N open tapered tubes; ring at the start first."""
     axis = ends - starts
     axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-6)
-    helper = np.where(np.abs(axis[:, :1]) < 0.8, np.array([1, 0, 0], np.float32), np.array([0, 1, 0], np.float32))
-    side = np.cross(axis, helper)
-    side = side / np.linalg.norm(side, axis=-1, keepdims=True)
-    other = np.cross(axis, side)
+    side, other = _across(axis)
     around = (2 * np.pi * np.arange(segments) / segments).astype(np.float32)[:, None]
-    ring = np.cos(around) * side[:, None] + np.sin(around) * other[:, None]
+    ring: F32 = (np.cos(around) * side[:, None] + np.sin(around) * other[:, None]).astype(np.float32)
     points = np.stack(
         (starts[:, None] + ring * start_radii[:, None, None], ends[:, None] + ring * end_radii[:, None, None]), 1
     )
     return points.reshape(-1, 3), np.stack((ring, ring), 1).reshape(-1, 3)
+
+
+def rings(centers: F32, radii: F32, width: float, eye: F32, segments: int) -> F32:
+    """Points (N * 2 * segments, 3) of N flat rings that face the eye; outer circle first.
+
+    radii: (N,) mm, of their middle lines; width: of their bands, as a share of the distance from the eye, so that near
+    and far rings are drawn equally thick. Their triangles are tube_triangles'.
+    """
+    towards = eye - centers
+    distance = np.maximum(np.linalg.norm(towards, axis=-1, keepdims=True), 1e-6)
+    side, other = _across(towards / distance)
+    around = (2 * np.pi * np.arange(segments) / segments).astype(np.float32)[:, None]
+    spokes = np.cos(around) * side[:, None] + np.sin(around) * other[:, None]
+    half = 0.5 * np.float32(width) * distance[..., None]
+    middle = radii[:, None, None]
+    inner = centers[:, None] + spokes * np.maximum(middle - half, 0)
+    outer = centers[:, None] + spokes * (middle + half)
+    return np.stack((outer, inner), 1).reshape(-1, 3)
 
 
 def tube_triangles(segments: int) -> I32:
@@ -67,6 +82,14 @@ def repeat_triangles(triangles: I32, points: int, copies: int) -> I32:
     """The triangles of one template of so many points, for that many copies in a row."""
     offsets = (np.arange(copies, dtype=np.int32) * points)[:, None, None]
     return (triangles[None] + offsets).reshape(-1, 3)
+
+
+def _across(axis: F32) -> tuple[F32, F32]:
+    """Two unit vectors (N, 3) square to each unit axis (N, 3) and to each other."""
+    helper = np.where(np.abs(axis[:, :1]) < 0.8, np.array([1, 0, 0], np.float32), np.array([0, 1, 0], np.float32))
+    side = np.cross(axis, helper)
+    unit: F32 = (side / np.linalg.norm(side, axis=-1, keepdims=True)).astype(np.float32)
+    return unit, np.cross(axis, unit).astype(np.float32)
 
 
 def _ring_quads(rings: int, segments: int) -> I32:

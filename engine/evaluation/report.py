@@ -9,10 +9,12 @@ import numpy as np
 
 from engine import metrics
 from engine.evaluation.measure import Evaluator, FrameTracker, Measured, Recording
-from engine.types import JOINT_NAMES
+from engine.types import JOINT_NAMES, FloatArray
 
 WORST_JOINT_LIMIT_MM = 20.0
 PALM_LIMIT_MM = 45.0
+#: The labels that something is measured by; the files, .npy, are named alike.
+LABEL_FILES = ("joints_mm", "palm_uv", "joints_uv_2d")
 #: How frames without a result count, in words, printed with every report.
 UNTRACKED_NOTE = (
     "means and medians run over tracked frames; within_20mm and palm_within_45mm count untracked frames as misses"
@@ -77,8 +79,14 @@ def _about(recording: Recording) -> dict[str, Any]:
         "joint_convention": recording.convention if labels.joints_mm is not None else None,
         "images": "rendered" if recording.rendered else "real",
         "labels": note if isinstance(note, str) else None,
+        "label_files": [name for name in LABEL_FILES if _knows(getattr(labels, name))],
         "side_given": None if labels.info.side is None else labels.info.side.value,
     }
+
+
+def _knows(values: FloatArray | None) -> bool:
+    """Whether there is a label at all."""
+    return values is not None and bool(np.isfinite(values).any())
 
 
 def _shared(values: Sequence[str | None]) -> str | None:

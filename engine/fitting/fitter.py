@@ -7,7 +7,7 @@ hand, reaches for the points, and lays the model's surface on the depth (nearest
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,8 +26,7 @@ from engine.types import JOINT_COUNT, FloatArray
 class FitConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
     its points are taken to be off: they err together, not each by itself. longest_turn: of any angle in one step.
-    sigma_scale, surface_doubt_mm: measured on rendered hands, some of them with another surface than the model's, which
-    no inverse Hessian knows of, so that 90 % of joints lie within the 90 % radius of joint_sigma_mm.
+    sigma_scale, sigma_power: see expected_errors; tools/calibrate_uncertainty.py finds them on rendered hands.
     """
 
     steps: int = 2
@@ -35,19 +34,28 @@ class FitConfig:
     point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
-    sigma_scale: float = 1.2
-    surface_doubt_mm: float = 3.0
+    sigma_scale: float = 1.04
+    sigma_power: float = 1.11
     nearest: NearestConfig = field(default_factory=NearestConfig)
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
+
+    def expected_errors(self, spread_mm: FloatArray) -> FloatArray:
+        """Root mean square distances, mm, by which joints are expected to be off: sigma_scale * spread ** sigma_power.
+
+        spread_mm: of the joints, by the fit's inverse Hessian. It tells how far depth, the encoder's points and the
+        other joints hold a joint, but presumes that each pixel pulls the right finger. The power sets unsure joints
+        further apart from sure ones, as what is taken for something else is far off.
+        """
+        return np.asarray(self.sigma_scale * spread_mm**self.sigma_power)
 
 
 @dataclass(frozen=True)
 class FitResult:
     """hand: the fitted one. residual_mm: median distance along the normal of measured pixels from its surface, NaN when
     none is near it. covariance: (52, 52) of the parameters, the inverse Hessian of the last step.
-    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off. surface: (P, 3) mm,
-    points of the fitted hand's surface, in the crop's camera.
+    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off, see
+    FitConfig.expected_errors. surface: (P, 3) mm, points of the fitted hand's surface, in the crop's camera.
     """
 
     hand: HandState
@@ -99,9 +107,9 @@ class HandFitter:
                 residual = evidence.distance_after(step)
             hand = hand.moved(step)
         covariance = np.linalg.inv(hessian)
-        spread = self.config.sigma_scale * _joint_spread(joints, covariance)
+        expected = self.config.expected_errors(_joint_spread(joints, covariance))
         surface, _ = self._surface.posed(self.kinematics.pose(hand), hand.thickness)
-        return FitResult(hand, residual, covariance, np.hypot(spread, self.config.surface_doubt_mm), surface)
+        return FitResult(hand, residual, covariance, expected, surface)
 
     def _outline(self, observation: Observation, seen: SeenSurface) -> Outline | None:
         if not seen.facing.any():
@@ -137,6 +145,23 @@ class HandFitter:
         step = -np.linalg.solve(damped, gradient)
         longest = np.abs(step[TURN.start : ANGLES.stop]).max()
         return np.asarray(step * min(1.0, self.config.longest_turn / max(longest, 1e-9)))
+
+
+class WithoutFit(HandFitter):
+    """Leaves the encoder's hand as it is: what the fit is compared with."""
+
+    def fit(
+        self,
+        start: HandState,
+        points: FloatArray,
+        sigma: FloatArray,
+        observation: Observation | None = None,
+        last_angles: FloatArray | None = None,
+    ) -> FitResult:
+        """See HandFitter.fit; residual and covariance are those of the fit that is not used."""
+        fitted = super().fit(start, points, sigma, observation, last_angles)
+        surface, _ = self._surface.posed(self.kinematics.pose(start), start.thickness)
+        return replace(fitted, hand=start, surface=surface)
 
 
 @dataclass(frozen=True)

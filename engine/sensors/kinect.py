@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sensors.kinect_calibration import DEPTH_MODES, KinectCalibration, parse_calibration
+from engine.sensors.matroska import expected_size
 from engine.sensors.protocol import MAX_IMAGE_SIDE, BadRecording, SensorBase, SensorUnavailable
 from engine.sensors.registration import Registration
 from engine.sensors.undistort import Undistorter
@@ -64,8 +65,28 @@ class KinectRecording(SensorBase):
             self._container = av.open(str(self._path), format="matroska", metadata_errors="replace")
             self._open_streams()
             self._measure()
+            missing = self._missing()
         except (av.FFmpegError, OSError) as error:
-            raise BadRecording(f"{self._path} is not a whole Azure Kinect recording: record it again") from error
+            raise self._damaged("is not a whole Azure Kinect recording") from error
+        if missing:
+            self._warnings.append(f"{self.name} is {missing}: playing what is there; copy it again")
+
+    def _missing(self) -> str:
+        """That the file is cut short, and how much of it is there; empty where it does not say so itself."""
+        whole, there = expected_size(self._path), self._path.stat().st_size
+        if whole is None or there >= whole:
+            return ""
+        return f"cut short ({there} of {whole} bytes are there)"
+
+    def _damaged(self, what: str) -> BadRecording:
+        """The error of a file that cannot be played, or not further: `what` is wrong with it as far as one can see."""
+        try:
+            missing = self._missing()
+        except OSError:
+            missing = ""
+        if missing:
+            return BadRecording(f"{self._path} is damaged, {missing}: copy it again, or record it again")
+        return BadRecording(f"{self._path} {what}: record it again")
 
     def _open_streams(self) -> None:
         streams = {stream.metadata.get("title"): stream for stream in self._container.streams}
@@ -109,7 +130,7 @@ class KinectRecording(SensorBase):
         self._fps = float(self._depth.average_rate or 0) or _DEFAULT_FPS
         first = next((int(p.pts) for p in self._container.demux(self._depth) if p.pts is not None), None)
         if first is None:
-            raise BadRecording(f"{self._path} holds no depth frames: the recording is empty")
+            raise self._damaged("holds no depth frames")
         self._first_pts = first
         # Only the last stretch of the file is read: recordings run to 3 GB a minute.
         end = int((self._container.duration or 0) / 1e6 / self._depth.time_base)
@@ -145,13 +166,13 @@ class KinectRecording(SensorBase):
                     self._wanted = number + 1
                     return self._frame(packet, number)
         except (av.FFmpegError, OSError) as error:
-            raise BadRecording(f"{self._path} is damaged after frame {self._wanted - 1}: record it again") from error
+            raise self._damaged(f"is damaged after frame {self._wanted - 1}") from error
         raise self._end_of_stream()
 
     def _frame(self, packet: Any, number: int) -> DepthFrame:
         width, height = self.intrinsics.width, self.intrinsics.height
         if packet.size != width * height * 2 or self._undistorter is None:
-            raise BadRecording(f"{self._path}: frame {number} is cut short: record it again")
+            raise self._damaged(f"has a frame, {number}, that is cut short")
         raw = np.frombuffer(bytes(packet), ">u2").reshape(height, width).astype(np.uint16)
         depth = self._undistorter(raw)
         time_s = float((packet.pts - self._first_pts) * self._depth.time_base)

@@ -100,7 +100,8 @@ class KinectCamera(SensorBase):
         self._device = ctypes.c_void_p()
         self._streaming = False
         self._undistorter: Undistorter | None = None
-        self._number = 0
+        self._number = -1
+        self._first_s: float | None = None
 
     @property
     def is_live(self) -> bool:
@@ -119,7 +120,7 @@ class KinectCamera(SensorBase):
         self._intrinsics = calibration.depth
         self._undistorter = Undistorter(calibration.depth, calibration.distort)
         self._fps = _FPS
-        self._number = 0
+        self._number, self._first_s = -1, None
         # Field by field in the order of the struct; colour off, unsynchronised, standalone, light on.
         configuration = _Configuration(0, 0, _MODE_NUMBER, _FPS_NUMBER, False, 0, 0, 0, False)
         if self._library.k4a_device_start_cameras(self._device, ctypes.byref(configuration)) != _SUCCEEDED:
@@ -172,9 +173,15 @@ class KinectCamera(SensorBase):
             time_s = self._library.k4a_image_get_device_timestamp_usec(image) / 1e6
         finally:
             self._library.k4a_image_release(image)
-        # The library does not number its captures; gaps show in their times, which the device counts.
-        self._number += 1
-        return DepthFrame(depth, 1.0, intrinsics, self._number - 1, time_s, time.monotonic())
+        return DepthFrame(depth, 1.0, intrinsics, self._next_number(time_s), time_s, time.monotonic())
+
+    def _next_number(self, time_s: float) -> int:
+        """The library does not number its captures: a frame's number is its time in frame periods, so that those which
+        the camera or the library dropped are missing."""
+        if self._first_s is None:
+            self._first_s = time_s
+        self._number = max(self._number + 1, round((time_s - self._first_s) * _FPS))
+        return self._number
 
     def _close(self) -> None:
         if self._library is not None and self._device:

@@ -13,7 +13,6 @@ import sqlite3
 import tempfile
 import threading
 import time
-from bisect import bisect
 from collections import deque
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -36,15 +35,20 @@ _POLL_S = 0.02
 _COLOR_TIMEOUT_S = 1.0
 _NUMBER = re.compile(rb"Frame number=(\d+);")
 _TIME = re.compile(rb";timestamp=(-?[\d.]+);")
+_CLOCK = re.compile(rb";timestamp_domain=([^;]*);")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a frame lies in the file (ns from its start), and by what the SDK's frame is recognised."""
+    """Where a frame lies in the file (ns from its start), and by what the SDK's frame is recognised.
+
+    time_ms is told by `clock`, in the SDK's words; empty where the file does not say.
+    """
 
     offset_ns: int
     number: int
     time_ms: float
+    clock: str = ""
 
     def matches(self, image: _Image) -> bool:
         return image.number == self.number and abs(image.time_ms - self.time_ms) < 0.01
@@ -66,11 +70,36 @@ def read_index(path: Path, stream: str = "Depth") -> list[Entry]:
         raise BadRecording(f"{path} is not a whole RealSense recording ({error}): record it again") from error
     entries = []
     for offset_ns, data in rows:
-        number, time_ms = (pattern.search(data if isinstance(data, bytes) else b"") for pattern in (_NUMBER, _TIME))
+        text = data if isinstance(data, bytes) else b""
+        number, time_ms, clock = (pattern.search(text) for pattern in (_NUMBER, _TIME, _CLOCK))
         if number is None or time_ms is None or not isinstance(offset_ns, int):
             raise BadRecording(f"{path} has frames without number or time: record it with SDK 2.58 or later")
-        entries.append(Entry(offset_ns, int(number[1]), float(time_ms[1])))
+        entries.append(Entry(offset_ns, int(number[1]), float(time_ms[1]), clock[1].decode("latin-1") if clock else ""))
     return entries
+
+
+def nearest_in_time(frames: list[Entry], others: list[Entry]) -> list[int]:
+    """For each frame the place in `others` (not empty) of the one that was taken nearest to it.
+
+    The camera's clock decides. When frames came to be written says less: on a busy computer one stream comes later
+    than the other. It has to do where the two streams' times are of different clocks.
+    """
+    taken, taken_others = (np.array([entry.time_ms for entry in entries]) for entries in (frames, others))
+    if not _one_clock(frames, others):
+        taken, taken_others = (np.array([float(e.offset_ns) for e in entries]) for entries in (frames, others))
+    order = np.argsort(taken_others, kind="stable")
+    rising = taken_others[order]
+    after = np.searchsorted(rising, taken).clip(0, len(rising) - 1)
+    before = (after - 1).clip(0)
+    nearer_before = np.abs(taken - rising[before]) <= np.abs(rising[after] - taken)
+    return [int(place) for place in order[np.where(nearer_before, before, after)]]
+
+
+def _one_clock(frames: list[Entry], others: list[Entry]) -> bool:
+    """Whether both streams' times can be compared: told by one clock, they also overlap."""
+    first, second = ([entry.time_ms for entry in entries] for entries in (frames, others))
+    overlap = max(min(first), min(second)) <= min(max(first), max(second))
+    return overlap and len({entry.clock for entry in (*frames, *others)}) == 1
 
 
 @dataclass(frozen=True)
@@ -212,6 +241,7 @@ class RealSenseRecording(SensorBase):
         self._converted: Path | None = None
         self._depth: _Stream | None = None
         self._color: _Stream | None = None
+        self._color_places: list[int] = []
         self._registration: Registration | None = None
         self._undistorter: Undistorter | None = None
 
@@ -243,6 +273,7 @@ class RealSenseRecording(SensorBase):
             self._warnings.append(f"{self.name} holds no colour: showing depth alone")
             return
         self._color = _Stream(sdk, file, sdk.stream.color, index)
+        self._color_places = nearest_in_time(self._depth.index, index)
         if self._color.profile.format() != sdk.format.rgb8:
             self._warnings.append(
                 f"{self.name} holds {self._color.profile.format()} colour, not rgb8: showing depth alone"
@@ -283,17 +314,15 @@ class RealSenseRecording(SensorBase):
                 return None
             pixels = self._undistorter(source.pixels) if self._undistorter else source.pixels
             frame = DepthFrame(pixels, source.unit_mm, self.intrinsics, number, source.time_ms / 1000, time.monotonic())
-            return self._with_color(frame, stream.index[number])
+            return self._with_color(frame)
         except RuntimeError as error:
             raise self._bad(error) from error
 
-    def _with_color(self, frame: DepthFrame, entry: Entry) -> DepthFrame:
+    def _with_color(self, frame: DepthFrame) -> DepthFrame:
         stream, register = self._color, self._registration
         if stream is None or register is None:
             return frame
-        after = bisect([candidate.offset_ns for candidate in stream.index], entry.offset_ns)
-        near = [i for i in (after - 1, after) if 0 <= i < len(stream.index)]
-        nearest = min(near, key=lambda i: abs(stream.index[i].offset_ns - entry.offset_ns))
+        nearest = self._color_places[frame.number]
         if nearest != stream.next:
             stream.seek(nearest)
         source = stream.read(_COLOR_TIMEOUT_S)

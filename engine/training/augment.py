@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.methods.gaussian.encoder import CROP_SIZE
+from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.training.crops import CropFile, Crops
 from engine.training.renders import PIXEL_MM, RenderedBatch
 from engine.training.sampling import batch_seed
@@ -76,7 +76,8 @@ def move(crops: Crops, change: Change) -> Crops:
     turn the picture. Moving the cube across shifts the picture, which a camera that looks there sees up to a shear of
     shift / distance (2 % for 10 mm at 500 mm); joints are sheared alike, so that they stay on their pixels.
     """
-    distance = crops.distance * change.scale + change.depth_mm
+    # Near hands stay far enough that the camera is not inside the cube: then it is moved less along the view.
+    distance = (crops.distance * change.scale + change.depth_mm).clamp(min=HALF_CUBE_MM)
     zoom = distance / crops.distance
     cosine, sine = change.turn.cos(), change.turn.sin()
     turn = torch.stack((torch.stack((cosine, -sine), 1), torch.stack((sine, cosine), 1)), 1)
@@ -108,24 +109,34 @@ class CropBatches:
         self._source, self._seed, self._device = source, seed, device
         self._file = CropFile(Path(source.file))
 
+    @property
+    def unlabelled(self) -> int:
+        """How many of the source's crops have no label."""
+        return self._file.unlabelled
+
     def batch(self, count: int, index: int = 0) -> RenderedBatch:
         """`count` crops drawn at random and moved. Pose, shape and some joints are unknown; right hands all."""
         generator = torch.Generator().manual_seed(batch_seed(self._seed, index))
         crops = self._file.take(torch.randint(len(self._file), (count,), generator=generator))
         crops = move(crops, Change.draw(count, self._source, generator))
-        known = crops.joints.isfinite().all(-1)
-        yes = torch.ones(count, dtype=torch.bool)
-        batch = RenderedBatch(
-            depth=crops.depth,
-            distance=crops.distance,
-            joints=torch.where(known.unsqueeze(-1), crops.joints, 0.0),
-            rotation=torch.eye(3).repeat(count, 1, 1),
-            articulation=torch.zeros(count, _ANGLES),
-            beta=torch.zeros(count, BETA_SIZE),
-            thickness=torch.zeros(count, THICKNESS_SIZE),
-            has_hand=yes,
-            is_right=yes,
-            joints_known=known,
-            pose_known=~yes,
-        )
-        return each_tensor(batch, lambda tensor: tensor.to(self._device))
+        return each_tensor(recorded_batch(crops), lambda tensor: tensor.to(self._device))
+
+
+def recorded_batch(crops: Crops) -> RenderedBatch:
+    """The crops as a batch of right hands whose pose and shape are unknown, and whose joints as far as not labelled."""
+    count = len(crops.distance)
+    known = crops.joints.isfinite().all(-1)
+    yes = torch.ones(count, dtype=torch.bool)
+    return RenderedBatch(
+        depth=crops.depth,
+        distance=crops.distance,
+        joints=torch.where(known.unsqueeze(-1), crops.joints, 0.0),
+        rotation=torch.eye(3).repeat(count, 1, 1),
+        articulation=torch.zeros(count, _ANGLES),
+        beta=torch.zeros(count, BETA_SIZE),
+        thickness=torch.zeros(count, THICKNESS_SIZE),
+        has_hand=yes,
+        is_right=yes,
+        joints_known=known,
+        pose_known=~yes,
+    )

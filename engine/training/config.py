@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.methods.gaussian.encoder import EncoderConfig
+from engine.methods.gaussian.energies import EnergyConfig
 from engine.training.augment import CropSource
 from engine.training.loop import Schedule
 from engine.training.losses import LossWeights
@@ -21,7 +22,7 @@ from engine.types import LumbricalError
 class TrainConfig(Schedule):
     """One experiment with the encoder. widen_views_images: until then the views widen from easy ones to all.
     test_seed: of the rendered test set; it differs from the training's own seed, or the two would share their hands.
-    sources: files of crops that shares of each batch come from; the rest is rendered.
+    sources: files of crops that shares of each batch come from; the rest is rendered. energies: of those crops.
     """
 
     images: int = 1_000_000
@@ -36,6 +37,7 @@ class TrainConfig(Schedule):
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
     loss: LossWeights = field(default_factory=LossWeights)
+    energies: EnergyConfig = field(default_factory=EnergyConfig)
     sources: tuple[CropSource, ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
@@ -59,9 +61,16 @@ class TrainConfig(Schedule):
         return self.batch_size - sum(self.source_images)
 
 
-#: The configuration of the shipped weights.
-ENCODER_CONFIG = Path(__file__).parents[2] / "configs" / "encoder.toml"
-_SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "render": RenderConfig, "loss": LossWeights}
+#: Where configurations lie.
+CONFIGS = Path(__file__).parents[2] / "configs"
+#: The configurations of the shipped weights, and of what `main.py finetune` does to them.
+ENCODER_CONFIG, FINETUNE_CONFIG = CONFIGS / "encoder.toml", CONFIGS / "finetune.toml"
+_SECTIONS: dict[str, type] = {
+    "encoder": EncoderConfig,
+    "render": RenderConfig,
+    "loss": LossWeights,
+    "energies": EnergyConfig,
+}
 
 
 def load_config(path: Path) -> TrainConfig:

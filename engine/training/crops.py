@@ -7,6 +7,7 @@ the crop's virtual camera (see engine.training.renders) and show right hands; le
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zipfile
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Crops:
     joints: Tensor
 
 
+def joined(parts: list[Crops]) -> Crops:
+    """All crops, one after another."""
+    return Crops(*(torch.cat([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Crops)))
+
+
 def save_crops(path: Path, crops: Crops) -> None:
     """Write a file of crops. Raises OSError where it cannot be written."""
     tenths = torch.where(crops.depth.isinf(), 0.0, (crops.depth * _TENTHS).round()).clamp(max=65535)
@@ -54,7 +60,7 @@ def save_crops(path: Path, crops: Crops) -> None:
 class CropFile:
     """The crops of a file, kept as they are stored, some of which can be had as Crops.
 
-    Raises LumbricalError when it is no such file, or holds a crop without any label: no loss here learns from those.
+    unlabelled: how many of them have no label at all. Raises LumbricalError when it is no such file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,9 +79,7 @@ class CropFile:
             raise LumbricalError(f"{path} has crops nearer than {HALF_CUBE_MM:.0f} mm; make it again: main.py crops")
         if np.abs(np.nan_to_num(self._joints, posinf=np.inf)).max() > 2 * HALF_CUBE_MM:
             raise LumbricalError(f"{path} has joints far outside their crops; make it again: main.py crops")
-        bare = int((~np.isfinite(self._joints).all(2).any(1)).sum())
-        if bare:
-            raise LumbricalError(f"{path}: {bare} of {len(self)} crops have no label, and no loss learns from those")
+        self.unlabelled = int((~np.isfinite(self._joints).all(2).any(1)).sum())
 
     def __len__(self) -> int:
         return len(self._distance)

@@ -18,6 +18,7 @@ from engine.localise.network import Detections, DetectorNet
 from engine.training.config import build, read_toml
 from engine.training.loop import Schedule, TrainingLoop
 from engine.training.processes import ALONE, Processes
+from engine.training.ranges import check_range
 from engine.training.scenes import SceneBatch, SceneConfig, SceneRenderer
 from engine.training.shares import own_share
 
@@ -42,6 +43,7 @@ class DetectorConfig(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_test(self.test_seed, width=self.width, test_scenes=self.test_scenes // self.batch_size)
+        check_range(self, 0, 1, "threshold")
 
 
 def is_detector_config(path: Path) -> bool:

@@ -27,6 +27,8 @@ from engine.types import LumbricalError
 Report = Callable[[dict[str, float]], None]
 Batch = TypeVar("Batch")
 Net = TypeVar("Net", bound=nn.Module)
+#: Where steps take long, losses are reported this often all the same.
+_LONGEST_SILENCE_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,6 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         self.seconds = 0.0
         #: Settings that differ from those of the checkpoint that was resumed, "name: old -> new".
         self.changed_settings: list[str] = []
-        out.mkdir(parents=True, exist_ok=True)
 
     @abstractmethod
     def batches(self) -> Iterable[Batch]:
@@ -162,27 +163,30 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         save_checkpoint(self.checkpoint_path, state | progress)
 
     def run(self, minutes: float | None = None, report: Report | None = None, every: int = 50) -> bool:
-        """Train until schedule.images were seen, or for `minutes`; True when done. Reports every `every` steps.
+        """Train until schedule.images were seen, or for `minutes`; True when done.
 
-        An interruption (Ctrl-C) leaves a checkpoint too. All processes stop after the same step.
+        Reports after the first step, every `every` steps, when nothing was reported for _LONGEST_SILENCE_S, and at the
+        end. An interruption (Ctrl-C) leaves a checkpoint too. All processes stop after the same step.
         """
         self._check_alike()
-        start, last_save, before = time.monotonic(), time.monotonic(), self.seconds
-        sums: dict[str, Tensor] = {}
+        # Not before: what cannot be trained leaves no empty folder behind.
+        self.out.mkdir(parents=True, exist_ok=True)
+        start = last_save = last_report = time.monotonic()
+        before, tally = self.seconds, _Tally()
         try:
             with interrupt_remembered(self.processes) as interrupted:
                 for step, batch in enumerate(self.batches(), start=1):
-                    for name, value in self._step(batch).items():
-                        sums[name] = sums[name] + value if name in sums else value
+                    tally.add(self._step(batch))
                     self.seconds = before + time.monotonic() - start
-                    if step % every == 0:
-                        self._report(sums, every, report)
-                        sums = {}
+                    late = minutes is not None and time.monotonic() - start > 60 * minutes
+                    silent = time.monotonic() - last_report > _LONGEST_SILENCE_S
+                    late, silent, stop = self.processes.any((late, silent, interrupted()), self.device)
+                    if step == 1 or step % every == 0 or silent:
+                        self._report(tally, report)
+                        last_report = time.monotonic()
                     if time.monotonic() - last_save > 60 * self.schedule.checkpoint_minutes:
                         self.save()
                         last_save = time.monotonic()
-                    late = minutes is not None and time.monotonic() - start > 60 * minutes
-                    late, stop = self.processes.any((late, interrupted()), self.device)
                     if stop:
                         raise KeyboardInterrupt
                     if late:
@@ -191,6 +195,7 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
             self.save()
             raise
         self.save()
+        self._report(tally, report)
         return self.images >= self.schedule.images
 
     def _check_alike(self) -> None:
@@ -245,7 +250,11 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
             else:
                 slow.copy_(fast)
 
-    def _report(self, sums: dict[str, Tensor], steps: int, report: Report | None) -> None:
+    def _report(self, tally: _Tally, report: Report | None) -> None:
+        """Tell the means since the last report, if there was a step."""
+        if not tally.steps:
+            return
+        sums, steps = tally.take()
         means = self.processes.total(torch.stack([value.float() for value in sums.values()])) / steps
         if self.processes.rank:
             return
@@ -256,6 +265,26 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
             log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
         if report is not None:
             report(line)
+
+
+class _Tally:
+    """Sums of losses over steps, without waiting for the device that computes them."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Count a step."""
+        self.steps += 1
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def take(self) -> tuple[dict[str, Tensor], int]:
+        """The sums and of how many steps they are; it begins anew."""
+        sums, steps = self._sums, self.steps
+        self._sums, self.steps = {}, 0
+        return sums, steps
 
 
 def _settings(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

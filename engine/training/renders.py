@@ -6,7 +6,9 @@ Everything happens in the crop's virtual camera: a pinhole camera whose axis pas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,13 +21,16 @@ from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.rendering.splat import splat_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
+from engine.training.ranges import check_fractions, check_range, check_spreads
 from engine.training.sampling import HandSample, HandSampler, SamplingConfig, batch_seed
-from engine.types import JOINT_COUNT
+from engine.types import BETA_SIZE, JOINT_COUNT, THICKNESS_SIZE
 
 #: How far apart an image's pixels are at the cube's centre.
 PIXEL_MM = 2 * HALF_CUBE_MM / CROP_SIZE
 _BULGES = 16
 _FOREARM_POINTS = 6000
+#: More would fill any memory.
+_MOST_POINTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class RenderConfig:
     """What is rendered. points: on the hand's surface. *_fraction: of crops without a hand, and of left hands.
     *_jitter_mm: how far the cube's centre is off, where a detector and where the last result has placed it.
     flesh_spread_mm: how much hands of the same bones and thickness differ in shape, on the fingers; see varied_flesh.
+    Raises ValueError for what cannot be rendered.
     """
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -44,6 +50,36 @@ class RenderConfig:
     left_fraction: float = 0.12
     noise: bool = True
     clutter: bool = True
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, _MOST_POINTS, "points")
+        check_spreads(self)
+        check_fractions(self)
+
+
+@dataclass(frozen=True)
+class HandShape:
+    """One person's hand: beta (20,), thickness (6,) mm, bulges (16,) of varied_flesh."""
+
+    beta: Tensor
+    thickness: Tensor
+    bulges: Tensor
+
+    @staticmethod
+    def draw(generator: torch.Generator, spread: float = 0.8, flesh_mm: float = 0.8) -> HandShape:
+        """A person drawn at random; spread and flesh_mm: standard deviations of beta and thickness."""
+        beta, thickness, bulges = torch.randn(BETA_SIZE + THICKNESS_SIZE + _BULGES, generator=generator).split(
+            (BETA_SIZE, THICKNESS_SIZE, _BULGES)
+        )
+        return HandShape(spread * beta, flesh_mm * thickness, bulges)
+
+
+class Noise(Protocol):
+    """What a camera makes of depth images; see engine.training.noise.SensorNoise."""
+
+    def __call__(
+        self, depth: Tensor, distance: Tensor, pixel_mm: float, camera_roll: Tensor | None = None
+    ) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +114,8 @@ class RenderedBatch:
 class HandRenderer:
     """Makes batches of rendered crops on one device: batch number `index` of a seed is always the same.
 
-    size: pixels of an image's side; more than a crop's shows more around the cube, at the same scale.
+    size: pixels of an image's side; more than a crop's shows more around the cube, at the same scale. shape: of all
+    hands, instead of another for each. noise: makes the camera's noise of a generator, instead of training's own.
     """
 
     def __init__(
@@ -88,8 +125,10 @@ class HandRenderer:
         device: str = "cpu",
         template: HandTemplate | None = None,
         size: int = CROP_SIZE,
+        shape: HandShape | None = None,
+        noise: Callable[[torch.Generator], Noise] = SensorNoise,
     ) -> None:
-        self.config = config
+        self.config, self._shape = config, shape
         self._size, self._centre_px = size, (size - 1) / 2
         self._generator = torch.Generator(device)
         self._seed = seed
@@ -98,7 +137,7 @@ class HandRenderer:
         surface = sample_surface(varied_flesh(template or load_template()), config.points, Skeleton())
         self._surface = surface.to(device)
         self._clutter = Clutter(self._generator)
-        self._noise = SensorNoise(self._generator)
+        self._noise = noise(self._generator)
         ticks = (torch.arange(size, device=device) - self._centre_px) * PIXEL_MM
         v, u = torch.meshgrid(ticks, ticks, indexing="ij")
         self._grid_mm = torch.stack((u.flatten(), v.flatten()), 1)
@@ -109,7 +148,7 @@ class HandRenderer:
         device, config = self._generator.device, self.config
         self._generator.manual_seed(batch_seed(self._seed, index))
         self._sampler.width = min(1.0, max(0.0, view_width))
-        hands, distance = self._sampler.draw(count), self._sampler.distances(count)
+        hands, distance = self._draw(count), self._sampler.distances(count)
         lengths = self.skeleton.bone_lengths(hands.beta)
         origin = torch.zeros(count, 3, device=device)
         centred = self.skeleton.pose(origin, hands.rotation, hands.articulation, lengths).joints
@@ -138,11 +177,20 @@ class HandRenderer:
             pose_known=torch.ones(count, dtype=torch.bool, device=device),
         )
 
+    def _draw(self, count: int) -> HandSample:
+        hands = self._sampler.draw(count)
+        if self._shape is None:
+            return hands
+        beta, thickness = (row.to(hands.beta).expand(count, -1) for row in (self._shape.beta, self._shape.thickness))
+        return replace(hands, beta=beta, thickness=thickness)
+
     def _chance(self, count: int) -> Tensor:
         return torch.rand(count, generator=self._generator, device=self._generator.device)
 
     def _depth(self, pose: SkeletonPose, hands: HandSample, distance: Tensor, has_hand: Tensor) -> Tensor:
         bulges = torch.randn(len(has_hand), _BULGES, generator=self._generator, device=self._generator.device)
+        if self._shape is not None:
+            bulges = self._shape.bulges.to(bulges).expand_as(bulges)
         flesh = torch.cat((hands.thickness, self.config.flesh_spread_mm * bulges), 1)
         points, normals = self._surface(pose, flesh)
         arm_points, arm_normals = self._clutter.forearm_points(pose, hands.rotation, _FOREARM_POINTS)

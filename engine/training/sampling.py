@@ -12,6 +12,7 @@ from engine.geometry.rotations import rotation_about_axis
 from engine.hand.anthropometry import METACARPAL_SPLAY_RAD
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.hand.skeleton import Skeleton, SkeletonPose
+from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.training.poses import (
     FINGER_POSE_WEIGHTS,
     FINGER_POSES,
@@ -22,6 +23,7 @@ from engine.training.poses import (
     PoseBank,
     load_pose_bank,
 )
+from engine.training.ranges import WIDEST_SPREAD, check_fractions, check_range, check_rising, check_spreads
 from engine.types import BETA_SIZE
 
 #: How much of the jitter each angle of a finger takes: flexion, abduction, flexion, flexion.
@@ -36,6 +38,9 @@ _TIGHTER = 0.35
 #: Ranges that a freely bent thumb's angles are drawn from: CMC flexion and abduction, MCP, IP.
 _FREE_THUMB = ((-0.35, 0.8), (-0.6, 0.35), (-0.1, 0.9), (-0.3, 1.4))
 
+#: Beyond any depth camera's range.
+_FARTHEST_MM = 10_000.0
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -44,7 +49,7 @@ class SamplingConfig:
     bank_fraction of the hands take a recorded pose and `bank_jitter`; curl_fraction of the others' fingers and thumbs
     bend their joints freely, uniform_pose_fraction of the others take any angles; together_fraction of the others hold
     their fingers side by side. followed_fraction of all hands are seen as while tracking, by a camera that the last
-    result has turned upright to within followed_roll_spread.
+    result has turned upright to within followed_roll_spread. Raises ValueError for what cannot be drawn.
     """
 
     beta_spread: float = 1.0
@@ -66,6 +71,14 @@ class SamplingConfig:
     followed_fraction: float = 0.65
     followed_roll_spread: float = 0.2
     distance_range_mm: tuple[float, float] = (200.0, 1100.0)
+
+    def __post_init__(self) -> None:
+        check_spreads(self)
+        check_fractions(self)
+        check_range(self, 0, WIDEST_SPREAD, "thickness_whole_mm", "thickness_palm_mm", "thickness_part_mm")
+        check_range(self, -WIDEST_SPREAD, WIDEST_SPREAD, "thickness_mean_mm")
+        # Nearer, the camera would be inside the crop's cube.
+        check_rising(self, "distance_range_mm", HALF_CUBE_MM, _FARTHEST_MM)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from engine.rendering.quadrics import Quadrics, limb_between, quadric_depth
 from engine.training.clutter import Clutter
 from engine.training.noise import SensorNoise
 from engine.training.people import PeopleSampler
+from engine.training.ranges import check_fractions, check_range, check_rising
 from engine.training.sampling import HandSample, HandSampler, SamplingConfig, batch_seed, random_rotations
 
 _FAR = float("inf")
@@ -37,7 +38,7 @@ _SEEN_ENOUGH, _SEEN_HARDLY = 0.4, 0.12
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """What is rendered. Fractions are of scenes; distances are of the palm, mm."""
+    """What is rendered. Fractions are of scenes; distances are of the palm, mm. Raises ValueError for nonsense."""
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     hand_points: int = 6000
@@ -52,6 +53,12 @@ class SceneConfig:
     things_fraction: float = 0.5
     cut_away_fraction: float = 0.45
     noise_fraction: float = 0.65
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, 1_000_000, "hand_points")
+        check_fractions(self)
+        check_rising(self, "distance_range_mm", 50, 10_000)
+        check_rising(self, "field_of_view_deg", 5, 170)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""Training of the encoder on rendered crops. Torch, numpy and the standard library only, CPU or CUDA, resumable."""
+"""Training of the encoder on rendered and recorded crops. Torch, numpy and the standard library only, CPU or CUDA,
+resumable."""
 
 from __future__ import annotations
 
@@ -12,14 +13,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.hand.skeleton import Skeleton
-from engine.methods.gaussian.encoder import CROP_SIZE, Encoder
-from engine.training.augment import CropBatches
+from engine.methods.gaussian.encoder import CROP_SIZE, Encoder, Encoding
+from engine.training.augment import CropBatches, CropSource
 from engine.training.config import TrainConfig
+from engine.training.generative import GenerativeLoss, slacken
 from engine.training.loop import TrainingLoop
 from engine.training.losses import supervised_loss
 from engine.training.processes import ALONE, Processes
 from engine.training.renders import HandRenderer, RenderedBatch
 from engine.training.shares import check_shares, join, own_share, part_size
+from engine.types import LumbricalError
 
 
 class Trainer(TrainingLoop[Encoder, RenderedBatch]):
@@ -36,11 +39,12 @@ class Trainer(TrainingLoop[Encoder, RenderedBatch]):
     ) -> None:
         for source, images in zip(config.sources, config.source_images, strict=True):
             check_shares(images, processes, f"what batches take from {source.file}")
-            CropBatches(source, config.seed)
+            _check_learnable(source, config)
         torch.manual_seed(config.seed)
         super().__init__(Encoder(config.encoder), config, out, device, processes)
         self.config, self._render_workers = config, render_workers
         self.skeleton = Skeleton().to(device)
+        self.generative = GenerativeLoss(config.energies, self.skeleton).to(device)
 
     def batches(self) -> Iterable[RenderedBatch]:
         """Rendered crops, the views widening as their numbers rise, and recorded ones."""
@@ -50,11 +54,26 @@ class Trainer(TrainingLoop[Encoder, RenderedBatch]):
         return DataLoader(stream, batch_size=None, num_workers=self._render_workers)
 
     def loss(self, batch: RenderedBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """See engine.training.losses.supervised_loss."""
+        """What is known of the batch (supervised_loss), and how well recorded crops are explained (GenerativeLoss)."""
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, self.config.bfloat16):
             encoding = self.net(batch.crop.contiguous(memory_format=self.memory_format), batch.distance)
         encoding = type(encoding)(*(part.float() for part in encoding))
-        return supervised_loss(encoding, batch, self.skeleton, self.config.loss, self.processes.total)
+        slackened = slacken(batch, encoding.points.detach(), self.config.energies.slack_mm)
+        loss, parts = supervised_loss(encoding, slackened, self.skeleton, self.config.loss, self.processes.total)
+        if self.config.sources:
+            more, explained = self.generative(encoding, batch, self.config.loss, self.processes.total)
+            loss, parts = loss + more, parts | explained
+        return loss, parts
+
+
+def _check_learnable(source: CropSource, config: TrainConfig) -> None:
+    """Raise LumbricalError for a file that cannot be read, or of crops that none of the losses learns from."""
+    bare = CropBatches(source, config.seed).unlabelled
+    if bare and not (config.loss.energy > 0 and config.energies.dissim > 0):
+        raise LumbricalError(
+            f"{source.file}: {bare} of its crops have no label, and without [loss] energy and [energies] dissim no "
+            "loss learns from those"
+        )
 
 
 class RenderStream(Dataset[RenderedBatch]):
@@ -100,6 +119,14 @@ def test_set(config: TrainConfig, device: str = "cpu", size: int = CROP_SIZE) ->
     renderer = HandRenderer(render, config.test_seed, device, size=size)
     count = min(128, config.test_images)
     return [renderer.batch(count, index) for index in range(config.test_images // count)]
+
+
+@torch.no_grad()
+def encode_batch(encoder: Encoder, batch: RenderedBatch, part: int = 64) -> Encoding:
+    """What the encoder says of a batch of any length, `part` crops at a time."""
+    pieces = zip(batch.crop.split(part), batch.distance.split(part), strict=True)
+    said = [encoder(crop, distance) for crop, distance in pieces]
+    return Encoding(*(torch.cat(field) for field in zip(*said, strict=True)))
 
 
 @torch.no_grad()

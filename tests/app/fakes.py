@@ -44,13 +44,14 @@ def tetrahedra() -> NDArray[np.int32]:
 class FakeTracker:
     """Answers every frame with the same hand; remembers what was asked of it."""
 
-    def __init__(self, state: TrackingState = TrackingState.TRACKING) -> None:
+    def __init__(self, state: TrackingState = TrackingState.TRACKING, sigma_mm: float | None = None) -> None:
         self.side: Side | None = None
         self.state = state
         self.smoothing: float | None = None
         self.resets = 0
         self.tracked: list[int] = []
         self._hand = open_hand()
+        self._sigma_mm = None if sigma_mm is None else np.full(21, sigma_mm, np.float32)
 
     @property
     def faces(self) -> NDArray[np.int32]:
@@ -61,7 +62,14 @@ class FakeTracker:
         if self.state is not TrackingState.TRACKING:
             return TrackingResult(frame, self.state)
         corners = np.array([[50, 30], [110, 30], [110, 90], [50, 90]], np.float32)
-        return TrackingResult(frame, self.state, geometry=self._hand, crop_corners_uv=corners, confidence=0.9)
+        return TrackingResult(
+            frame,
+            self.state,
+            geometry=self._hand,
+            joint_sigma_mm=self._sigma_mm,
+            crop_corners_uv=corners,
+            confidence=0.9,
+        )
 
     def reset(self) -> None:
         self.resets += 1

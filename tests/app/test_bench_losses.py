@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from app.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_bench_losses_reports_times_memory_and_agreement(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +35,23 @@ def test_bench_losses_refuses_what_cannot_be_measured(wrong: list[str], capsys: 
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "lumbrical: error" in error
+
+
+def test_stderr_shows_how_far_it_is_and_nothing_else() -> None:
+    """torch's profiler writes to stderr past Python, so only another process shows it; a bar needs a terminal."""
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    command = [sys.executable, "main.py", "bench", "losses", "--batch=1", "--repeats=1", "--plain-repeats=0", "--json"]
+    told = b""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal) as process:
+        os.close(terminal)
+        # Reading fails once nobody has the terminal open any more.
+        with suppress(OSError):
+            while part := os.read(controller, 4096):
+                told += part
+        report = json.loads(process.communicate()[0])
+    os.close(controller)
+    assert process.returncode == 0 and report["batch"] == 1
+    shown = [line for line in told.decode().replace("\n", "\r").split("\r") if line.strip()]
+    assert all(line.startswith("bench losses:") for line in shown), shown
+    assert any("5/5" in line for line in shown)

@@ -113,6 +113,29 @@ def test_wrong_options_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) 
         assert told.startswith("lumbrical: error: ") and told.count("\n") == 1 and "--help" in told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "help_of"),
+    [
+        (["--bogus"], "main.py run"),
+        (["track", "take.mkv", "--bogus"], "main.py track"),
+        (["evaluate", "--smoothing", "7"], "main.py evaluate"),
+        (["evaluate"], "main.py evaluate"),
+        (["bench"], "main.py bench"),
+        (["bench", "live", "--bogus", "3"], "main.py bench live"),
+        (["nothing"], "main.py"),
+    ],
+)
+def test_a_wrong_command_line_points_to_the_help_of_its_own_command(
+    arguments: list[str], help_of: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = cli.main(arguments)
+    except SystemExit as end:  # argparse's own way out
+        status = int(end.code or 0)
+    assert status == 2
+    assert capsys.readouterr().err.endswith(f"; see {help_of} --help\n")
+
+
 def test_what_the_system_refuses_is_told_in_one_line(
     install_probe: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.config import AppConfig, load_config
+from app.cli import main
+from app.config import AppConfig, TrackingConfig, ViewerConfig, load_config
 from engine.types import LumbricalError
 
 
@@ -34,6 +38,8 @@ def test_no_file_means_the_defaults() -> None:
         ("[viewer]\nmax_fps = 0", "viewer.max_fps must be"),
         ('[tracking]\nsmoothing = "much"', "tracking.smoothing must be"),
         ("[tracking]\nsmoothing = nan", "tracking.smoothing must be"),
+        ("[tracking]\nthreads = 1.5", "tracking.threads must be a whole number"),
+        ("[viewer]\ncloud_points = 1e3", "viewer.cloud_points must be a whole number"),
         ("source = 3", "source must name"),
         ("viewer = 3", "must be a table"),
         ("[viewer", "not a TOML file"),
@@ -45,6 +51,40 @@ def test_what_is_wrong_is_said_in_one_line_with_the_files_name(tmp_path: Path, t
         load_config(path)
     message = str(caught.value)
     assert words in message and str(path) in message and "\n" not in message
+
+
+def test_the_manual_lists_every_setting_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    told = {row[0].strip("`"): row[1:3] for row in rows}
+    real: dict[str, list[str]] = {"source": ["", ""]}
+    parts: dict[str, Any] = {"viewer": ViewerConfig(), "tracking": TrackingConfig()}
+    for table, part in parts.items():
+        for name, default in vars(part).items():
+            key, (low, _, high) = f"{table}.{name}", told[f"{table}.{name}"][1].partition(" – ")
+            real[key] = [f"{default:g}" if isinstance(default, float) else str(default), f"{low} – {high}"]
+            for edge, beyond in ((low, -0.5), (high, 0.5)):
+                replace(part, **{name: int(edge)})
+                with pytest.raises(LumbricalError, match=key):
+                    replace(part, **{name: int(edge) + beyond})
+    assert {field.name for field in fields(AppConfig)} == {"source", "viewer", "tracking"}
+    assert told == real
+
+
+def test_the_manual_s_example_is_the_defaults(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    example = text.split("```toml\n")[1].split("```")[0]
+    assert load_config(write(tmp_path, example)) == AppConfig(source="recording.mkv")
+    entries = tomllib.loads(example)
+    assert [set(entries[name]) for name in ("viewer", "tracking")] == [
+        set(vars(part)) for part in (ViewerConfig(), TrackingConfig())
+    ]
+
+
+def test_the_help_points_to_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "docs/settings.md" in capsys.readouterr().out
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Put a fake in the tracker's place."""
 
     def put(tracker: FakeTracker) -> FakeTracker:
-        monkeypatch.setattr(evaluate, "make_tracker", lambda smoothing: tracker)
+        monkeypatch.setattr(evaluate, "make_tracker", lambda smoothing, weights: tracker)
         return tracker
 
     return put
@@ -177,6 +177,29 @@ def test_two_dimensional_labels_alone_give_pixels(tmp_path: Path, use: Use, caps
     assert report["joint_convention"] is None
 
 
+@pytest.mark.parametrize("labels", [{}, {"joints_mm": np.full((4, 21, 3), np.nan, np.float32)}])
+def test_a_folder_without_labels_says_so_and_what_was_measured(
+    labels: Labels, tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(FakeTracker())
+    bare, full = (
+        _folder(tmp_path / "bare", labels),
+        _folder(tmp_path / "full", {"joints_mm": np.stack([_hand(i) for i in range(4)])}),
+    )
+    assert cli.main(["evaluate", str(bare), str(full)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "no labels" in line]
+    assert len(told) == 1 and told[0].startswith("bare has no labels (joints_mm.npy") and "MDPC and residual" in told[0]
+    report = _report(capsys, bare, full)
+    assert [report["sequences"][name]["label_files"] for name in ("bare", "full")] == [[], ["joints_mm"]]
+    assert report["sequences"]["bare"]["mdpc_median_mm"] > 0
+
+
+def test_a_plot_of_what_has_no_labels_is_refused(tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(FakeTracker())
+    assert "no joints_mm.npy" in _error(capsys, _folder(tmp_path / "bare", {}), "--plot", tmp_path / "curve.png")
+    assert not (tmp_path / "curve.png").exists()
+
+
 def test_the_tracker_starts_anew_where_frames_do_not_follow_each_other(
     tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,3 +282,13 @@ def test_bad_input_is_one_line_before_anything_is_tracked(
     np.save(good / "joints_mm.npy", truth[:3])
     assert "shape" in _error(capsys, good)
     assert tracker.centres == []
+
+
+def test_the_rendered_table_shows_what_the_intervals_hold() -> None:
+    errors = {f"{key}_joint_error_mm": 8.0 for key in ("mean", "median", "finger")}
+    uncertainty = {"within_90": {"all": 0.904, "seen": 0.921, "hidden": None}, "interval_90_median_mm": 11.5}
+    row = {"what": "hands", "frames": 4, **errors, "uncertainty": uncertainty}
+    header, figures = evaluate.rendered_table({"test_sets": {"held": row}}).splitlines()[:2]
+    assert header.split() == ["rendered", "mean", "median", "fingers", "in", "90", "%", "seen", "hidden", "radius"]
+    assert figures.split() == ["held", "4", "8.0", "8.0", "8.0", "90", "%", "92", "%", "-", "11.5"]
+    assert len(header) == len(figures)

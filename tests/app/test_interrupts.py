@@ -59,3 +59,19 @@ def test_the_window_s_command_is_safe_before_it_loads_qt() -> None:
         "sys.exit(cli.main([]))\n"
     )
     assert (status, words) == (-signal.SIGINT, "")
+
+
+def test_being_told_to_end_raises_once_and_only_inside() -> None:
+    begin = "import signal\nfrom app.interrupts import Terminated, terminated_in_order\n"
+    assert _interrupted(
+        begin + "try:\n"
+        "    with terminated_in_order():\n"
+        "        try: signal.raise_signal(signal.SIGTERM)\n"
+        "        finally: signal.raise_signal(signal.SIGTERM); print('in order')\n"
+        "except Terminated: raise SystemExit(5)\n"
+    ) == (5, "")
+    after = "with terminated_in_order(): pass\nsignal.raise_signal(signal.SIGTERM)\n"
+    assert _interrupted(begin + after) == (-signal.SIGTERM, "")
+    ignored = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    inside = "with terminated_in_order(): signal.raise_signal(signal.SIGTERM)\n"
+    assert _interrupted(begin + ignored + inside) == (0, "")

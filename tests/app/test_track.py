@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import app.commands
 from app import cli
 from app.commands import track
-from app.results_file import ResultsFile, result_record
+from app.results_file import result_record, results_file
+from engine.methods.gaussian.encoder import Encoder, EncoderConfig
+from engine.methods.gaussian.weights import save_weights
 from engine.sensors.protocol import BadRecording, SensorBase, SensorDisconnected
 from engine.sensors.sequence_folder import write_sequence
 from engine.types import (
@@ -56,7 +61,7 @@ class FakeSensor(SensorBase):
             raise self._then or self._end_of_stream()
         self._next += 1
         index = self._next - 1
-        return DepthFrame(np.ones((3, 4), np.uint16), 1.0, CAMERA, index, index / 30, 0.0)
+        return DepthFrame(np.ones((CAMERA.height, CAMERA.width), np.uint16), 1.0, CAMERA, index, index / 30, 0.0)
 
     def _close(self) -> None:
         self.closed = True
@@ -91,7 +96,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[FakeSensor], Fake
         tracker = FakeTracker()
         sensors.append(sensor)
         monkeypatch.setattr(track, "open_sensor", lambda source: sensor)
-        monkeypatch.setattr(track, "make_tracker", lambda hand: tracker)
+        monkeypatch.setattr(track, "make_tracker", lambda hand, weights: tracker)
         return tracker
 
     yield put
@@ -126,7 +131,7 @@ def test_a_recording_is_tracked_once_through_and_without_waiting(
 ) -> None:
     depth = np.full((3, 4), 500, np.uint16)
     write_sequence(tmp_path / "slow", (DepthFrame(depth, 1.0, CAMERA, i, 0.0, 0.0) for i in range(3)), fps=0.01)
-    monkeypatch.setattr(track, "make_tracker", lambda hand: FakeTracker())
+    monkeypatch.setattr(track, "make_tracker", lambda hand, weights: FakeTracker())
     assert cli.main(["track", str(tmp_path / "slow"), "--json"]) == 0
     assert [record["number"] for record in _lines(capsys.readouterr().out)] == [0, 1, 2]
 
@@ -193,13 +198,68 @@ def test_an_interrupted_recording_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+class Terminating(FakeSensor):
+    """Its process is told to end before the last frame."""
+
+    def _read(self, timeout_s: float) -> DepthFrame | None:
+        if self._next == self._count - 1:
+            signal.raise_signal(signal.SIGTERM)
+        return super()._read(timeout_s)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_being_told_to_end_is_like_an_interrupt(
+    live: bool, use: Callable[[FakeSensor], FakeTracker], tmp_path: Path
+) -> None:
+    """A recording leaves nothing, a camera what it gave."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for name in ("hand.npz", "hand.jsonl"):
+            sensor = Terminating(4, live=live)
+            use(sensor)
+            assert cli.main(["track", "SOURCE", "--out", str(tmp_path / name)]) == (0 if live else 143)
+            assert sensor.closed and signal.getsignal(signal.SIGTERM) is before
+        assert sorted(path.name for path in tmp_path.iterdir()) == (["hand.jsonl", "hand.npz"] if live else [])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_camera_is_stopped_by_an_interrupt_and_its_frames_are_kept(
     use: Callable[[FakeSensor], FakeTracker], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use(FakeSensor(3, KeyboardInterrupt(), live=True))
     assert cli.main(["track", "SOURCE", "--out", str(tmp_path / "hand.jsonl")]) == 0
     assert len(_lines((tmp_path / "hand.jsonl").read_text())) == 3
-    assert "3 frames, 2 tracked" in capsys.readouterr().out
+    assert "3 frames (0 passed over), 2 tracked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("live", "told"), [(True, "4 frames (4 passed over), 4 tracked"), (False, "4 frames, 4 tracked")]
+)
+def test_frames_that_a_camera_sent_meanwhile_are_counted(
+    live: bool, told: str, use: Callable[[FakeSensor], FakeTracker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Skipping(FakeSensor):
+        def _read(self, timeout_s: float) -> DepthFrame | None:
+            frame = super()._read(timeout_s)
+            return frame and replace(frame, number=(5, 6, 9, 12)[frame.number])
+
+    use(Skipping(4, KeyboardInterrupt() if live else None, live=live))
+    assert cli.main(["track", "SOURCE", "--headless"]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_what_a_source_wants_its_user_to_know_is_told(
+    use: Callable[[FakeSensor], FakeTracker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Worried(FakeSensor):
+        def _open(self) -> None:
+            super()._open()
+            self._warnings.append("it is cut short")
+
+    use(Worried())
+    assert cli.main(["track", "SOURCE", "--json"]) == 0
+    assert "lumbrical: warning: it is cut short\n" in capsys.readouterr().err
 
 
 def test_a_camera_that_vanishes_is_an_error_but_its_frames_are_kept(
@@ -256,7 +316,7 @@ def test_without_headless_the_window_opens_on_the_source(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("name", ["x.npz", "x.jsonl"])
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def on_a_full_disk(*, dir: Path, prefix: str, delete: bool) -> object:
+    def on_a_full_disk(*, dir: Path, prefix: str, suffix: str, delete: bool) -> object:
         temporary = dir / f"{prefix}part"
         temporary.symlink_to("/dev/full")
         return temporary.open("wb")
@@ -264,7 +324,16 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, name: str, monkeypatc
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", on_a_full_disk)
     with (
         pytest.raises(LumbricalError, match=rf"{name} cannot be written: No space"),
-        ResultsFile(tmp_path / name) as file,
+        results_file(tmp_path / name) as file,
     ):
         file.add(result_record(TrackingResult(make_frame(), TrackingState.SEARCHING)))
     assert not list(tmp_path.iterdir())
+
+
+def test_other_weights_are_used_and_missing_ones_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(1)
+    save_weights(tmp_path / "w.safetensors", Encoder(EncoderConfig(width=0.125, head_channels=8, hidden=16)), "mine", 1)
+    tracker = track.make_tracker(weights=tmp_path / "w.safetensors")
+    assert tracker.runner.version.startswith("mine-")
+    assert cli.main(["track", "assets/demo", "--headless", "--weights", str(tmp_path / "none")]) == 2
+    assert "no weights at" in capsys.readouterr().err

@@ -57,3 +57,20 @@ def test_what_torchrun_cannot_start_is_told_in_one_line(
     told = capsys.readouterr().err
     assert message in told and told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", ["missing", "text", "other sizes"])
+def test_weights_that_cannot_be_begun_with_leave_no_folder(
+    wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, config = tmp_path / "weights.safetensors", tmp_path / "small.toml"
+    config.write_text('name = "small"\n[encoder]\nwidth = 0.125\n')
+    if wrong == "text":
+        weights.write_text("no weights")
+    if wrong == "other sizes":
+        weights = Path(CONFIG).parents[1] / "assets" / "weights" / "encoder.safetensors"
+    out = tmp_path / "runs" / "out"
+    assert main(["train", str(config), "--out", str(out), "--device", "cpu", "--start-from", str(weights)]) == 2
+    told = capsys.readouterr().err
+    assert str(weights) in told and told.count("\n") == 1
+    assert not out.parent.exists()

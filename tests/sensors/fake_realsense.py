@@ -78,7 +78,13 @@ class SoftwareCamera:
         sensor.on_video_frame(frame)
 
     def push(self, k: int, profile: int = 0) -> None:
+        self.push_depth(k, profile)
+        self.push_color(k)
+
+    def push_depth(self, k: int, profile: int = 0) -> None:
         self._push(self.sensor, self.profiles[profile], pattern(k, *self.size), k, 2)
+
+    def push_color(self, k: int) -> None:
         if self.color_profile is not None:
             pixels = np.zeros((self.size[1], self.size[0], 3), np.uint8) + np.array([200, 100, k % 256], np.uint8)
             self._push(self.color_sensor, self.color_profile, pixels, k, 3)
@@ -108,8 +114,13 @@ class Wrapped:
         return getattr(self._inner, name)
 
 
-def record(path: Path, frames: int, *, color: bool = False, first: int = 100, **options: Any) -> Path:
-    """A .db3 recording made by the SDK's own recorder; frame i holds pattern(first + i)."""
+def record(
+    path: Path, frames: int, *, color: bool = False, first: int = 100, color_lag: int = 0, **options: Any
+) -> Path:
+    """A .db3 recording made by the SDK's own recorder; frame i holds pattern(first + i).
+
+    color_lag: so many frames later than its depth each colour picture arrives, as on a busy computer.
+    """
     camera = SoftwareCamera(color=color, **options)
     recorder = rs.recorder(str(path), camera.device)
     queue = rs.frame_queue(4)
@@ -117,8 +128,11 @@ def record(path: Path, frames: int, *, color: bool = False, first: int = 100, **
     for sensor in sensors:
         sensor.open(sensor.get_stream_profiles()[0])
         sensor.start(queue)
-    for k in range(first, first + frames):
-        camera.push(k)
+    for k in range(first, first + frames + color_lag):
+        if k < first + frames:
+            camera.push_depth(k)
+        if k - color_lag >= first:
+            camera.push_color(k - color_lag)
         # Frames are filed by the clock at which they arrive.
         time.sleep(0.002)
     # The recorder writes from a thread of its own and says nowhere when it is done.

@@ -12,6 +12,7 @@ import pytest
 from engine.sensors.kinect import KinectRecording
 from engine.sensors.kinect_calibration import parse_calibration
 from engine.sensors.kinect_live import KinectCamera, load_libk4a
+from engine.sensors.matroska import expected_size
 from engine.sensors.protocol import BadRecording, SensorDisconnected, SensorUnavailable
 from engine.sensors.registration import ColorCamera, Registration
 from engine.sensors.undistort import Undistorter, rational
@@ -96,6 +97,45 @@ def test_files_that_are_no_recordings(tmp_path: Path) -> None:
         KinectRecording(tmp_path / "missing.mkv").open()
 
 
+def test_a_recording_that_was_cut_short_says_so(tmp_path: Path) -> None:
+    whole = write_mkv(tmp_path / "whole.mkv", list(range(6)))
+    data = whole.read_bytes()
+    assert expected_size(whole) == len(data)
+    cut = tmp_path / "cut.mkv"
+    for part in (1000, len(data) // 10):
+        cut.write_bytes(data[:part])
+        with pytest.raises(BadRecording, match=rf"is damaged, cut short \({part} of {len(data)} bytes") as caught:
+            KinectRecording(cut).open()
+        assert "\n" not in str(caught.value)
+    cut.write_bytes(data[: len(data) // 2])
+    with KinectRecording(cut) as sensor:
+        (warning,) = sensor.warnings
+        assert f"cut short ({len(data) // 2} of {len(data)} bytes" in warning and "playing what is there" in warning
+        assert sensor.frame_count == 2 and np.array_equal(take(sensor).depth, pattern(0))
+    with KinectRecording(whole) as sensor:
+        assert sensor.warnings == ()
+
+
+def test_an_empty_recording_is_not_called_cut_short(tmp_path: Path) -> None:
+    path = write_mkv(tmp_path / "empty.mkv", [0])
+    data = path.read_bytes()
+    head = data[: data.index(bytes.fromhex("1f43b675"))]
+    size_at = head.index(bytes.fromhex("18538067")) + 4
+    size = (1 << 56 | len(head) - size_at - 8).to_bytes(8, "big")
+    path.write_bytes(head[:size_at] + size + head[size_at + 8 :])
+    with pytest.raises(BadRecording, match=r"empty.mkv .*: record it again") as caught:
+        KinectRecording(path).open()
+    assert "cut short" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", ["", "00", "6a756e6b", "1a45dfa3", "1a45dfa3ff", "1a45dfa38018", "1a45dfa3801853806701" + "ff" * 7]
+)
+def test_a_head_that_does_not_tell_the_size(tmp_path: Path, data: str) -> None:
+    (tmp_path / "head.mkv").write_bytes(bytes.fromhex(data))
+    assert expected_size(tmp_path / "head.mkv") is None
+
+
 @pytest.mark.skipif(not MUG.is_file(), reason="the real recording is not here")
 @pytest.mark.parametrize("color", [False, True])
 def test_a_real_recording(color: bool) -> None:
@@ -151,6 +191,19 @@ def test_the_live_camera_copies_and_lets_go() -> None:
         assert np.array_equal(first.depth, pattern(0)) and np.array_equal(second.depth, pattern(1))
         assert (sensor.intrinsics.width, sensor.intrinsics.height) == (WIDTH, HEIGHT)
     assert library.held == 0 and library.open_handles == 0
+
+
+def test_live_frames_that_never_came_are_missing_in_the_numbers() -> None:
+    library = FakeLibrary()
+    with KinectCamera(library=lambda: library) as sensor:
+        library.sent = 9
+        numbers = []
+        for skipped in (0, 0, 3, 0, -1):
+            library.sent += skipped
+            library.waiting = 1
+            numbers.append(take(sensor, 1.0).number)
+        # Two of the same time are two frames all the same.
+        assert numbers == [0, 1, 5, 6, 7]
 
 
 def test_the_live_cameras_failures_are_told_apart() -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from engine.sensors.protocol import BadRecording, SensorDisconnected, SensorUnavailable
 from engine.sensors.realsense import RealSenseCamera, pick_depth_profile
-from engine.sensors.realsense_recording import RealSenseRecording, read_index
+from engine.sensors.realsense_recording import Entry, RealSenseRecording, nearest_in_time, read_index
 from engine.sensors.realsense_sdk import load_sdk, none_attached_reason, usb_products
 from tests.sensors.taking import colors, take
 
@@ -190,6 +191,29 @@ def test_a_recording_plays_back_frame_by_frame(recording: Path, color: bool) -> 
             assert (frame.color is not None) == color
             if color:
                 assert (colors(frame)[5:-5, 5:-5] == (200, 100, 100 + i)).all()
+
+
+def test_colour_that_was_written_late_still_lies_on_its_own_depth(tmp_path: Path) -> None:
+    """The order of arrival says nothing on a busy computer: the camera's clock says what was taken together."""
+    late = fake.record(tmp_path / "late.db3", 12, color=True, color_lag=3)
+    with RealSenseRecording(late, color=True) as sensor:
+        for i in [*range(12), 4, 11, 0]:
+            sensor.seek(i)
+            frame = take(sensor, 2.0)
+            assert np.array_equal(frame.depth, fake.pattern(100 + i))
+            assert (colors(frame)[5:-5, 5:-5] == (200, 100, 100 + i)).all()
+
+
+def test_streams_are_paired_by_the_cameras_clock_where_both_are_told_by_it() -> None:
+    depth = [Entry(offset, k, 1000.0 + 33 * k, "Hardware Clock") for k, offset in enumerate((5, 10, 15))]
+    late = [Entry(offset, 9 + k, 1001.0 + 33 * k, "Hardware Clock") for k, offset in enumerate((11, 16, 21))]
+    assert nearest_in_time(depth, late) == [0, 1, 2]
+    assert nearest_in_time(depth, late[1:]) == [0, 0, 1]
+    assert nearest_in_time(depth, late[::-1]) == [2, 1, 0]
+    by_arrival = [0, 0, 1]
+    assert nearest_in_time(depth, [replace(entry, clock="System Time") for entry in late]) == by_arrival
+    # One name, but counted from other beginnings.
+    assert nearest_in_time(depth, [replace(entry, time_ms=9e9 + entry.time_ms) for entry in late]) == by_arrival
 
 
 def test_many_seeks_are_exact_and_quick(recording: Path) -> None:

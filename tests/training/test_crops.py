@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import torch
 from app.cli import main
 from engine.hand.skeleton import Skeleton
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
+from engine.methods.gaussian.energies import EnergyConfig
+from engine.sensors.protocol import EndOfStream
+from engine.sensors.sequence_folder import SequenceFolder
 from engine.training.augment import Change, CropBatches, CropSource, move
 from engine.training.config import TrainConfig, load_config
 from engine.training.crops import CropFile, Crops, save_crops
@@ -24,7 +28,7 @@ from engine.training.processes import Processes
 from engine.training.renders import PIXEL_MM, HandRenderer, RenderConfig
 from engine.training.shares import cut, each_tensor
 from engine.training.trainer import RenderStream, Trainer
-from engine.types import LumbricalError
+from engine.types import DepthFrame, LumbricalError
 
 _TIPS = [0, 4, 8, 12, 16, 20]
 
@@ -58,7 +62,6 @@ def test_a_file_gives_back_what_was_saved(file: Path) -> None:
 def test_a_wrong_file_is_refused_in_one_line(file: Path, tmp_path: Path) -> None:
     good = dict(np.load(file))
     path = tmp_path / "wrong.npz"
-    nothing = np.full_like(good["joints"], np.nan)
     for change, message in (
         ({"depth": good["depth"][:, :64]}, r"depth is uint16 \(6, 64, 128\)"),
         ({"depth": good["depth"].astype(np.float64)}, "depth is float64"),
@@ -66,7 +69,6 @@ def test_a_wrong_file_is_refused_in_one_line(file: Path, tmp_path: Path) -> None
         ({"distance": good["distance"][:3]}, "differ in length"),
         ({"distance": good["distance"] * 0}, "nearer than 150 mm"),
         ({"joints": good["joints"] + 1000}, "far outside"),
-        ({"joints": nothing}, "6 of 6 crops have no label"),
         ({name: values[:0] for name, values in good.items()}, "0 crops"),
     ):
         np.savez(path, **(good | change))
@@ -122,6 +124,23 @@ def test_labels_stay_on_the_picture(turn: float, scale: float, shift: tuple[floa
         assert abs(far - moved.distance[image] - moved.joints[image, 0, 2]) < 0.01
 
 
+def test_the_widest_changes_leave_near_hands_before_the_camera() -> None:
+    """Twice the largest spreads that a configuration may ask for, which is where they are cut off."""
+    rendered = _rendered(4)
+    # The file of crops takes nothing nearer than this; the hand moves with its cube.
+    near = replace(
+        rendered, distance=torch.full((4,), 151.0), depth=rendered.depth - (rendered.distance - 151.0)[:, None, None]
+    )
+    change = Change(torch.zeros(4), torch.full((4,), 0.6), torch.zeros(4, 2), torch.full((4,), -100.0))
+    moved = move(near, change)
+    assert (moved.distance >= 150).all() and moved.joints.isfinite().all()
+    # The picture shows the cube where the labels say: depth along the view changes by the scale alone.
+    z = (near.joints[..., 2] + 151.0) * 0.6
+    assert torch.allclose(moved.joints[..., 2] + moved.distance.unsqueeze(1), z, atol=1e-3)
+    seen = moved.depth.isfinite()
+    assert seen.any() and moved.depth[seen].min() >= 0.6 * near.depth[near.depth.isfinite()].min() - 1e-3
+
+
 def test_a_turn_goes_from_x_to_y() -> None:
     zero = torch.zeros(1)
     crops = Crops(torch.full((1, 128, 128), math.inf), torch.tensor([300.0]), torch.tensor([[[50.0, 0.0, 0.0]]]))
@@ -172,6 +191,17 @@ def test_unknown_labels_have_no_say_in_the_loss() -> None:
     none = replace(cut(batch, slice(0, 4)), joints_known=known[:4] & False, pose_known=torch.zeros(4, dtype=torch.bool))
     four = type(encoding)(*(part[:4] for part in encoding))
     assert torch.isfinite(supervised_loss(four, none, Skeleton(), LossWeights())[0])
+
+
+def test_crops_without_labels_need_a_loss_that_learns_from_them(file: Path, tmp_path: Path) -> None:
+    assert CropFile(file).unlabelled == 0
+    crops = _rendered()
+    save_crops(tmp_path / "bare.npz", replace(crops, joints=torch.full_like(crops.joints, math.nan)))
+    config = _config(tmp_path / "bare.npz")
+    for change in ({"energies": EnergyConfig(dissim=0.0)}, {"loss": LossWeights(energy=0.0)}):
+        with pytest.raises(LumbricalError, match="6 of its crops have no label"):
+            Trainer(replace(config, **change), tmp_path / "out")
+    assert Trainer(config, tmp_path / "out").run()
 
 
 def _config(file: Path, share: float = 0.25) -> TrainConfig:
@@ -280,6 +310,34 @@ def test_the_command_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.Capt
     (folder / "joints_mm.npy").unlink()
     assert main(["crops", str(folder), "--out", str(tmp_path / "crops.npz")]) == 2
     assert "has no joints_mm.npy" in capsys.readouterr().err
+
+
+def test_without_labels_the_tracker_places_the_crops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo, out = str(Path("assets/demo").resolve()), tmp_path / "crops.npz"
+    monkeypatch.setattr(SequenceFolder, "read", _first_frames(SequenceFolder.read, 12))
+    assert main(["crops", demo, "--joints", "0", "--out", str(out)]) == 0
+    assert "crops of 1 recordings, 0 joints each" in capsys.readouterr().out
+    file = CropFile(out)
+    assert file.unlabelled == len(file) >= 10
+    assert (file.take(torch.arange(len(file))).depth.isfinite().flatten(1).sum(1) > 1000).all()
+    assert main(["crops", "synthetic", "--joints", "0", "--out", str(tmp_path / "other.npz")]) == 2
+    assert "is a camera" in capsys.readouterr().err
+
+
+def _first_frames(
+    read: Callable[[SequenceFolder], DepthFrame | None], count: int
+) -> Callable[[SequenceFolder], DepthFrame | None]:
+    """A recording's `read` that ends early."""
+    left = iter(range(count))
+
+    def first(sensor: SequenceFolder) -> DepthFrame | None:
+        if next(left, None) is None:
+            raise EndOfStream("that is all")
+        return read(sensor)
+
+    return first
 
 
 @pytest.mark.parametrize("spoil", ["scalar", "nonsense", "flipped"])

@@ -185,6 +185,20 @@ def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, named: str) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text, named", [
+    ("threshold = 1.5", "threshold must be from 0 to 1"),
+    ("[scene]\nwall_fraction = nan", "wall_fraction must be from 0 to 1"),
+    ("[scene]\nhand_points = 0", "hand_points must be from 1"),
+    ("[scene]\nfield_of_view_deg = [60, 180]", "field_of_view_deg must be two rising numbers from 5 to 170"),
+    ("[scene]\ndistance_range_mm = [1, 900]", "distance_range_mm must be two rising numbers from 50"),
+])  # fmt: skip
+def test_scenes_that_cannot_be_are_refused(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "detector.toml"
+    path.write_text(f'kind = "detector"\nname = "x"\n{text}\n')
+    with pytest.raises(LumbricalError, match=named):
+        load_detector_config(path)
+
+
 def test_a_detector_configuration_reaches_down_to_the_hands_that_are_drawn(tmp_path: Path) -> None:
     path = tmp_path / "d.toml"
     path.write_text('kind = "detector"\nname = "d"\n[scene.sampling]\nbank_fraction = 0.25')

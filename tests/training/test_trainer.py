@@ -36,6 +36,23 @@ def test_training_in_two_parts_equals_training_in_one(tmp_path: Path) -> None:
         assert torch.allclose(a.float(), b.float(), atol=1e-5)
 
 
+@pytest.mark.parametrize(("silence_s", "images"), [(60.0, [8, 24, 32]), (0.0, [8, 16, 24, 32])])
+def test_losses_are_told_from_the_first_step_to_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence_s: float, images: list[int]
+) -> None:
+    monkeypatch.setattr("engine.training.loop._LONGEST_SILENCE_S", silence_s)
+    losses = iter([4.0, 1.0, 2.0, 7.0])
+    trainer = Trainer(TINY, tmp_path)
+    monkeypatch.setattr(
+        trainer, "loss", lambda _: (sum(p.sum() for p in trainer.net.parameters()) * 0 + next(losses), {})
+    )
+    told: list[dict[str, float]] = []
+    assert trainer.run(report=told.append, every=3)
+    assert [line["images"] for line in told] == images
+    assert [line["loss"] for line in told] == ([4.0, 1.5, 7.0] if len(images) == 3 else [4.0, 1.0, 2.0, 7.0])
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(images)
+
+
 def test_loss_falls_on_one_batch(tmp_path: Path) -> None:
     trainer = Trainer(replace(TINY, images=480, warm_up_images=8, widen_views_images=1), tmp_path)
     batch = HandRenderer(TINY.render, 1).batch(8)
@@ -122,6 +139,20 @@ def test_configurations_say_what_is_wrong(tmp_path: Path) -> None:
         ('name = "x"\nweight_decay = -1', "weight_decay must be"),
         ('name = "x"\nseed = -1', "seed must be"),
         ('name = "x"\n[render]\nsampling = 3', "must be a table"),
+        ('name = "x"\n[render]\nempty_fraction = 7', r"\[render\]: empty_fraction must be from 0 to 1, not 7.0"),
+        ('name = "x"\n[render]\nleft_fraction = -0.1', "left_fraction must be from 0 to 1"),
+        ('name = "x"\n[render]\npoints = 0', "points must be from 1 to"),
+        ('name = "x"\n[render]\ncentre_jitter_mm = nan', "centre_jitter_mm must be from 0 to"),
+        ('name = "x"\n[render]\nflesh_spread_mm = inf', "flesh_spread_mm must be from 0 to"),
+        ('name = "x"\n[loss]\nrotation = nan', r"\[loss\]: rotation must be 0 or more, not nan"),
+        ('name = "x"\n[loss]\nhand = -1', "hand must be 0 or more"),
+        ('name = "x"\n[loss]\npoints = inf', "points must be 0 or more, not inf"),
+        ('name = "x"\n[render.sampling]\nroll_spread = nan', "sampling: roll_spread must be from 0 to"),
+        ('name = "x"\n[render.sampling]\nthickness_palm_mm = -1', "thickness_palm_mm must be from 0"),
+        ('name = "x"\n[render.sampling]\nthickness_mean_mm = nan', "thickness_mean_mm must be from -"),
+        ('name = "x"\n[render.sampling]\nangle_jitter = -1', "angle_jitter must be from 0"),
+        ('name = "x"\n[render.sampling]\ncurl_fraction = 1.5', "curl_fraction must be from 0 to 1"),
+        ('name = "x"\n[render.sampling]\ndistance_range_mm = [20, 900]', "rising numbers from 150 to"),
     ):
         path.write_text(text)
         with pytest.raises(LumbricalError, match=message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +49,24 @@ def test_frames_become_results_with_latencies() -> None:
         assert all(0 <= live.latency_s < 1 for live in results)
         assert session.statistics.snapshot().results >= 10
         assert session.capture.is_live and session.trouble() == ""
+
+
+def test_a_source_whose_frames_do_not_fit_its_camera_is_told_and_can_be_exchanged() -> None:
+    class Cropping(FakeSensor):
+        def read(self, timeout_s: float = 0.2) -> DepthFrame | None:
+            whole = make_frame()
+            return replace(whole, depth=whole.depth[::2, ::2])
+
+    sources: dict[str, FrameSource] = {"first": Cropping(), "second": FakeSensor()}
+    session = LiveSession(lambda spec: sources[spec], "first", FakeTracker)
+    session.start()
+    try:
+        assert wait_until(lambda: session.capture.state is WorkerState.WAITING)
+        assert "depth is (60, 80)" in session.trouble()
+        session.capture.switch_source("second")
+        assert results_of(session, 1)
+    finally:
+        assert session.stop()
 
 
 def test_settings_reach_the_tracker_between_frames() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,12 @@ from app.runtime.interfaces import FrameSource
 from app.runtime.sources import SourceChoice
 from app.ui.application import dispose, get_application, save_picture
 from app.ui.controls import LayerSwitches
+from app.ui.interval_legend import interval_legend_area
 from app.ui.main_window import MainWindow
 from app.ui.settings import Choices, Memory
+from app.viewer.palette import interval_colors
 from app.viewer.scene import Layers
+from engine.metrics import interval_radius
 from engine.sensors.protocol import SensorUnavailable
 from engine.types import LumbricalError, Side, TrackingState
 from tests.app.fakes import FakeSensor, FakeTracker
@@ -62,10 +66,10 @@ def test_keys_mouse_and_switches() -> None:
     with open_window(tracker=tracker) as window:
         assert pump(lambda: window.playback.isVisible())
         before = window.layers.layers
-        for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3, Qt.Key.Key_4):
+        for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3, Qt.Key.Key_4, Qt.Key.Key_5):
             QTest.keyClick(window, key)
         after = window.layers.layers
-        assert after == Layers(not before.skeleton, not before.gaussians, not before.mesh, not before.cloud)
+        assert after == Layers(**{name: not on for name, on in asdict(before).items()})
         QTest.keyClick(window, Qt.Key.Key_Space)
         assert pump(lambda: window.status.state_text == "paused")
         QTest.keyClick(window, Qt.Key.Key_Home)
@@ -82,6 +86,24 @@ def test_keys_mouse_and_switches() -> None:
         window.controls.set_side(Side.LEFT)
         window.controls.set_smoothing(0.8)
         assert pump(lambda: tracker.side is Side.LEFT and tracker.smoothing == 0.8)
+
+
+def test_the_uncertainty_layer_draws_rings_and_their_legend() -> None:
+    with open_window(tracker=FakeTracker(sigma_mm=12.0)) as window:
+        assert pump(lambda: window.view.has_picture and window.status.state_text == "tracking")
+        window.layers.set_layers(Layers(False, False, False, False))
+        assert pump(lambda: view_picture(window).max() < 110)
+        area = interval_legend_area(window.view.rect())
+
+        def legend() -> np.ndarray:
+            return view_picture(window)[area.top() : area.bottom(), area.left() : area.right()]
+
+        assert legend().max() < 110
+        window.layers.toggle("uncertainty")
+        orange = interval_colors(np.array([interval_radius(0.9) * 12.0]))[0, ::-1] * 255
+        above = slice(0, area.top() - 10)
+        assert pump(lambda: (np.abs(view_picture(window)[above] - orange).max(-1) < 40).sum() > 500)
+        assert legend().max() > 180 and len(np.unique(legend().reshape(-1, 3) // 16, axis=0)) > 20
 
 
 def test_the_mouse_moves_the_camera_and_r_brings_it_back() -> None:
@@ -137,11 +159,11 @@ def test_a_camera_that_is_plugged_in_takes_over_from_the_demo_only() -> None:
 def test_choices_are_remembered(tmp_path: Path) -> None:
     file = tmp_path / "settings.ini"
     with open_window(memory=Memory(file)) as window:
-        window.layers.set_layers(Layers(skeleton=False, gaussians=True, mesh=True, cloud=False))
+        window.layers.set_layers(Layers(False, gaussians=True, mesh=True, cloud=False, uncertainty=True))
         window.controls.set_smoothing(0.2)
         window.controls.set_side(Side.LEFT)
     with open_window(memory=Memory(file)) as window:
-        assert window.layers.layers == Layers(skeleton=False, gaussians=True, mesh=True, cloud=False)
+        assert window.layers.layers == Layers(False, gaussians=True, mesh=True, cloud=False, uncertainty=True)
         assert window.controls.smoothing == 0.2
         assert window.controls.side is Side.LEFT
 

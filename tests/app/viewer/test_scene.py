@@ -9,6 +9,7 @@ import pytest
 
 from app.viewer import shapes
 from app.viewer.camera import OrbitCamera
+from app.viewer.palette import INTERVAL_RANGE_MM, interval_colors
 from app.viewer.scene import (
     OUT_OF_SIGHT,
     Layers,
@@ -19,6 +20,7 @@ from app.viewer.scene import (
     nearest_thing,
     reduced_depth,
 )
+from engine.metrics import interval_radius
 from engine.types import Side
 from tests.app.fakes import CAMERA, make_frame, open_hand, tetrahedra
 
@@ -134,3 +136,61 @@ def test_shading_is_brighter_towards_the_light_and_stays_in_range() -> None:
     assert colors.min() >= 0 and colors.max() <= 1
     upper_left, lower_right = (points @ [-0.5, -0.6, -0.6]).argmax(), (points @ [0.3, 0.8, -0.5]).argmax()
     assert colors[upper_left].mean() > colors[lower_right].mean() + 0.2
+
+
+def unsure(sigma_mm: np.ndarray, **layers: bool) -> SceneInput:
+    return replace(scene(Layers(**{"uncertainty": True, **layers})), joint_sigma_mm=sigma_mm)
+
+
+def test_rings_are_the_outlines_of_each_joints_interval() -> None:
+    sigma = np.linspace(2, 30, 21)
+    given = unsure(sigma)
+    rings = SceneBuilder().build(given)["uncertainty"]
+    assert isinstance(rings, Surface) and given.geometry is not None
+    camera = given.camera
+    joints = (given.geometry.joints - camera.eye) @ camera.rotation.T
+    # Back from where they were pulled to: a joint's ring lies in the plane through it that faces the eye.
+    points = ((rings.vertices - camera.eye) @ camera.rotation.T).reshape(21, -1, 3)
+    points *= (np.linalg.norm(joints, axis=1) ** 2 / (points * joints[:, None]).sum(-1).mean(1))[:, None, None]
+    assert (((points - joints[:, None]) * joints[:, None]).sum(-1) / 400**2) == pytest.approx(0, abs=1e-3)
+    outer, inner = np.linalg.norm(points - joints[:, None], axis=-1).reshape(21, 2, -1).transpose(1, 0, 2)
+    radii = interval_radius(0.9) * sigma
+    assert 0.5 * (outer + inner) == pytest.approx(np.broadcast_to(radii[:, None], outer.shape), rel=1e-3)
+    assert (outer - inner).max() < 2.5
+
+
+def test_rings_face_the_eye() -> None:
+    given = unsure(np.full(21, 8.0))
+    rings = SceneBuilder().build(given)["uncertainty"]
+    assert isinstance(rings, Surface)
+    a, b, c = (rings.vertices[rings.triangles[:, k]].astype(float) for k in range(3))
+    assert np.all((np.cross(b - a, c - a) * (given.camera.eye - a)).sum(1) > 0)
+
+
+def test_unsure_joints_have_other_colours_than_sure_ones() -> None:
+    builder = SceneBuilder()
+    sigma = np.full(21, 3.0)
+    sigma[8] = 30.0
+    shown, calm = builder.build(unsure(sigma)), builder.build(unsure(np.full(21, 3.0)))
+    for name in ("uncertainty", "skeleton"):
+        surface, other = shown[name], calm[name]
+        assert isinstance(surface, Surface) and isinstance(other, Surface)
+        changed = np.flatnonzero(np.abs(surface.colors - other.colors).max(1) > 0.05)
+        per_joint = 80 if name == "uncertainty" else len(builder._sphere[0])
+        assert len(changed) and set(changed // per_joint) == {8}
+    redness = interval_colors(np.geomspace(*INTERVAL_RANGE_MM, 20)) @ (1, 0, -1)
+    assert redness[0] < -0.3 and redness[-1] > 0.4
+
+
+@pytest.mark.parametrize("missing", ["layer", "sigma", "hand"])
+def test_without_expected_errors_the_skeleton_keeps_its_fingers_colours(missing: str) -> None:
+    plain = scene(Layers())
+    given = unsure(np.full(21, 30.0), uncertainty=missing != "layer")
+    given = replace(given, joint_sigma_mm=None if missing == "sigma" else given.joint_sigma_mm)
+    given = replace(given, geometry=None if missing == "hand" else given.geometry)
+    drawables = SceneBuilder().build(given)
+    assert "uncertainty" not in drawables
+    if missing != "hand":
+        fingers, shown = SceneBuilder().build(plain)["skeleton"], drawables["skeleton"]
+        assert isinstance(fingers, Surface) and isinstance(shown, Surface)
+        np.testing.assert_array_equal(fingers.colors, shown.colors)

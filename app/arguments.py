@@ -1,0 +1,44 @@
+"""Kinds of arguments that several sub-commands take."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from pathlib import Path
+
+
+def minutes(text: str) -> float:
+    """A number of minutes, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """From 0 to 9999."""
+    if not re.fullmatch(r"[0-9]{1,4}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 9999")
+    return int(text)
+
+
+def images(text: str) -> int:
+    """How many images to train on: 1 to 999,999,999, underscores allowed."""
+    digits = text.replace("_", "")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", digits):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of images")
+    return int(digits)
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Declare --weights, a Path or None."""
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="encoder weights, such as finetune writes (not the shipped ones)",
+    )
