@@ -34,6 +34,7 @@ class LiveSession:
         frames: LatestSlot[CapturedFrame] = LatestSlot()
         self.capture = CaptureWorker(open_source, spec, frames, self.statistics)
         self.tracking = TrackingWorker(make_tracker, frames, self.results, self.statistics)
+        self._smoothing: float | None = None
 
     def start(self) -> None:
         """Start the workers; opening the source and loading weights happen on their threads."""
@@ -53,6 +54,7 @@ class LiveSession:
 
     def set_smoothing(self, amount: float) -> None:
         """How strongly poses are smoothed, 0 to 1."""
+        self._smoothing = amount
         self.tracking.between_frames(lambda tracker: tracker.set_smoothing(amount))
 
     def set_side(self, side: Side | None) -> None:
@@ -64,6 +66,15 @@ class LiveSession:
                 tracker.reset()
 
         self.tracking.between_frames(change)
+
+    def exchange_tracker(self, tracker: FrameTracker) -> None:
+        """Track with this one from the next frame on; the side and the smoothing stay. A recording that is held shows
+        its frame again, tracked anew."""
+        smoothing = self._smoothing
+        self.tracking.exchange(tracker, smoothing)
+        playback = self.capture.playback
+        if playback is not None and playback.paused and playback.position >= 0:
+            self.capture.seek(playback.position)
 
     def listen(self, capacity: int) -> DropQueue[LiveResult]:
         """A queue that gets every result from now on, dropping and counting what does not fit."""
