@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from app.runtime.worker import Worker
@@ -215,7 +216,9 @@ def _free_name(path: Path) -> Path:
 
 
 def _age(entry: TakeEntry) -> tuple[int, str]:
-    """Newest first, by the moment it was made where that is known."""
-    created = entry.summary.created if entry.summary is not None else None
-    made_ns = int(created.timestamp()) * 1_000_000_000 if created is not None else entry.modified_ns
-    return -made_ns, entry.path.name
+    """Newest first, by the moment in the file's name, where it has one: that is known before anything is read."""
+    try:
+        made_s = datetime.strptime(entry.path.name[:19], "%Y-%m-%d_%H-%M-%S").timestamp()
+    except (ValueError, OverflowError):
+        made_s = entry.modified_ns / 1e9
+    return -round(made_s), entry.path.name

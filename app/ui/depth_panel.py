@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui import theme
-from app.viewer.palette import FINGER_COLORS, WRIST_COLOR, depth_colors
+from app.viewer.palette import FINGER_COLORS, RECORDED_COLOR, WRIST_COLOR, depth_colors
 from engine.types import JOINT_PARENTS, Intrinsics, TrackingResult
 
 _INTERVAL_S = 1 / 30
@@ -25,6 +25,7 @@ class DepthPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._result: TrackingResult | None = None
+        self._recorded: NDArray[np.floating] | None = None
         self._image: QImage | None = None
         self._near_mm = 300.0
         self._last_s = 0.0
@@ -37,13 +38,14 @@ class DepthPanel(QWidget):
         self.setSizePolicy(policy)
         self.setToolTip("What the sensor sees: near is bright. The frame is the part the tracker looks at.")
 
-    def show_result(self, result: TrackingResult) -> None:
-        """Show this result, unless the last one is too recent for anyone to see the difference."""
+    def show_result(self, result: TrackingResult, recorded: NDArray[np.floating] | None = None) -> None:
+        """Show this result, unless the last one is too recent for anyone to see the difference; with the joints (21, 3)
+        that a take has for its frame, if any."""
         now = time.monotonic()
         if now - self._last_s < _INTERVAL_S or not self.isVisible():
             return
         self._last_s = now
-        self._result = result
+        self._result, self._recorded = result, recorded
         wanted = self.width() * self.devicePixelRatioF()
         stride = max(1, int(result.frame.depth.shape[1] / max(wanted, 1)))
         self._image = self._colored(result.frame.depth[::stride, ::stride], result.frame.depth_unit_mm)
@@ -99,6 +101,8 @@ class DepthPanel(QWidget):
         # Pixel centres are at whole numbers, so the picture's corner is at -0.5.
         painter.translate(0.5 * scale, 0.5 * scale)
         self._draw_crop(painter, scale)
+        if self._recorded is not None:
+            self._draw_recorded(painter, scale, camera, self._recorded)
         self._draw_skeleton(painter, scale, camera)
 
     def _draw_crop(self, painter: QPainter, scale: float) -> None:
@@ -115,10 +119,7 @@ class DepthPanel(QWidget):
         geometry = self._result.geometry
         if geometry is None or not np.all(geometry.joints[:, 2] > 1):
             return
-        joints = geometry.joints
-        u = (joints[:, 0] / joints[:, 2] * camera.fx + camera.cx) * scale
-        v = (joints[:, 1] / joints[:, 2] * camera.fy + camera.cy) * scale
-        points = [QPointF(float(x), float(y)) for x, y in zip(u, v, strict=True)]
+        points = _projected(geometry.joints, scale, camera)
         colors = [QColor.fromRgbF(*map(float, color)) for color in FINGER_COLORS]
         for finger in range(5):
             painter.setPen(QPen(colors[finger], 2.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
@@ -128,3 +129,19 @@ class DepthPanel(QWidget):
         for joint, point in enumerate(points):
             painter.setBrush(colors[(joint - 1) // 4] if joint else QColor.fromRgbF(*map(float, WRIST_COLOR)))
             painter.drawEllipse(point, 2.6, 2.6)
+
+    def _draw_recorded(
+        self, painter: QPainter, scale: float, camera: Intrinsics, joints: NDArray[np.floating]
+    ) -> None:
+        if not np.all(joints[:, 2] > 1):
+            return
+        points = _projected(joints, scale, camera)
+        color = QColor.fromRgbF(*map(float, RECORDED_COLOR))
+        painter.setPen(QPen(color, 1.6, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.drawLines([QLineF(points[JOINT_PARENTS[joint]], points[joint]) for joint in range(1, len(points))])
+
+
+def _projected(joints: NDArray[np.floating], scale: float, camera: Intrinsics) -> list[QPointF]:
+    u = (joints[:, 0] / joints[:, 2] * camera.fx + camera.cx) * scale
+    v = (joints[:, 1] / joints[:, 2] * camera.fy + camera.cy) * scale
+    return [QPointF(float(x), float(y)) for x, y in zip(u, v, strict=True)]
