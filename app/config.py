@@ -76,7 +76,7 @@ class RecordingConfig:
 
     def __post_init__(self) -> None:
         _check("recording.countdown_s", self.countdown_s, 1, 60)
-        _check("recording.preroll_s", self.preroll_s, 0.5, 60)
+        _check("recording.preroll_s", self.preroll_s, 1, 60)
         _check_whole("recording.preroll_mb", self.preroll_mb, 16, 16_384)
 
 
@@ -101,7 +101,8 @@ class AppConfig:
 
 
 def load_config(path: Path | None) -> AppConfig:
-    """Read a TOML file, e.g. `source = "..."` and tables [viewer], [tracking] and [recording]; without a path, the defaults.
+    """Read a TOML file, e.g. `source = "..."` and the tables [viewer], [tracking], [recording]; without a path, the
+    defaults.
 
     Errors: LumbricalError naming the file and the entry when it is missing, unreadable, unknown or out of range.
     """

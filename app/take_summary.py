@@ -148,7 +148,7 @@ def _read_picture(path: Path) -> Picture | None:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None or picture.shape != (height, width, 3):
         return None
-    return np.asarray(picture[..., ::-1]).copy()
+    return np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
 def _write_picture(path: Path, picture: Picture) -> None:

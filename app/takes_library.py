@@ -20,7 +20,7 @@ _PAUSE_S = 0.2
 _BREATH_S = 0.005
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TakeEntry:
     """A file of the folder. summary and thumbnail are None until they were read; no_thumbnail: there will be none."""
 
@@ -39,8 +39,8 @@ class TakeEntry:
 
 @dataclass(frozen=True)
 class LibraryView:
-    """What there is to show: the takes, newest first; trouble: why the last thing asked for was not done; news: what was
-    done, in words; listed: whether the folder has been looked at. version rises with each change."""
+    """What there is to show: the takes, newest first; trouble: why the last thing asked for was not done; news: what
+    was done, in words; listed: whether the folder has been looked at. version rises with each change."""
 
     version: int = 0
     entries: tuple[TakeEntry, ...] = ()
@@ -87,7 +87,6 @@ class TakesLibrary(Worker):
     def show_first(self, paths: Iterable[Path]) -> None:
         """These are in view: read them before the others."""
         self._in_view = tuple(paths)
-        self._woken.set()
 
     def describe(self, path: Path, notes: TakeNotes) -> None:
         """Change a take's name and notes."""
@@ -151,9 +150,11 @@ class TakesLibrary(Worker):
             # A take that was being recorded may have been closed without another byte.
             settled = known is not None and known.summary is not None and not known.summary.recording
             found[path] = known if known and same and settled else TakeEntry(path, state.st_size, state.st_mtime_ns)
+        same = self._view.listed and list(found.values()) == list(self._entries.values())
         self._entries = found
-        self._view = replace(self._view, listed=True)
-        self._publish(trouble="")
+        if not same:
+            self._view = replace(self._view, listed=True)
+            self._publish()
 
     def _next_unread(self) -> TakeEntry | None:
         in_view = (self._entries[path] for path in self._in_view if path in self._entries)

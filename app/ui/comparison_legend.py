@@ -1,4 +1,4 @@
-"""Which skeleton is which when a take's recorded pose is shown beside the one tracked now, and how far they are apart."""
+"""Which skeleton is which when a take's recorded pose is shown beside the new one, and how far they are apart."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def paint_comparison_legend(painter: QPainter, view: QRect, comparison: Comparis
     recorded = QColor.fromRgbF(*(float(part) for part in RECORDED_COLOR))
     fingers = [QColor.fromRgbF(*(float(part) for part in color)) for color in FINGER_COLORS]
     same = comparison.recorded == comparison.tracked
-    rows = (
+    rows: tuple[tuple[list[QColor], str], ...] = (
         ([recorded], f"recorded with {comparison.recorded or 'unknown weights'}"),
         (fingers, "tracked now with the same weights" if same else f"tracked now with {comparison.tracked}"),
         ([], distance_words(comparison)),
@@ -68,5 +68,10 @@ def _paint_swatch(painter: QPainter, line: QRectF, colors: list[QColor]) -> None
     painter.setPen(Qt.PenStyle.NoPen)
     for place, color in enumerate(colors):
         painter.setBrush(color)
-        painter.drawRect(QRectF(QPointF(line.left() + place * step, middle - 1.5), QPointF(line.left() + (place + 1) * step, middle + 1.5)))
+        painter.drawRect(
+            QRectF(
+                QPointF(line.left() + place * step, middle - 1.5),
+                QPointF(line.left() + (place + 1) * step, middle + 1.5),
+            )
+        )
         painter.drawEllipse(QPointF(line.left() + (place + 0.5) * step, middle), 3, 3)

@@ -17,6 +17,7 @@ from engine.types import JOINT_PARENTS, Intrinsics, TrackingResult
 _INTERVAL_S = 1 / 30
 #: Colours span this much depth behind the nearest hundredth of the pixels.
 _SPAN_MM = 900.0
+_LEAST_HEIGHT, _HEIGHT = 110, 213
 
 
 class DepthPanel(QWidget):
@@ -33,9 +34,9 @@ class DepthPanel(QWidget):
         self._table = (0xFF << 24) | (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
         self._table = np.concatenate((self._table, np.array([0xFF000000 | int(theme.BACKGROUND[1:], 16)], np.uint32)))
         self._table = self._table.astype(np.uint32)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setMinimumHeight(_LEAST_HEIGHT)
+        self.setMaximumHeight(_HEIGHT)
         self.setToolTip("What the sensor sees: near is bright. The frame is the part the tracker looks at.")
 
     def show_result(self, result: TrackingResult, recorded: NDArray[np.floating] | None = None) -> None:
@@ -70,14 +71,8 @@ class DepthPanel(QWidget):
         height, width = pixels.shape
         return QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
 
-    def hasHeightForWidth(self) -> bool:
-        return True
-
-    def heightForWidth(self, width: int) -> int:
-        return round(width * 0.75)
-
     def sizeHint(self) -> QSize:
-        return QSize(280, 210)
+        return QSize(280, _HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -130,9 +125,7 @@ class DepthPanel(QWidget):
             painter.setBrush(colors[(joint - 1) // 4] if joint else QColor.fromRgbF(*map(float, WRIST_COLOR)))
             painter.drawEllipse(point, 2.6, 2.6)
 
-    def _draw_recorded(
-        self, painter: QPainter, scale: float, camera: Intrinsics, joints: NDArray[np.floating]
-    ) -> None:
+    def _draw_recorded(self, painter: QPainter, scale: float, camera: Intrinsics, joints: NDArray[np.floating]) -> None:
         if not np.all(joints[:, 2] > 1):
             return
         points = _projected(joints, scale, camera)

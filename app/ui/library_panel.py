@@ -38,9 +38,7 @@ class LibraryPanel(QWidget):
     opened = Signal(Path)
     closed = Signal()
 
-    def __init__(
-        self, library: TakesLibrary, open_url: Callable[[QUrl], bool] = QDesktopServices.openUrl
-    ) -> None:
+    def __init__(self, library: TakesLibrary, open_url: Callable[[QUrl], bool] = QDesktopServices.openUrl) -> None:
         super().__init__()
         self.setObjectName("page")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)

@@ -38,7 +38,7 @@ class PlaybackBar(QWidget):
         back = self._button("back", "One frame back (left arrow)", lambda: self.step_wanted.emit(-1))
         forward = self._button("forward", "One frame on (right arrow)", lambda: self.step_wanted.emit(1))
         self._position = -1
-        self._loop = self._button("loop", "Start over at the end (P)", lambda: self.loop_toggled.emit(self._loop.isChecked()))
+        self._loop: QPushButton = self._button("loop", "Start over at the end, or stop there (P)", self._report_loop)
         self._loop.setCheckable(True)
         self._start = self._mark("A", "Repeat from this frame on (A); again: from the start", self.toggle_start)
         self._end = self._mark("B", "Repeat up to this frame (B); again: up to the end", self.toggle_end)
@@ -89,13 +89,20 @@ class PlaybackBar(QWidget):
         if status.speed in SPEEDS and not self._speed.view().isVisible():
             self._speed.setCurrentIndex(SPEEDS.index(status.speed))
 
+    def _report_loop(self) -> None:
+        self.loop_toggled.emit(self._loop.isChecked())
+
     def toggle_start(self) -> None:
-        """Mark the present frame as A, or remove that mark."""
+        """Mark the present frame as A, or remove that mark; nothing while no recording is played."""
+        if not self.isVisible():
+            return
         start, end = self._slider.marks
         self._mark_range(self._position if start is None else None, end, keeps_start=True)
 
     def toggle_end(self) -> None:
-        """Mark the present frame as B, or remove that mark."""
+        """Mark the present frame as B, or remove that mark; nothing while no recording is played."""
+        if not self.isVisible():
+            return
         start, end = self._slider.marks
         self._mark_range(start, self._position if end is None else None, keeps_start=False)
 

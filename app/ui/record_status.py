@@ -38,7 +38,7 @@ class RecordStatus(QWidget):
     @property
     def text(self) -> str:
         """What it says; empty while hidden."""
-        return " ".join(filter(None, (self._words.text(), self._lost.text()))) if self.isVisibleTo(None) else ""
+        return " ".join(filter(None, (self._words.text(), self._lost.text()))) if not self.isHidden() else ""
 
     def show_view(self, view: RecordView) -> None:
         """Show how the recording stands."""

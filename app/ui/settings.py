@@ -84,13 +84,12 @@ class Memory:
 
     def load_recording(self) -> RecordChoices:
         """How the user recorded last."""
-        texts = {name: str(self._store.value(f"recording/{name}", ""))[:_LONGEST_TEXT] for name in ("folder", "user")}
+        folder, user = (str(self._store.value(f"recording/{name}", ""))[:_LONGEST_TEXT] for name in ("folder", "user"))
         defaults = RecordChoices()
-        flags = {
-            name: self._flag(f"recording/{name}", getattr(defaults, name))
-            for name in ("countdown", "preroll", "hand_only")
-        }
-        return RecordChoices(**texts, **flags)
+        countdown, preroll, hand_only = (
+            self._flag(f"recording/{name}", getattr(defaults, name)) for name in ("countdown", "preroll", "hand_only")
+        )
+        return RecordChoices(folder, user, countdown, preroll, hand_only)
 
     def save_recording(self, choices: RecordChoices) -> None:
         """Remember how the user records."""

@@ -65,7 +65,8 @@ class ElidedLabel(QLabel):
 class StatusBar(QWidget):
     """One line of state and numbers; every number has a fixed width, so that nothing jumps."""
 
-    def __init__(self) -> None:
+    def __init__(self, recording: QWidget | None = None) -> None:
+        """recording: a widget of its owner's that says how a recording stands."""
         super().__init__()
         self.setObjectName("bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -81,6 +82,9 @@ class StatusBar(QWidget):
         layout.addWidget(self._dot)
         layout.addWidget(self._state)
         layout.addSpacing(8)
+        if recording is not None:
+            layout.addWidget(recording)
+            layout.addSpacing(8)
         layout.addWidget(self._source, 1)
         for name, tip, widest in _FIELDS:
             layout.addSpacing(10)

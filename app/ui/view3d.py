@@ -40,7 +40,7 @@ class View3D(QWidget):
         self._scene = SceneInput(self._camera.pose(), Layers())
         self._result: TrackingResult | None = None
         self._recorded: NDArray[np.floating] | None = None
-        self.comparison: ComparisonView | None = None
+        self._comparison: ComparisonView | None = None
         self._picture: QImage | None = None
         self._pixels: NDArray[np.uint8] | None = None
         self._shows_result = self._asked_with_result = False
@@ -100,6 +100,12 @@ class View3D(QWidget):
         """Show this result from the next picture on, with the joints (21, 3) that a take has for its frame, if any."""
         self._result, self._recorded = result, recorded
         self.touch()
+
+    def show_comparison(self, comparison: ComparisonView | None) -> None:
+        """Say which skeleton is which and how far they are apart; None: nothing is compared."""
+        if comparison != self._comparison:
+            self._comparison = comparison
+            self.update()
 
     def _take_result(self) -> None:
         """Turn the newest result into the scene; once a picture, as results come faster than pictures."""
@@ -227,8 +233,8 @@ class View3D(QWidget):
         painter.drawImage(shown, self._picture, source)
         if self._scene.layers.uncertainty:
             paint_interval_legend(painter, self.rect())
-        if self.comparison is not None:
-            paint_comparison_legend(painter, self.rect(), self.comparison)
+        if self._comparison is not None:
+            paint_comparison_legend(painter, self.rect(), self._comparison)
         if self.trouble:
             painter.setPen(QColor(theme.BAD))
             painter.drawText(self.rect().adjusted(16, 12, -16, -12), Qt.AlignmentFlag.AlignBottom, self.trouble)

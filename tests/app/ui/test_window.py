@@ -106,7 +106,7 @@ def test_the_uncertainty_layer_draws_rings_and_their_legend() -> None:
         assert legend().max() > 180 and len(np.unique(legend().reshape(-1, 3) // 16, axis=0)) > 20
 
 
-def test_the_mouse_moves_the_camera_and_r_brings_it_back() -> None:
+def test_the_mouse_moves_the_camera_and_v_brings_it_back() -> None:
     with open_window() as window:
         camera = window.view.camera
         yaw, distance = camera.yaw, camera.distance_mm
@@ -120,7 +120,7 @@ def test_the_mouse_moves_the_camera_and_r_brings_it_back() -> None:
         )  # fmt: skip
         get_application().sendEvent(window.view, turn)
         assert camera.distance_mm < distance
-        QTest.keyClick(window, Qt.Key.Key_R)
+        QTest.keyClick(window, Qt.Key.Key_V)
         assert (camera.yaw, camera.distance_mm, camera.following) == (yaw, distance, True)
 
 

@@ -49,6 +49,7 @@ def open_window(
     try:
         yield window
     finally:
+        window.end()
         dispose(window)
         assert session.stop()
 
