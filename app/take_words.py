@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from app.runtime.record_control import RecordPhase, RecordView
 from app.runtime.recorder import RecorderStatus
 from app.runtime.recording import TOO_SLOW
@@ -11,6 +13,7 @@ from engine.takes.names import SUFFIX
 #: Writing that lags so far behind is worth a word before anything is lost.
 _LAG_S = 1.5
 _SCARCE_S = 120.0
+_DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}(-\d+)?(\.part)?")
 
 
 def clock(seconds: float) -> str:
@@ -42,9 +45,10 @@ def time_left(seconds: float | None, free_bytes: int | None) -> str:
 
 
 def title(entry: TakeEntry) -> str:
-    """What a take is called: its name, else its file's."""
+    """What a take is called: its name, else its file's, unless that is no more than a date."""
     name = entry.summary.name if entry.summary is not None else ""
-    return name or entry.path.name[: -len(SUFFIX)]
+    stem = entry.path.name[: -len(SUFFIX)]
+    return name or ("Untitled" if _DATE_ONLY.fullmatch(stem) else stem)
 
 
 def facts(entry: TakeEntry) -> str:

@@ -82,7 +82,7 @@ class RecordControl(Worker):
         self._view = RecordView()
         self._begun: TakeWishes | None = None
         self._deadline_s: float | None = None
-        self._source: tuple[str, int] | None = None
+        self._spec = session.capture.spec
         self._weights = ""
         self._ended_by_source = False
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -120,6 +120,9 @@ class RecordControl(Worker):
     def step(self) -> None:
         """Obey, count down, look after the recorder."""
         self._woken.clear()
+        if self._session.capture.spec != self._spec:
+            self._spec = self._session.capture.spec
+            self._part_with_source()
         while not self._commands.empty():
             self._commands.get()()
         if self._deadline_s is not None:
@@ -223,14 +226,20 @@ class RecordControl(Worker):
         return replace(view, phase=RecordPhase.READY, trouble=trouble, finished=view.finished + 1)
 
     def _put_frame(self, captured: CapturedFrame) -> bool:
-        opened = self._session.capture.opened
-        source = (opened.spec, opened.epoch) if opened is not None else None
-        if source != self._source:
-            # The same camera, plugged in again, goes on with its take.
-            known, self._source = self._source, source
-            if known is not None and source is not None and known[0] != source[0]:
-                self._part_with_source()
-        return self._recorder.put_frame(captured)
+        return self._is_wanted(captured.epoch) and self._recorder.put_frame(captured)
+
+    def _put_result(self, live: LiveResult) -> bool:
+        self._weights = live.result.weights_version or self._weights
+        return self._is_wanted(live.epoch) and self._recorder.put_result(live)
+
+    def _is_wanted(self, epoch: int) -> bool:
+        """Whether what comes is of the source that was asked for last, and not of one that is being left. The same
+        camera, plugged in again, goes on with its take."""
+        capture = self._session.capture
+        opened = capture.opened
+        if opened is None or opened.spec != capture.spec or capture.spec != self._spec:
+            return False
+        return epoch >= opened.epoch or self._begun is not None
 
     def _part_with_source(self) -> None:
         if self._begun is not None:
@@ -239,13 +248,6 @@ class RecordControl(Worker):
             return
         # What is kept from before a start is of another source.
         self._recorder = self._new_recorder()
-
-    def _put_result(self, live: LiveResult) -> bool:
-        self._weights = live.result.weights_version or self._weights
-        opened = self._session.capture.opened
-        if opened is not None and live.epoch < opened.epoch and self._begun is None:
-            return False
-        return self._recorder.put_result(live)
 
 
 class _Sink:

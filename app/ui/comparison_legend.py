@@ -11,27 +11,15 @@ from app.runtime.pose_comparison import ComparisonView
 from app.ui import theme
 from app.viewer.palette import FINGER_COLORS, RECORDED_COLOR
 
-_MARGIN, _INSET, _LINE_HEIGHT, _WIDTH = 14, 12, 19, 318
-_SWATCH = 26
-_CORNER = 8
-
-
-def comparison_legend_area(view: QRect) -> QRect:
-    """Where the legend is painted in a view."""
-    return QRect(view.left() + _MARGIN, view.top() + _MARGIN, min(_WIDTH, view.width() - 2 * _MARGIN), 4 * _LINE_HEIGHT)
+_MARGIN, _INSET, _LINE_HEIGHT = 14, 12, 19
+_SWATCH, _CORNER = 26, 8
 
 
 def paint_comparison_legend(painter: QPainter, view: QRect, comparison: ComparisonView) -> None:
-    """Two lines of swatches with the weights' versions, one of distances."""
-    area = comparison_legend_area(view)
-    painter.save()
+    """Two lines of swatches with the weights' versions, one of distances; at the view's upper left."""
     font = QFont(painter.font())
     font.setPixelSize(12)
-    painter.setFont(font)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(13, 15, 18, 200))
-    painter.drawRoundedRect(area, _CORNER, _CORNER)
+    metrics = QFontMetrics(font)
     recorded = QColor.fromRgbF(*(float(part) for part in RECORDED_COLOR))
     fingers = [QColor.fromRgbF(*(float(part) for part in color)) for color in FINGER_COLORS]
     same = comparison.recorded == comparison.tracked
@@ -40,6 +28,15 @@ def paint_comparison_legend(painter: QPainter, view: QRect, comparison: Comparis
         (fingers, "tracked now with the same weights" if same else f"tracked now with {comparison.tracked}"),
         ([], distance_words(comparison)),
     )
+    widest = max(metrics.horizontalAdvance(words) + (_SWATCH + 8 if colors else 0) for colors, words in rows)
+    width = min(widest + 2 * _INSET + 2, view.width() - 2 * _MARGIN)
+    area = QRect(view.left() + _MARGIN, view.top() + _MARGIN, width, 4 * _LINE_HEIGHT)
+    painter.save()
+    painter.setFont(font)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(13, 15, 18, 200))
+    painter.drawRoundedRect(area, _CORNER, _CORNER)
     top = area.top() + 0.5 * _LINE_HEIGHT
     for row, (colors, words) in enumerate(rows):
         line = QRectF(area.left() + _INSET, top + row * _LINE_HEIGHT, area.width() - 2 * _INSET, _LINE_HEIGHT)
@@ -47,7 +44,7 @@ def paint_comparison_legend(painter: QPainter, view: QRect, comparison: Comparis
             _paint_swatch(painter, line, colors)
             line.setLeft(line.left() + _SWATCH + 8)
         painter.setPen(QColor(theme.TEXT))
-        shown = QFontMetrics(font).elidedText(words, Qt.TextElideMode.ElideRight, int(line.width()))
+        shown = metrics.elidedText(words, Qt.TextElideMode.ElideRight, int(line.width()) + 1)
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
     painter.restore()
 
@@ -57,10 +54,8 @@ def distance_words(comparison: ComparisonView) -> str:
     if not comparison.compared:
         return "no frame with both poses yet"
     now = "–" if math.isnan(comparison.now_mm) else f"{comparison.now_mm:.1f} mm"
-    return (
-        f"joints apart: {now} here, {comparison.mean_mm:.1f} mm on average "
-        f"({comparison.compared} of {comparison.frames} frames)"
-    )
+    share = f"{comparison.compared} of {comparison.frames} frames"
+    return f"joints {now} apart, on average {comparison.mean_mm:.1f} mm ({share})"
 
 
 def _paint_swatch(painter: QPainter, line: QRectF, colors: list[QColor]) -> None:
@@ -68,10 +63,6 @@ def _paint_swatch(painter: QPainter, line: QRectF, colors: list[QColor]) -> None
     painter.setPen(Qt.PenStyle.NoPen)
     for place, color in enumerate(colors):
         painter.setBrush(color)
-        painter.drawRect(
-            QRectF(
-                QPointF(line.left() + place * step, middle - 1.5),
-                QPointF(line.left() + (place + 1) * step, middle + 1.5),
-            )
-        )
-        painter.drawEllipse(QPointF(line.left() + (place + 0.5) * step, middle), 3, 3)
+        left = line.left() + place * step
+        painter.drawRect(QRectF(left, middle - 1.5, step, 3))
+        painter.drawEllipse(QPointF(left + 0.5 * step, middle), 3, 3)

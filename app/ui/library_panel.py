@@ -75,6 +75,7 @@ class LibraryPanel(QWidget):
         self.search.setToolTip("Words of the name, the notes, the user, the date or the state")
         self.search.textChanged.connect(self._seek)
         self.search.installEventFilter(self)
+        self.search.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.search.setMaximumWidth(220)
         self._count = theme.label("", "quiet")
         close = QPushButton("Close")

@@ -101,6 +101,7 @@ class MainWindow(QMainWindow):
         self.status = StatusBar(self.recording.status)
         self.banner = Banner()
         self.help = HelpOverlay(self._lay_out())
+        self.setFocus()
         self._wire()
         self._bind_keys()
         self._fill_sources(sources)
@@ -277,6 +278,7 @@ class MainWindow(QMainWindow):
         if playback is not None:
             self.playback.show_status(playback)
         self.recording.refresh()
+        self.status.fit()
         self.view.show_comparison(self.replay.refresh())
         self._show_state()
         self._show_words()

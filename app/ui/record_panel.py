@@ -58,6 +58,8 @@ class RecordPanel(QWidget):
         self._more.toggled.connect(details.setVisible)
         for field in (self.name, self.user, self.notes):
             field.installEventFilter(self)
+            # Only a click puts the cursor there: until then, letters are keys of the window.
+            field.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             field.textChanged.connect(lambda *_: self.changed.emit())
         for button in self.findChildren(QPushButton):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app.runtime.statistics import StatisticsSnapshot
@@ -17,6 +17,9 @@ _FIELDS = (
     ("latency", "From a frame's arrival to its result: median, 95th percentile", "000.0 · 000.0 ms"),
     ("dropped", "Frames overtaken before they were tracked, or lost by the camera", "000000"),
 )
+_GAP = 10
+#: What is left out first where there is no room.
+_DISPENSABLE = ("view", "latency", "tracked")
 
 
 class Dot(QWidget):
@@ -76,6 +79,9 @@ class StatusBar(QWidget):
         self._source = ElidedLabel()
         self._source.setProperty("role", "quiet")
         self._values: dict[str, QLabel] = {}
+        self._captions: dict[str, QLabel] = {}
+        self._hidden: tuple[str, ...] = ()
+        self._recording = recording
         layout = QHBoxLayout(self)
         layout.setContentsMargins(14, 7, 14, 7)
         layout.setSpacing(8)
@@ -87,14 +93,14 @@ class StatusBar(QWidget):
             layout.addSpacing(8)
         layout.addWidget(self._source, 1)
         for name, tip, widest in _FIELDS:
-            layout.addSpacing(10)
+            layout.addSpacing(_GAP)
             caption = theme.label(name, "quiet")
             value = theme.label("–")
             value.setMinimumWidth(value.fontMetrics().horizontalAdvance(widest) + 2)
             for widget in (caption, value):
                 widget.setToolTip(tip)
                 layout.addWidget(widget)
-            self._values[name] = value
+            self._captions[name], self._values[name] = caption, value
 
     @property
     def state_text(self) -> str:
@@ -106,6 +112,34 @@ class StatusBar(QWidget):
         self._state.setText(text)
         self._dot.set_color(color)
         self._source.set_full_text(source)
+
+    def fit(self) -> None:
+        """Leave out the less important numbers where a recording needs their room."""
+        spacing = self.layout().spacing()
+        margins = self.layout().contentsMargins()
+        needed = margins.left() + margins.right() + self._dot.width() + self._state.minimumWidth() + 4 * spacing
+        if self._recording is not None and not self._recording.isHidden():
+            needed += self._recording.sizeHint().width() + 2 * spacing
+        widths = {
+            name: _GAP + 3 * spacing + self._captions[name].sizeHint().width() + value.minimumWidth()
+            for name, value in self._values.items()
+        }
+        needed += sum(widths.values())
+        hidden: list[str] = []
+        for name in _DISPENSABLE:
+            if needed <= self.width():
+                break
+            needed -= widths[name]
+            hidden.append(name)
+        if tuple(hidden) != self._hidden:
+            self._hidden = tuple(hidden)
+            for name, value in self._values.items():
+                value.setHidden(name in hidden)
+                self._captions[name].setHidden(name in hidden)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.fit()
 
     def show_numbers(self, numbers: StatisticsSnapshot) -> None:
         """Show rates, latency and drops."""

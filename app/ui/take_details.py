@@ -6,12 +6,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from app.take_notes import TakeNotes
 from app.take_summary import TakeState
-from app.take_words import title
+from app.take_words import facts, title
 from app.takes_library import TakeEntry
+from app.ui.status_bar import ElidedLabel
 
 _NAME_LENGTH, _NOTES_LENGTH = 200, 2000
 
@@ -36,6 +37,7 @@ class TakeDetails(QWidget):
         for field in (self.name, self.notes):
             field.editingFinished.connect(self._describe)
             field.installEventFilter(self)
+            field.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         texts = QHBoxLayout()
         texts.setSpacing(8)
         texts.addWidget(self.name, 2)
@@ -57,11 +59,11 @@ class TakeDetails(QWidget):
         return _row(self._play, reveal, self._recover, None, delete)
 
     def _question(self) -> QWidget:
-        self._asked = QLabel()
+        self._asked = ElidedLabel()
         yes = _button("Delete for good", "There is no way back", self._confirm)
         yes.setProperty("role", "danger")
         no = _button("Keep it", "Do not delete it (Escape)", self.keep)
-        return _row(self._asked, None, no, yes)
+        return _row(self._asked, no, yes)
 
     @property
     def asking(self) -> bool:
@@ -96,7 +98,7 @@ class TakeDetails(QWidget):
         """Ask, before anything is lost."""
         if self._entry is None:
             return
-        self._asked.setText(f"Delete “{title(self._entry)[:60]}”?")
+        self._asked.set_full_text(f"Delete “{title(self._entry)[:40]}”, {facts(self._entry)}?")
         self._stack.setCurrentIndex(1)
 
     def keep(self) -> None:
@@ -157,5 +159,5 @@ def _row(*widgets: QWidget | None) -> QWidget:
         if widget is None:
             layout.addStretch(1)
         else:
-            layout.addWidget(widget)
+            layout.addWidget(widget, 1 if isinstance(widget, ElidedLabel) else 0)
     return row

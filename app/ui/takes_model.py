@@ -100,7 +100,7 @@ class TakeDelegate(QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        row = QRectF(option.rect).adjusted(4, 2, -4, -2)
+        row = QRectF(option.rect).adjusted(0.5, 2, -4, -2)
         self._paint_ground(painter, option, row)
         picture = QRectF(row.left() + 6, row.top() + 6, 0, row.height() - 12)
         picture.setWidth(picture.height() * THUMBNAIL_SIZE[0] / THUMBNAIL_SIZE[1])
