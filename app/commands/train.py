@@ -90,6 +90,8 @@ def _train(args: argparse.Namespace, trainer: Trainer | DetectorTrainer) -> bool
     if args.start_from is not None and not resumed:
         trainer.start_from(_encoder_weights(args.start_from, trainer))
     _say_what_begins(trainer, resumed)
+    if args.start_from is not None and resumed and not trainer.processes.rank:
+        print(f"--start-from {args.start_from} is not read again; --restart begins with it anew", file=sys.stderr)
     first, start = trainer.images, trainer.seconds
 
     def report(line: dict[str, float]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
 import zstandard
 from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
@@ -32,6 +33,7 @@ from mcap.records import (
     Statistics,
     SummaryOffset,
 )
+from numpy.typing import NDArray
 
 from engine.takes.effort import Level
 from engine.takes.schemas import TOPICS, Topic
@@ -40,6 +42,8 @@ MAGIC = b"\x89MCAP0\r\n"
 MESSAGE_HEADER = struct.Struct("<BQHIQQ")
 CHUNK_HEADER = struct.Struct("<BQQQQI")
 _MESSAGE_FIELDS_SIZE = 22
+#: One call to the system writes so many pieces at most.
+_MOST_PIECES = 1000
 #: The largest block of a zstd frame.
 _BLOCK_BYTES = 128 << 10
 Buffer = bytes | bytearray | memoryview
@@ -54,15 +58,20 @@ def record_bytes(record: McapRecord) -> bytes:
 
 @dataclass(frozen=True)
 class PackedChunk:
-    """A chunk ready to be written. indexes: (log time, offset) of every message in it, by channel."""
+    """A chunk ready to be written: data in pieces. indexes: (log time, offset) of every message in it, by channel."""
 
     compression: str
-    data: bytes
+    data: Sequence[Buffer]
     raw_size: int
     crc: int
     start_ns: int
     end_ns: int
     indexes: Mapping[int, Sequence[tuple[int, int]]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of data."""
+        return sum(map(len, self.data))
 
 
 @dataclass(frozen=True)
@@ -75,17 +84,38 @@ class _Written:
     counts: dict[int, int]
 
 
+class Scratch:
+    """Memory that chunks are put together in, one after the other: new memory each time would cost as much as packing,
+    and while holding the interpreter's lock."""
+
+    def __init__(self) -> None:
+        self.bytes: NDArray[np.uint8] = np.empty(1 << 16, np.uint8)
+        self._packers: dict[int, zstandard.ZstdCompressor] = {}
+
+    def grow(self, size: int, kept: int) -> None:
+        """Make it at least `size` large; its first `kept` bytes stay."""
+        larger = np.empty(max(size, 2 * len(self.bytes)), np.uint8)
+        larger[:kept] = self.bytes[:kept]
+        self.bytes = larger
+
+    def packer(self, level: int) -> zstandard.ZstdCompressor:
+        """What packs at that level."""
+        if level not in self._packers:
+            self._packers[level] = zstandard.ZstdCompressor(level=level)
+        return self._packers[level]
+
+
 class ChunkBuilder:
     """A chunk that fills. since_s: time.monotonic() when it was begun; raw_size: bytes in it before compression.
 
-    Messages are kept as they are until the chunk is packed all at once: each call into zlib or zstd gives up the
-    interpreter's lock, and to get it back from a busy tracker takes longer than the call.
+    scratch: is used until the packed chunk is written, by this chunk alone. It is packed all at once: each call into
+    zlib or zstd gives up the interpreter's lock, and to get it back from a busy tracker takes longer than the call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Scratch | None = None) -> None:
         self.since_s = time.monotonic()
         self.raw_size = 0
-        self._parts: list[Buffer] = []
+        self._scratch = scratch or Scratch()
         self._indexes: dict[int, list[tuple[int, int]]] = {}
 
     def add(self, topic: Topic, log_ns: int, publish_ns: int, sequence: int, parts: Sequence[Buffer]) -> None:
@@ -102,30 +132,43 @@ class ChunkBuilder:
             self._add(part)
 
     def _add(self, part: Buffer) -> None:
-        self._parts.append(part)
-        self.raw_size += len(part)
+        end = self.raw_size + len(part)
+        if end > len(self._scratch.bytes):
+            self._scratch.grow(end, self.raw_size)
+        # Unlike bytes', numpy's copying of an image lets others run meanwhile.
+        np.copyto(self._scratch.bytes[self.raw_size : end], np.frombuffer(part, np.uint8))
+        self.raw_size = end
 
     def pack(self, level: Level) -> PackedChunk:
         """The whole chunk at a level of zstd."""
-        raw = b"".join(self._parts)
+        raw = self._scratch.bytes.data[: self.raw_size]
         times = [log_ns for entries in self._indexes.values() for log_ns, _ in entries]
-        data = stored(raw) if level is None else zstandard.ZstdCompressor(level=level).compress(raw)
+        data: list[Buffer] = stored(raw) if level is None else [self._scratch.packer(level).compress(raw)]
         return PackedChunk("zstd", data, len(raw), zlib.crc32(raw), min(times), max(times), self._indexes)
 
 
-def stored(raw: bytes) -> bytes:
-    """A zstd frame (RFC 8878) that holds the data as it is, in blocks of type raw: no work to make or to read.
+def stored(raw: memoryview) -> list[Buffer]:
+    """The pieces of a zstd frame (RFC 8878) that holds the data as it is, in blocks of type raw: no work to make or to
+    read.
 
     MCAP could hold the chunk without compression, but a damaged file is searched for the word zstd.
     """
-    view = memoryview(raw)
     # One segment, a size of four bytes.
-    pieces: list[Buffer] = [b"\x28\xb5\x2f\xfd\xa0", struct.pack("<I", len(raw))]
+    pieces: list[Buffer] = [b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", len(raw))]
     for at in range(0, len(raw), _BLOCK_BYTES):
-        block = view[at : at + _BLOCK_BYTES]
+        block = raw[at : at + _BLOCK_BYTES]
         last = at + _BLOCK_BYTES >= len(raw)
         pieces += [(len(block) << 3 | last).to_bytes(3, "little"), block]
-    return b"".join(pieces)
+    return pieces
+
+
+def _without(pieces: list[memoryview], size: int) -> list[memoryview]:
+    """Pieces less their first `size` bytes."""
+    for number, piece in enumerate(pieces):
+        if size < len(piece):
+            return [piece[size:], *pieces[number + 1 :]]
+        size -= len(piece)
+    return []
 
 
 def channel_record(topic: Topic) -> Channel:
@@ -163,19 +206,26 @@ class Container:
             head.append(record_bytes(Metadata(name=name, metadata=dict(fields))))
             self._metadata.append(MetadataIndex(offset=offset, length=len(head[-1]), name=name))
             offset += len(head[-1])
-        self._append(b"".join(head))
+        self._append(head)
 
-    def _append(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _append(self, pieces: Sequence[Buffer]) -> None:
+        left = [memoryview(piece) for piece in pieces if len(piece)]
         try:
-            while view:
+            while left:
                 # A file on a disk that fills up takes a part first and refuses the rest.
-                view = view[self._file.write(view) :]
+                left = _without(left, self._write(left[:_MOST_PIECES]))
         except OSError:
             self._cut(self.size)
             raise
-        self._crc = zlib.crc32(data, self._crc)
-        self.size += len(data)
+        for piece in pieces:
+            self._crc = zlib.crc32(piece, self._crc)
+            self.size += len(piece)
+
+    def _write(self, pieces: list[memoryview]) -> int:
+        """Write as much as goes, with one call where the system can; how many bytes that were."""
+        if hasattr(os, "writev"):
+            return os.writev(self._file.fileno(), pieces)
+        return self._file.write(pieces[0])
 
     def _cut(self, size: int) -> None:
         os.ftruncate(self._file.fileno(), size)
@@ -184,9 +234,9 @@ class Container:
     def add_chunk(self, chunk: PackedChunk) -> None:
         """Write a chunk and its message indexes. OSError: nothing of it is in the file."""
         name = chunk.compression.encode()
-        body_size = CHUNK_HEADER.size - 9 + 4 + len(name) + 8 + len(chunk.data)
+        body_size = CHUNK_HEADER.size - 9 + 4 + len(name) + 8 + chunk.size
         head = CHUNK_HEADER.pack(Opcode.CHUNK, body_size, chunk.start_ns, chunk.end_ns, chunk.raw_size, chunk.crc)
-        pieces = [head, struct.pack("<I", len(name)), name, struct.pack("<Q", len(chunk.data)), chunk.data]
+        pieces: list[Buffer] = [head + struct.pack("<I", len(name)) + name + struct.pack("<Q", chunk.size), *chunk.data]
         length = sum(map(len, pieces))
         place, offsets = self.size + length, {}
         for channel, entries in chunk.indexes.items():
@@ -195,13 +245,13 @@ class Container:
             place += len(pieces[-1])
         index = ChunkIndex(
             chunk_length=length, chunk_start_offset=self.size, compression=chunk.compression,
-            compressed_size=len(chunk.data), message_end_time=chunk.end_ns,
+            compressed_size=chunk.size, message_end_time=chunk.end_ns,
             message_index_length=place - self.size - length, message_index_offsets=offsets,
             message_start_time=chunk.start_ns, uncompressed_size=chunk.raw_size,
         )  # fmt: skip
         counts = {channel: len(entries) for channel, entries in chunk.indexes.items()}
         written = _Written(self.size, self._crc, index, counts)
-        self._append(b"".join(pieces))
+        self._append(pieces)
         self._chunks.append(written)
         self.counts.update(counts)
 
@@ -243,7 +293,7 @@ class Container:
         # The CRC also covers the footer up to the CRC itself.
         head = struct.pack("<BQQQ", Opcode.FOOTER, 20, start, place)
         footer = Footer(start, place, zlib.crc32(head, zlib.crc32(summary)))
-        self._append(b"".join((end, summary, record_bytes(footer), MAGIC)))
+        self._append((end, summary, record_bytes(footer), MAGIC))
 
     def _statistics(self) -> Statistics:
         counts = +self.counts

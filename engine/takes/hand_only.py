@@ -9,6 +9,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from engine.takes.messages import color_message
 from engine.types import DepthFrame, FloatArray, TrackingResult
 
 #: What lies within this of the fitted hand's surface counts as the hand.
@@ -82,9 +83,13 @@ class SavedSize:
         """A frame with and without everything but the hand."""
         self._frames += 1
         if self._frames % _SAMPLE_FRAMES == 1:
-            kept, all_of_it = (len(self._packer.compress(frame.depth.tobytes())) for frame in (hand, whole))
+            kept, all_of_it = self._size(hand), self._size(whole)
             self._samples += 1
             self._saved += all_of_it - kept
+
+    def _size(self, frame: DepthFrame) -> int:
+        color = len(color_message(frame.color, 0)) if frame.color is not None else 0
+        return len(self._packer.compress(frame.depth.tobytes())) + color
 
     def whole_size(self, size: int, frames: int) -> int:
         """What `size` bytes with that many frames would be; 0 when no frame was noted."""

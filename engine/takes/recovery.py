@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.takes import messages, schemas
 from engine.takes.chunks import ChunkDamaged, RawMessage, unpack
-from engine.takes.container import ChunkBuilder, Container
+from engine.takes.container import ChunkBuilder, Container, Scratch
 from engine.takes.facts import Receipt, TakeError
 from engine.takes.names import final_path, is_part, part_path, publish
 from engine.takes.reader import Take
@@ -59,7 +59,7 @@ def recover(path: str | Path, out: Path | None = None, progress: Callable[[float
 def _write(take: Take, work: Path, progress: Callable[[float], None]) -> Receipt:
     with open(work, "xb", buffering=0) as file:
         container = Container(file, take.info.software, {"lumbrical.take": take.info.as_metadata()})
-        places = take.layout.places
+        places, scratch = take.layout.places, Scratch()
         closing: Receipt | None = None
         for done, place in enumerate(places):
             try:
@@ -68,7 +68,7 @@ def _write(take: Take, work: Path, progress: Callable[[float], None]) -> Receipt
                 take.note(error)
                 continue
             closing = _receipt_in(found) or closing
-            _copy(container, found)
+            _copy(container, scratch, found)
             progress((done + 1) / len(places))
         receipt = _receipt(take, container, closing)
         _add_receipt(container, receipt)
@@ -77,9 +77,9 @@ def _write(take: Take, work: Path, progress: Callable[[float], None]) -> Receipt
         return receipt
 
 
-def _copy(container: Container, found: list[RawMessage]) -> None:
+def _copy(container: Container, scratch: Scratch, found: list[RawMessage]) -> None:
     """Packed anew, because a damaged file's own indexes and channels are not to be trusted."""
-    builder = ChunkBuilder()
+    builder = ChunkBuilder(scratch)
     known = [message for message in found if message.topic in _TOPICS and message.topic != schemas.RECEIPT.name]
     for message in known:
         topic = _TOPICS[message.topic]

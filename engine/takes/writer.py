@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.takes import messages, schemas
 from engine.takes.clock import LogClock
-from engine.takes.container import Buffer, ChunkBuilder, Container
+from engine.takes.container import Buffer, ChunkBuilder, Container, Scratch
 from engine.takes.effort import Effort
 from engine.takes.facts import DiskFull, ImageChanged, Receipt, TakeError, TakeInfo
 from engine.takes.hand_only import SavedSize
@@ -67,6 +67,7 @@ class TakeWriter:
         self._free_bytes = free_bytes
         self._clock = LogClock(by_device_clock)
         self._camera: tuple[Intrinsics, float] | None = None
+        self._bulk_scratch, self._light_scratch = Scratch(), Scratch()
         self._bulk: ChunkBuilder | None = None
         self._light: ChunkBuilder | None = None
         self._received = 0
@@ -277,9 +278,9 @@ class TakeWriter:
         self, topic: schemas.Topic, log_ns: int, publish_ns: int, sequence: int, parts: tuple[Buffer, ...]
     ) -> None:
         if topic.bulk:
-            chunk = self._bulk = self._bulk or ChunkBuilder()
+            chunk = self._bulk = self._bulk or ChunkBuilder(self._bulk_scratch)
         else:
-            chunk = self._light = self._light or ChunkBuilder()
+            chunk = self._light = self._light or ChunkBuilder(self._light_scratch)
         chunk.add(topic, log_ns, publish_ns, sequence, parts)
 
     def _write_chunks(self, bulk: bool = True, light: bool = True) -> None:
@@ -298,9 +299,7 @@ class TakeWriter:
         packed_s = time.perf_counter()
         try:
             self._container.add_chunk(packed)
-            self.effort.note(
-                level, packed.raw_size, len(packed.data), packed_s - start_s, time.perf_counter() - packed_s
-            )
+            self.effort.note(level, packed.raw_size, packed.size, packed_s - start_s, time.perf_counter() - packed_s)
         except OSError as error:
             folder = self.part.absolute().parent
             self._lost_by = DISK_FULL if error.errno in _NO_ROOM else TakeError.reason

@@ -51,7 +51,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     help_text, _, imported = done.stdout.partition("IMPORTED")
     assert imported.strip() == "[]"
-    for name in ("run", "track", "evaluate", "train", "bench", "doctor"):
+    for name in ("run", "track", "record", "replay", "info", "recover", "evaluate", "train", "bench", "doctor"):
         assert f"\n    {name} " in help_text
 
 

@@ -74,3 +74,18 @@ def test_weights_that_cannot_be_begun_with_leave_no_folder(
     told = capsys.readouterr().err
     assert str(weights) in told and told.count("\n") == 1
     assert not out.parent.exists()
+
+
+def test_a_resumed_training_says_that_it_does_not_begin_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "small.toml", tmp_path / "out"
+    sizes = "width = 0.125\nhead_channels = 8\nhidden = 16\n"
+    config.write_text(
+        'name = "small"\nimages = 8\nbatch_size = 8\ntest_images = 8\nbfloat16 = false\n'
+        f"[encoder]\n{sizes}[render]\npoints = 500\n"
+    )
+    train = ["train", str(config), "--out", str(out), "--device", "cpu"]
+    assert main(train) == 0
+    assert main([*train, "--start-from", str(out / "encoder.safetensors")]) == 0
+    assert "is not read again; --restart begins with it anew" in capsys.readouterr().err

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mcap.opcode import Opcode
 
 from app.runtime.interfaces import CapturedFrame, LiveResult
 from app.runtime.record_queue import PreRoll, RecordQueue
 from app.runtime.recorder import Recorder, RecorderState
 from app.runtime.recording import NO_HAND, NOT_TRACKED, TIME_OVER, TOO_SLOW, RecorderConfig
 from app.runtime.session import LiveSession
-from engine.takes.container import Container
+from engine.takes.container import Buffer, Container
 from engine.takes.facts import DiskFull, TakeError, TakeInfo
 from engine.takes.reader import Take
 from engine.takes.writer import TakeWriter, WriterConfig
@@ -87,9 +89,9 @@ def test_the_preroll_is_bounded_in_bytes() -> None:
 def _slow_disk(monkeypatch: pytest.MonkeyPatch, bytes_per_s: float) -> None:
     append = Container._append
 
-    def slow(self: Container, data: bytes) -> None:
-        time.sleep(len(data) / bytes_per_s)
-        append(self, data)
+    def slow(self: Container, pieces: Sequence[Buffer]) -> None:
+        time.sleep(sum(map(len, pieces)) / bytes_per_s)
+        append(self, pieces)
 
     monkeypatch.setattr(Container, "_append", slow)
 
@@ -141,11 +143,11 @@ def test_closing_does_not_take_for_ever(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_disk_that_refuses_ends_the_take(code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     append = Container._append
 
-    def failing(self: Container, data: bytes) -> None:
+    def failing(self: Container, pieces: Sequence[Buffer]) -> None:
         # Data is refused from here on, the end of the file is not: chunks made room for it.
-        if self.size > 100_000 and data[:1] == b"\x06":
+        if self.size > 100_000 and pieces[0][0] == Opcode.CHUNK:
             raise OSError(code, "refused")
-        append(self, data)
+        append(self, pieces)
 
     monkeypatch.setattr(Container, "_append", failing)
     recorder = Recorder(CONFIG)
