@@ -53,9 +53,10 @@ def distance_words(comparison: ComparisonView) -> str:
     """The distances, in words."""
     if not comparison.compared:
         return "no frame with both poses yet"
-    now = "–" if math.isnan(comparison.now_mm) else f"{comparison.now_mm:.1f} mm"
-    share = f"{comparison.compared} of {comparison.frames} frames"
-    return f"joints {now} apart, on average {comparison.mean_mm:.1f} mm ({share})"
+    share = f"{comparison.mean_mm:.1f} mm ({comparison.compared} of {comparison.frames} frames)"
+    if math.isnan(comparison.now_mm):
+        return f"not both have a hand here; joints on average {share} apart"
+    return f"joints {comparison.now_mm:.1f} mm apart, on average {share}"
 
 
 def _paint_swatch(painter: QPainter, line: QRectF, colors: list[QColor]) -> None:

@@ -17,7 +17,7 @@ _FIELDS = (
     ("latency", "From a frame's arrival to its result: median, 95th percentile", "000.0 · 000.0 ms"),
     ("dropped", "Frames overtaken before they were tracked, or lost by the camera", "000000"),
 )
-_GAP = 10
+_MARGIN, _SPACING, _GAP = 14, 8, 10
 #: What is left out first where there is no room.
 _DISPENSABLE = ("view", "latency", "tracked")
 
@@ -83,8 +83,8 @@ class StatusBar(QWidget):
         self._hidden: tuple[str, ...] = ()
         self._recording = recording
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(14, 7, 14, 7)
-        layout.setSpacing(8)
+        layout.setContentsMargins(_MARGIN, 7, _MARGIN, 7)
+        layout.setSpacing(_SPACING)
         layout.addWidget(self._dot)
         layout.addWidget(self._state)
         layout.addSpacing(8)
@@ -115,13 +115,11 @@ class StatusBar(QWidget):
 
     def fit(self) -> None:
         """Leave out the less important numbers where a recording needs their room."""
-        spacing = self.layout().spacing()
-        margins = self.layout().contentsMargins()
-        needed = margins.left() + margins.right() + self._dot.width() + self._state.minimumWidth() + 4 * spacing
+        needed = 2 * _MARGIN + self._dot.width() + self._state.minimumWidth() + 4 * _SPACING
         if self._recording is not None and not self._recording.isHidden():
-            needed += self._recording.sizeHint().width() + 2 * spacing
+            needed += self._recording.sizeHint().width() + 2 * _SPACING
         widths = {
-            name: _GAP + 3 * spacing + self._captions[name].sizeHint().width() + value.minimumWidth()
+            name: _GAP + 3 * _SPACING + self._captions[name].sizeHint().width() + value.minimumWidth()
             for name, value in self._values.items()
         }
         needed += sum(widths.values())

@@ -31,7 +31,7 @@ NEAR_MM = 5.0
 
 #: Layers are pulled towards the viewer along the lines of sight: the picture stays the same, but what is inside the
 #: hand shows through what is around it, as on an X-ray.
-_PULL = {"mesh": 0.985, "gaussians": 0.75, "recorded": 0.52, "skeleton": 0.5, "uncertainty": 0.46}
+_PULL = {"mesh": 0.985, "gaussians": 0.75, "recorded": 0.5, "skeleton": 0.5, "uncertainty": 0.46}
 _JOINT_RADII_MM = np.array([5.0] + [4.4, 4.0, 3.7, 3.4] * 5, np.float32)
 _BONE_RADIUS_MM = 2.1
 _RECORDED_GIRTH = 0.8
