@@ -6,6 +6,7 @@ import enum
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -66,11 +67,16 @@ class TakeSummary:
         return self.state is TakeState.RECORDING
 
 
-def read_summary(path: Path) -> TakeSummary:
-    """A take's summary; of a file that is no take, or cannot be read, one that says so. Raises nothing of its own."""
+def read_summary(path: Path, go_on: Callable[[], bool] | None = None) -> TakeSummary:
+    """A take's summary; of a file that is no take, or cannot be read, one that says so. Raises nothing of its own.
+
+    Damage within a frame shows only when it is read: with go_on, all of them are, for as long as it says so.
+    """
     changed = read_notes(path)
     try:
         with Take(path) as take:
+            if go_on is not None:
+                _read_all(take, go_on)
             receipt = take.receipt()
             state = _state(take, receipt.reason)
             info = take.info
@@ -95,6 +101,13 @@ def read_summary(path: Path) -> TakeSummary:
             name, notes, "", "", _moment("", path), 0.0, 0, 0, 0, None, False, TakeState.DAMAGED, str(error)
         )
         return nothing
+
+
+def _read_all(take: Take, go_on: Callable[[], bool]) -> None:
+    take.poses()
+    for _ in take.frames():
+        if not go_on():
+            return
 
 
 def _state(take: Take, reason: str) -> TakeState:

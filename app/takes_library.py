@@ -96,6 +96,10 @@ class TakesLibrary(Worker):
         """Delete a take for good."""
         self._ask(lambda: self._delete(path))
 
+    def check(self, path: Path) -> None:
+        """Read all of a take, to find what is damaged in it."""
+        self._ask(lambda: self._check(path))
+
     def recover(self, path: Path) -> None:
         """Write a clean copy of a damaged take beside it."""
         self._ask(lambda: self._recover(path))
@@ -196,6 +200,17 @@ class TakesLibrary(Worker):
         remove_take(path)
         self._entries.pop(path, None)
         self._publish(trouble="", news=f"{path.name} was deleted")
+
+    def _check(self, path: Path) -> None:
+        entry = self._entries.get(path)
+        if entry is None:
+            return
+        self._publish(trouble="", news=f"checking {path.name} …")
+        summary = read_summary(path, lambda: not self.stopping)
+        if path in self._entries:
+            self._entries[path] = replace(entry, summary=summary)
+        found = summary.problem or "nothing is wrong with it"
+        self._publish(news=f"{path.name}: {found}")
 
     def _recover(self, path: Path) -> None:
         from engine.takes.recovery import recover

@@ -145,6 +145,15 @@ class CaptureWorker(Worker):
         """Go to a frame of the recording, counted from 0."""
         self._control(lambda source: source.seek(index), breaks_track=True)
 
+    def show_again(self) -> None:
+        """Send the frame once more at which a recording is held; nothing while it plays."""
+
+        def again(source: Playback) -> None:
+            if source.paused and source.position >= 0:
+                source.seek(source.position)
+
+        self._control(again)
+
     def set_speed(self, speed: float) -> None:
         """Play at a multiple of the recording's own rate."""
         self._control(lambda source: setattr(source, "speed", speed))

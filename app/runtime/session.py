@@ -70,11 +70,8 @@ class LiveSession:
     def exchange_tracker(self, tracker: FrameTracker) -> None:
         """Track with this one from the next frame on; the side and the smoothing stay. A recording that is held shows
         its frame again, tracked anew."""
-        smoothing = self._smoothing
-        self.tracking.exchange(tracker, smoothing)
-        playback = self.capture.playback
-        if playback is not None and playback.paused and playback.position >= 0:
-            self.capture.seek(playback.position)
+        self.tracking.exchange(tracker, self._smoothing)
+        self.capture.show_again()
 
     def listen(self, capacity: int) -> DropQueue[LiveResult]:
         """A queue that gets every result from now on, dropping and counting what does not fit."""

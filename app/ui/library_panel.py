@@ -198,6 +198,7 @@ class LibraryPanel(QWidget):
         menu.addAction("Play", self.open_selected)
         menu.addAction("Rename", self.details.begin_rename)
         menu.addAction("Show in folder", self.reveal_selected)
+        menu.addAction("Check all of it", lambda: self._library.check(entry.path))
         if entry.summary is not None and entry.summary.state in (TakeState.DAMAGED, TakeState.RECOVERED):
             menu.addAction("Write a clean copy", lambda: self._library.recover(entry.path))
         menu.addSeparator()

@@ -91,10 +91,12 @@ def test_another_source_has_no_range() -> None:
         assert wait_until(lambda: session.capture.playback is not None and session.capture.playback.end == 9)
         session.switch_source("another")
         assert wait_until(
-            lambda: (status := session.capture.playback) is not None
-            and status.end is None
-            and session.capture.opened is not None
-            and session.capture.opened.spec == "another"
+            lambda: (
+                (status := session.capture.playback) is not None
+                and status.end is None
+                and session.capture.opened is not None
+                and session.capture.opened.spec == "another"
+            )
         )
     finally:
         assert session.stop()
