@@ -1,4 +1,4 @@
-"""The library's model: what a folder's takes are, read lazily; renamed, annotated, recovered, deleted; damaged ones too."""
+"""The library's model: what a folder's takes are, read lazily; renamed, annotated, checked, recovered, deleted."""
 
 from __future__ import annotations
 
