@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -295,6 +296,10 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
         assert made.stop()
 
 
+def _is_there(made: TakesLibrary, path: Path) -> bool:
+    return path.exists() and path.name in made.view.news
+
+
 def test_a_damaged_take_is_recovered_beside_it(tmp_path: Path) -> None:
     whole = write_take(tmp_path / "whole.mcap", 60)
     hurt = damaged(tmp_path / "hurt.mcap", whole)
@@ -305,7 +310,7 @@ def test_a_damaged_take_is_recovered_beside_it(tmp_path: Path) -> None:
         assert "hurt.mcap: " in made.view.news
         for name in ("hurt-recovered.mcap", "hurt-recovered-2.mcap"):
             made.recover(hurt)
-            assert wait_until(lambda name=name: (tmp_path / name).exists() and name in made.view.news)
+            assert wait_until(partial(_is_there, made, tmp_path / name))
         with Take(tmp_path / "hurt-recovered.mcap") as take:
             assert take.complete and take.frame_count > 10
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,6 @@ from app.runtime.session import LiveSession
 from app.take_notes import TakeNotes, read_notes
 from engine.sensors.playback import Playback
 from engine.sensors.synthetic import SyntheticSensor
-from engine.takes import writer
 from engine.takes.reader import Take
 from engine.takes.writer import WriterConfig
 from engine.types import Side
@@ -52,11 +52,12 @@ def closed(control: RecordControl, count: int = 1) -> bool:
 def test_a_take_from_key_to_key(tmp_path: Path) -> None:
     wishes = TakeWishes(tmp_path / "takes", "wave", "slow", "Ann", side=Side.LEFT, smoothing=0.25)
     with recording(wishes) as (control, _):
-        assert control.view.phase is RecordPhase.READY and not control.active
+        assert not control.active
         control.toggle()
-        assert control.active
+        assert wait_until(lambda: control.active)
         assert wait_until(lambda: control.view.status.frames_written > 10)
-        assert control.view.phase is RecordPhase.RECORDING and control.view.status.size_bytes > 0
+        view = control.view
+        assert view.phase is RecordPhase.RECORDING and view.status.size_bytes > 0
         control.note("settings", {"smoothing": 0.5})
         control.toggle()
         assert closed(control) and control.view.phase is RecordPhase.READY and control.view.trouble == ""
@@ -115,6 +116,22 @@ def test_the_pre_roll_is_kept_only_while_it_is_wished_for(tmp_path: Path) -> Non
         assert take.duration_s < 0.3
 
 
+def test_a_pre_roll_as_large_as_the_queue_costs_no_frame(tmp_path: Path) -> None:
+    frame_bytes = 2 * CAMERA.width * CAMERA.height
+    small = replace(CONFIG, queue_bytes=20 * frame_bytes, preroll_bytes=200 * frame_bytes)
+    session = LiveSession(lambda _: FakeSensor(), "camera", FakeTracker)
+    control = RecordControl(session, TakeWishes(tmp_path, preroll_s=5.0), small)
+    session.start()
+    control.start()
+    try:
+        assert wait_until(lambda: control.view.status.preroll_s > 0.5)
+        control.toggle()
+        assert wait_until(lambda: control.view.status.frames_written > 60)
+        assert not control.view.status.dropped
+    finally:
+        assert control.stop(20.0) and session.stop()
+
+
 def test_what_is_kept_from_before_is_never_of_another_source(tmp_path: Path) -> None:
     def open_source(spec: str) -> FrameSource:
         if spec == "camera":
@@ -130,8 +147,8 @@ def test_what_is_kept_from_before_is_never_of_another_source(tmp_path: Path) -> 
         control.toggle()
         assert closed(control) and control.view.path is not None
         with Take(control.view.path) as take:
-            # The camera's frames come every 10 ms, the recording's every 33.
-            assert min(taken.epoch for taken in take.frames()) >= session.capture.opened.epoch
+            opened = session.capture.opened
+            assert opened is not None and min(taken.epoch for taken in take.frames()) >= opened.epoch
 
 
 def test_another_source_ends_the_take_and_says_so(tmp_path: Path) -> None:
@@ -189,7 +206,7 @@ def test_a_full_disk_ends_the_take_in_words(monkeypatch: pytest.MonkeyPatch, tmp
     control_config = RecorderConfig(writer=WriterConfig(chunk_bytes=20_000, min_free_bytes=1 << 20))
     monkeypatch.setattr(record_control, "RecorderConfig", lambda: control_config)
     free = [1 << 30]
-    monkeypatch.setattr(writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
     session = LiveSession(lambda _: FakeSensor(), "camera", FakeTracker)
     control = RecordControl(session, TakeWishes(tmp_path))
     session.start()

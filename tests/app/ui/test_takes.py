@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -251,7 +252,7 @@ def test_a_take_is_renamed_annotated_and_deleted_only_when_confirmed(takes: Path
         QTest.keyClick(window.library.list, Key.Key_Delete)
         assert details.asking
         QTest.keyClick(window, Key.Key_Escape)
-        assert not details.asking and window.library.isVisible() and renamed.exists()
+        assert pump(lambda: not details.asking) and window.library.isVisible() and renamed.exists()
         QTest.keyClick(window.library.list, Key.Key_Delete)
         next(one for one in details.findChildren(QPushButton) if one.text() == "Delete for good").click()
         assert pump(lambda: not renamed.exists() and "tight fist" not in rows(window))
@@ -261,13 +262,22 @@ def test_a_take_is_renamed_annotated_and_deleted_only_when_confirmed(takes: Path
 def test_the_folder_is_shown_and_an_empty_one_explained(tmp_path: Path) -> None:
     with open_window(config=config(tmp_path / "none")) as window:
         shown: list[QUrl] = []
-        window.library._open_url = lambda url: bool(shown.append(url)) or True
+
+        def show(url: QUrl) -> bool:
+            shown.append(url)
+            return True
+
+        window.library._open_url = show
         QTest.keyClick(window, Key.Key_L)
         assert pump(lambda: "no takes yet" in window.library._empty.text())
         window.library.reveal_selected()
         assert shown == [QUrl.fromLocalFile(str(tmp_path / "none"))]
         QTest.keyClick(window, Key.Key_Escape)
         assert pump(window.view.isVisible)
+
+
+def _stands_at(window: MainWindow, frame: int) -> bool:
+    return window.playback._position == frame
 
 
 def test_from_a_to_b_and_the_loop_by_key(takes: Path) -> None:
@@ -278,7 +288,7 @@ def test_from_a_to_b_and_the_loop_by_key(takes: Path) -> None:
         QTest.keyClick(window, Key.Key_Space)
         for frame, key in ((10, Key.Key_A), (14, Key.Key_B)):
             capture.seek(frame)
-            assert pump(lambda frame=frame: bar._position == frame)
+            assert pump(partial(_stands_at, window, frame))
             QTest.keyClick(window, key)
         assert pump(lambda: capture.playback is not None and (capture.playback.start, capture.playback.end) == (10, 14))
         QTest.keyClick(window, Key.Key_Space)
