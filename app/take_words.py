@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from app.runtime.record_control import RecordPhase, RecordView
 from app.runtime.recorder import RecorderStatus
@@ -42,6 +43,14 @@ def time_left(seconds: float | None, free_bytes: int | None) -> str:
     if seconds >= 3600:
         return f"{seconds / 3600:.0f} h left"
     return f"{seconds / 60:.0f} min left" if seconds >= 60 else f"{seconds:.0f} s left"
+
+
+def folder_words(folder: Path) -> str:
+    """A folder's path, with ~ for the user's own."""
+    try:
+        return str(Path("~") / folder.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(folder)
 
 
 def title(entry: TakeEntry) -> str:

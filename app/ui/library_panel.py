@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.take_summary import TakeState
-from app.take_words import title
+from app.take_words import folder_words, title
 from app.takes_library import TakeEntry, TakesLibrary
 from app.ui import theme
 from app.ui.status_bar import ElidedLabel
@@ -171,7 +171,7 @@ class LibraryPanel(QWidget):
     def _show_count(self) -> None:
         shown, total = self._model.rowCount(), self._model.total
         self._count.setText(f"{shown} of {total}" if shown != total else str(total) if total else "")
-        self._folder.set_full_text(str(self._library.folder))
+        self._folder.set_full_text(folder_words(self._library.folder))
         self.list.setVisible(shown > 0)
         self._empty.setVisible(shown == 0)
         if not self._library.view.listed:

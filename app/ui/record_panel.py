@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.runtime.record_control import RecordPhase, RecordView
+from app.take_words import folder_words
 from app.ui import theme
 from app.ui.settings import RecordChoices
 from app.ui.status_bar import ElidedLabel
@@ -120,7 +121,7 @@ class RecordPanel(QWidget):
 
     def set_folder(self, folder: Path) -> None:
         """Show where takes go."""
-        self._folder.set_full_text(str(folder))
+        self._folder.set_full_text(folder_words(folder))
 
     @property
     def notes_text(self) -> str:

@@ -23,7 +23,7 @@ from app.take_summary import (
     make_thumbnail,
     read_summary,
 )
-from app.take_words import clock, facts, remarks, size_words, time_left, title
+from app.take_words import clock, facts, folder_words, remarks, size_words, time_left, title
 from app.takes_folder import checked_takes_folder, default_takes_folder
 from app.takes_library import TakeEntry, TakesLibrary
 from engine.takes.facts import TakeInfo
@@ -350,6 +350,7 @@ def test_words() -> None:
     assert [time_left(seconds, 10**9) for seconds in (None, 30, 600, 7200, 10**6)] == [
         "1.0 GB free", "30 s left", "10 min left", "2 h left", "days left"
     ]  # fmt: skip
+    assert folder_words(Path.home() / "a" / "takes") == "~/a/takes" and folder_words(Path("/else")) == "/else"
     dated = TakeEntry(Path("2026-11-20_10-00-00.mcap"), 1000, 0)
     assert title(dated) == "Untitled" and "reading" in facts(dated) and remarks(dated) == ""
     assert title(TakeEntry(Path("wave.mcap"), 1, 0)) == "wave"

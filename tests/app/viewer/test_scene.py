@@ -210,5 +210,5 @@ def test_a_recorded_pose_is_drawn_in_one_colour_of_its_own_with_or_without_a_new
         middle = (2 * (balls - eye) + eye).mean(0)
         assert np.allclose(middle, joints.mean(0), atol=6)
         red, green, blue = recorded.colors.mean(0)
-        assert red > 1.3 * blue > 1.3 * green
+        assert red > 1.2 * blue > 1.2 * green
     assert not np.allclose(recorded.colors.mean(0), builder.build(shown)["skeleton"].colors.mean(0), atol=0.1)
