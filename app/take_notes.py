@@ -58,6 +58,8 @@ def write_notes(take: Path, notes: TakeNotes) -> None:
         handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=".json", dir=target.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({"name": notes.name, "notes": notes.notes}, file, ensure_ascii=False, indent=2)
+        # Temporary files are private; these are as readable as the take beside them.
+        os.chmod(temporary, take.stat().st_mode & 0o666)
         os.replace(temporary, target)
     except OSError as error:
         if temporary is not None:

@@ -66,6 +66,8 @@ def _make(folder: Path) -> None:
     window.show()
     try:
         _until(lambda: window.view.shows_result, "the first picture")
+        # The seconds before a start are recorded too: all of them shall have poses.
+        _wait(config.recording.preroll_s)
         for name, user, notes, seconds in _TAKES:
             _record(window, name, user, notes, seconds)
         window.toggle_library()
@@ -78,6 +80,7 @@ def _make(folder: Path) -> None:
         window.controls.set_smoothing(1.0)
         window.replay.switch.setChecked(True)
         session.capture.seek(0)
+        session.capture.play()
         _wait(_MOVING_S)
         session.capture.pause()
         _wait(1.5)
