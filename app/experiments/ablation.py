@@ -29,12 +29,12 @@ _SUBJECT_CROPS, _OTHERS_CROPS, _TEST_CROPS = 3000, 160, 500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `experiment ablation`."""
-    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 12000)")
+    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 24000)")
 
 
 def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Train every row; errors in mm and F1 by row."""
-    from app.experiments.training import EXPERIMENTS, posed_hands, shipped, trained, with_crops
+    from app.experiments.training import EXPERIMENTS, beginning, posed_hands, trained, with_crops
     from engine import metrics
     from engine.training.config import load_config
     from engine.training.shares import join
@@ -42,7 +42,7 @@ def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     subject, others, tests = _people(out)
     test = join(tests)
     who = np.repeat([0, 1], [len(part.distance) for part in tests])
-    start, truth = shipped(), test.joints.numpy()
+    start, truth = beginning(), test.joints.numpy()
     rows: dict[str, Any] = {}
     for name in ROWS:
         shares = {subject: 1.0} if name == "without_shapes" else {subject: 0.75, others: 0.25}

@@ -1,4 +1,4 @@
-"""What the experiments share: short trainings from the shipped weights on, and the hands that come out."""
+"""What the experiments share: short trainings from one common beginning, and the hands that come out."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ from engine.types import FloatArray
 EXPERIMENTS = CONFIGS / "experiments"
 
 
-def shipped() -> Encoder:
-    """What every row begins with: the shipped encoder, taught by rendered hands."""
+def beginning() -> Encoder:
+    """What every row begins with: the shipped encoder's backbone, whose features rendered hands have taught, and heads
+    that know no hand. The paper begins with a backbone that photographs have taught."""
     from engine.methods.gaussian.weights import load_weights
 
-    return load_weights().encoder
+    taught = load_weights().encoder
+    torch.manual_seed(0)
+    fresh = Encoder(taught.config)
+    fresh.backbone.load_state_dict(taught.backbone.state_dict())
+    return fresh
 
 
 def trained(config: TrainConfig, out: Path, start: Encoder) -> Encoder:

@@ -24,6 +24,8 @@ _POLL_S = 0.05
 #: Longer than the recorder itself takes to give up on a disk.
 _CLOSE_LIMIT_S = 60.0
 SOURCE_CHANGED = "another source was opened: the take was closed before it"
+_CLOSED = "The take was closed and can be played."
+_NOT_CLOSED = "The take could not be closed, but what there is of it can be opened."
 
 
 class RecordPhase(enum.Enum):
@@ -215,7 +217,9 @@ class RecordControl(Worker):
 
     def _finished(self, view: RecordView) -> RecordView:
         begun, self._begun = self._begun, None
-        trouble = view.status.message or (SOURCE_CHANGED if self._ended_by_source else "")
+        trouble = SOURCE_CHANGED if self._ended_by_source else ""
+        if view.status.message:
+            trouble = f"{view.status.message}. {_CLOSED if view.status.receipt is not None else _NOT_CLOSED}"
         wishes = self._wishes
         assert begun is not None
         if (wishes.name, wishes.notes) != (begun.name, begun.notes) and view.path is not None:

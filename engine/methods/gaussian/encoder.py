@@ -1,9 +1,9 @@
 """The encoder: a depth crop in, hand parameters out.
 
 A ResNet-18 with a dense head: per joint a heat map and a depth map over a 32 x 32 grid, integrated (soft-argmax, Sun et
-al. 2018) to a point. The points, lifted to millimetres, and pooled features feed a small regressor of theta, beta and
-thickness. Dense heads learn several times faster than direct regression and stay exact where the surface is seen;
-the regressor keeps the result a hand.
+al. 2018) to a point. A small transformer over the joints then moves the points, hidden ones above all; they and pooled
+features feed a small regressor of theta, beta and thickness. Dense heads learn several times faster than direct
+regression and stay exact where the surface is seen; the regressor keeps the result a hand.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from engine.geometry.rotations import six_d_to_matrix
 from engine.hand.limits import ARTICULATION_LIMITS
 from engine.methods.backbone import ResNet18, conv_norm
+from engine.methods.joint_mixer import JointMixer
 from engine.types import BETA_SIZE, JOINT_COUNT, THICKNESS_SIZE
 
 #: Half the side of the crop's cube in mm (paper, section IV-B: 300 mm).
@@ -35,16 +36,20 @@ class EncoderConfig:
     width: float = 0.5
     head_channels: int = 64
     hidden: int = 256
+    mixer_width: int = 128
+    mixer_layers: int = 3
 
     def __post_init__(self) -> None:
         if not (1 / 64 <= self.width <= 4 and 1 <= self.head_channels <= 1024 and 1 <= self.hidden <= 8192):
             raise ValueError(f"no encoder has a width of {self.width}, {self.head_channels} and {self.hidden} channels")
+        if not (4 <= self.mixer_width <= 1024 and self.mixer_width % 4 == 0 and 1 <= self.mixer_layers <= 16):
+            raise ValueError(f"no encoder mixes joints by {self.mixer_layers} layers of {self.mixer_width} channels")
 
 
 class Encoding(NamedTuple):
     """What the encoder says of a batch of crops, in the crop's virtual camera.
 
-    points: (B, 21, 3) mm from the crop's centre, of the dense head. log_sigma: (B, 21), log of each point's expected
+    points: (B, 21, 3) mm from the crop's centre. log_sigma: (B, 21), log of each point's expected
     error in mm. translation: (B, 3) mm of the wrist from the crop's centre; rotation: (B, 3, 3); articulation: (B, 20)
     radians; beta: (B, 20); thickness: (B, 6) mm. hand_logit, right_logit: (B,), that there is a hand, and that it
     is a right one.
@@ -70,8 +75,8 @@ class DenseHead(nn.Module):
         self.merge = nn.ModuleList(nn.Sequential(conv_norm(width, width, 3), nn.ReLU()) for _ in channels)
         self.output = nn.Conv2d(width, 2 * JOINT_COUNT, 1)
 
-    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Heat (B, 21, N) logits and depth (B, 21, N) over the N cells of the finest grid."""
+    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Heat (B, 21, N) logits, depth (B, 21, N) and features (B, width, N) over the N cells of the finest grid."""
         top: Tensor | None = None
         for features, lateral, merge in zip(
             reversed(pyramid), reversed(self.lateral), reversed(self.merge), strict=True
@@ -82,7 +87,7 @@ class DenseHead(nn.Module):
             top = merge(here)
         assert top is not None
         heat, depth = self.output(top).flatten(2).float().chunk(2, dim=1)
-        return heat, depth
+        return heat, depth, top.flatten(2)
 
 
 def cell_centres(side: int) -> Tensor:
@@ -106,7 +111,14 @@ class Encoder(nn.Module):
         self.backbone = ResNet18(config.width)
         self.head = DenseHead(self.backbone.channels, config.head_channels)
         pooled = self.backbone.channels[-1]
-        inputs = 5 * JOINT_COUNT + pooled
+        # Of each joint: features, point (3), spread and depth.
+        known, cells = config.head_channels + 5, (CROP_SIZE // 32) ** 2
+        self.mixer = JointMixer(JOINT_COUNT, known, pooled, cells, config.mixer_width, config.mixer_layers)
+        # By how much a point moves (3) and its expected error changes (1); a new network begins with neither.
+        self.moved = nn.Linear(config.mixer_width, 4)
+        nn.init.zeros_(self.moved.weight)
+        nn.init.zeros_(self.moved.bias)
+        inputs = 5 * JOINT_COUNT + pooled + config.mixer_width
         # 9 = wrist offset (3) + rotation in 6D (6).
         outputs = 9 + 20 + BETA_SIZE + THICKNESS_SIZE
         self.regressor = nn.Sequential(
@@ -127,23 +139,29 @@ class Encoder(nn.Module):
 
     def forward(self, crop: Tensor, distance: Tensor) -> Encoding:
         pyramid = self.backbone(crop)
-        heat, depth = self.head(pyramid)
+        heat, depth, features = self.head(pyramid)
         weights = heat.softmax(-1)
         uv = weights @ self.cells
         # The floor keeps the root's slope finite where a heat map has shrunk to one cell.
         spread = (weights @ self.cells.square() - uv.square()).sum(-1).clamp(min=1e-5).sqrt()
         d = (weights * depth).sum(-1)
         points = lift(uv, d, distance)
+        known = torch.cat((points / _POINT_SCALE_MM, torch.stack((spread, d), -1)), -1)
+        at_joints = weights.to(features.dtype) @ features.transpose(1, 2)
+        mixed = self.mixer(torch.cat((at_joints.float(), known), -1), pyramid[-1].flatten(2))
+        moved = self.moved(mixed).float()
+        points = points + _POINT_SCALE_MM * moved[..., :3]
         pooled = pyramid[-1].float().mean((2, 3))
-        evidence = torch.cat((points.flatten(1) / _POINT_SCALE_MM, spread, d, pooled), 1)
-        return self._regress(points, evidence, spread, d, pooled)
+        sigma = self.sigma(torch.cat((pooled, spread, d), 1)) + moved[..., 3]
+        evidence = torch.cat((points.flatten(1) / _POINT_SCALE_MM, spread, d, pooled, mixed.float().mean(1)), 1)
+        return self._regress(points, evidence, sigma, pooled)
 
-    def _regress(self, points: Tensor, evidence: Tensor, spread: Tensor, d: Tensor, pooled: Tensor) -> Encoding:
+    def _regress(self, points: Tensor, evidence: Tensor, sigma: Tensor, pooled: Tensor) -> Encoding:
         offset, six, angles, beta, thickness = self.regressor(evidence).split((3, 6, 20, BETA_SIZE, THICKNESS_SIZE), 1)
         hand_logit, right_logit = self.verdict(pooled).unbind(1)
         return Encoding(
             points=points,
-            log_sigma=self.sigma(torch.cat((pooled, spread, d), 1)).clamp(-1.0, 5.0) + 1.5,
+            log_sigma=sigma.clamp(-1.0, 5.0) + 1.5,
             translation=points[:, 0] + 5.0 * offset,
             rotation=six_d_to_matrix(six + self.identity_six),
             articulation=self.limits_middle + self.limits_half * angles,
