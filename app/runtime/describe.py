@@ -13,11 +13,10 @@ _LONGEST = 1000
 def described(source: FrameSource | Sensor) -> str:
     """An open source's name with the camera that a recording came from; rendered images stay called rendered."""
     sensor = source.sensor if isinstance(source, Playback) else source
-    # Only what has one says which camera it was: takes do, of themselves.
-    info = getattr(sensor, "info", None)
-    if isinstance(sensor, SequenceFolder):
-        words = [str(sensor.info.extra.get("sensor") or "")]
-        words += ["rendered"] if sensor.info.extra.get("rendered") is True else []
-        origin = ", ".join(filter(None, words))[:_LONGEST]
-        return f"{sensor.name} ({origin})" if origin else sensor.name
-    return str(getattr(info, "sensor", "") or sensor.name)[:_LONGEST]
+    if not isinstance(sensor, SequenceFolder):
+        # Takes say of themselves which camera it was. Reading takes is not imported only to ask.
+        return str(getattr(getattr(sensor, "info", None), "sensor", "") or sensor.name)[:_LONGEST]
+    extra = sensor.info.extra
+    words = (str(extra.get("sensor") or ""), "rendered" if extra.get("rendered") is True else "")
+    origin = ", ".join(filter(None, words))[:_LONGEST]
+    return f"{sensor.name} ({origin})" if origin else sensor.name

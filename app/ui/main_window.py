@@ -27,10 +27,8 @@ from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
 from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice, recording_suffixes
 from app.runtime.tracker_choice import TrackerChoice
-from app.runtime.worker import WorkerState
 from app.takes_folder import thumbnails_folder
 from app.takes_library import TakesLibrary
-from app.ui import theme
 from app.ui.banner import Banner
 from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
 from app.ui.depth_panel import DepthPanel
@@ -42,25 +40,17 @@ from app.ui.replay_part import ReplayPart
 from app.ui.settings import Choices, Memory
 from app.ui.side_panel import side_panel
 from app.ui.source_panel import SourcePanel
+from app.ui.state_words import CLOSING_NOTE, DEMO_NOTE, state_words
 from app.ui.status_bar import StatusBar
 from app.ui.view3d import View3D
-from engine.types import TrackingState
 
 _RESULT_INTERVAL_MS = 15
 _STATUS_INTERVAL_MS = 100
 _NUMBERS_EVERY = 3
 _LOOK_EVERY = 20
 _SILENCE_S = 1.0
-DEMO_NOTE = (
-    "No depth camera was found, so the demo take is playing. "
-    "Plug a RealSense or an Azure Kinect into a USB 3 port: it takes over by itself, or press Refresh."
-)
-CLOSING_NOTE = "The take is being closed; the window goes when that is done. Close it again to leave at once."
-_STATES = {
-    TrackingState.TRACKING: ("tracking", theme.GOOD),
-    TrackingState.SEARCHING: ("searching", theme.WARN),
-    TrackingState.LOST: ("lost", theme.BAD),
-}
+#: What a second click on the window's cross still grants the recorder.
+_HASTE_S = 1.0
 
 
 class MainWindow(QMainWindow):
@@ -293,23 +283,10 @@ class MainWindow(QMainWindow):
             self.close()
 
     def _show_state(self) -> None:
-        capture, tracking = self._session.capture, self._session.tracking
-        playback = capture.playback
-        name = capture.source_name or capture.spec
+        capture = self._session.capture
         silent = time.monotonic() - self._last_at > _SILENCE_S
-        if WorkerState.FAILED in (capture.state, tracking.state):
-            state = "failed", theme.BAD
-        elif capture.state is WorkerState.WAITING:
-            state = "no picture", theme.BAD
-        elif self._last is None:
-            state = ("no frames" if silent and tracking.state is WorkerState.RUNNING else "starting …"), theme.QUIET
-        elif playback is not None and playback.paused:
-            state = ("at the end" if playback.ended else "paused"), theme.ACCENT
-        elif silent:
-            state = "no frames", theme.WARN
-        else:
-            state = _STATES[self._last.result.state]
-        self.status.show_state(*state, name)
+        state = state_words(self._session, self._last, silent)
+        self.status.show_state(*state, capture.source_name or capture.spec)
 
     def _show_words(self) -> None:
         trouble = self._session.trouble()
@@ -361,11 +338,12 @@ class MainWindow(QMainWindow):
             self.recording.end()
             event.ignore()
             return
-        self.end()
+        self.end(_HASTE_S if self.recording.busy else None)
         super().closeEvent(event)
 
-    def end(self) -> None:
-        """End everything that the window began, a take included, once; its session goes on."""
+    def end(self, limit_s: float | None = None) -> None:
+        """End everything that the window began, a take included, once; its session goes on. limit_s: how long closing
+        the take may take; what is not closed then can still be opened."""
         if self._ended:
             return
         self._ended = True
@@ -375,4 +353,4 @@ class MainWindow(QMainWindow):
         self._status_timer.stop()
         self.view.stop()
         self.takes.stop()
-        self.recording.stop()
+        self.recording.stop(limit_s)

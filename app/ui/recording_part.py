@@ -92,11 +92,11 @@ class RecordingPart(QObject):
         """End the take, if any, without waiting."""
         self.control.end()
 
-    def stop(self) -> None:
-        """End the take, wait until it is closed, and remember the choices."""
+    def stop(self, limit_s: float | None = None) -> None:
+        """End the take, wait until it is closed, limit_s at most, and remember the choices."""
         choices = self.panel.choices
         self._memory.save_recording(RecordChoices(**{**vars(choices), "folder": self._memory.load_recording().folder}))
-        self.control.stop(_END_LIMIT_S if self.busy else 2.0)
+        self.control.stop(_END_LIMIT_S if limit_s is None else limit_s)
 
     def _remembered_folder(self, choices: RecordChoices) -> Path:
         for folder in (self._config.takes_folder, choices.folder):

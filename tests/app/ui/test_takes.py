@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,14 @@ from app.runtime.record_control import RecordPhase
 from app.runtime.sources import open_source
 from app.take_notes import TakeNotes, read_notes
 from app.take_words import alarm
-from app.ui.main_window import CLOSING_NOTE, MainWindow
+from app.ui.main_window import MainWindow
 from app.ui.settings import Memory, RecordChoices
+from app.ui.state_words import CLOSING_NOTE
 from app.viewer.palette import RECORDED_COLOR
 from app.viewer.scene import Layers
-from engine.takes.facts import TakeInfo
+from engine.takes.facts import Receipt, TakeInfo
 from engine.takes.reader import Take
+from engine.takes.writer import TakeWriter
 from engine.types import DepthFrame, LumbricalError, TrackingResult
 from tests.app.fakes import FakeTracker
 from tests.app.ui.test_window import view_picture
@@ -130,6 +133,28 @@ def test_closing_the_window_closes_the_take_first(tmp_path: Path) -> None:
         (path,) = tmp_path.glob("*.mcap")
         with Take(path) as take:
             assert take.complete and take.receipt().reason == "stopped"
+
+
+def test_closing_the_window_twice_leaves_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    close = TakeWriter.close
+
+    def slow(self: TakeWriter, reason: str = "stopped") -> Receipt:
+        time.sleep(6.0)
+        return close(self, reason)
+
+    monkeypatch.setattr(TakeWriter, "close", slow)
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.status.frames_written > 5)
+        window.close()
+        assert pump(lambda: window.banner.text == CLOSING_NOTE) and window.isVisible()
+        began_s = time.monotonic()
+        window.close()
+        assert not window.isVisible() and time.monotonic() - began_s < 4
+        (path,) = tmp_path.glob("*.mcap")
+        with Take(path) as take:
+            assert take.frame_count > 5
 
 
 def test_a_folder_that_cannot_be_used_is_said_and_the_window_lives(tmp_path: Path) -> None:
