@@ -15,6 +15,8 @@ from app.ui import theme
 from app.ui.status_bar import Dot
 
 _SAVED_SHOWN_S = 8.0
+#: Words as wide as they usually get.
+_USUAL = "0:00 · 000 MB · 00 min left"
 
 
 class RecordStatus(QWidget):
@@ -59,7 +61,7 @@ class RecordStatus(QWidget):
             words, color, tip = saved_words(view), theme.GOOD, str(view.path or "")
         self._tell(words, lost, color, tip, lost_count(status) > 0)
         if view.phase is RecordPhase.READY:
-            self._widest = 0
+            self._widest = self._words.fontMetrics().horizontalAdvance(_USUAL)
 
     def _tell(self, words: str, lost: str, color: str, tip: str, alarming: bool) -> None:
         self.setVisible(bool(words))
@@ -73,8 +75,16 @@ class RecordStatus(QWidget):
         self._lost.setText(lost)
         self._lost.setStyleSheet(f"color: {theme.BAD if alarming else theme.QUIET};")
         self._dot.set_color(color)
+        self._settle()
         for widget in (self._dot, self._words, self._lost):
             widget.setToolTip(tip)
+
+    def _settle(self) -> None:
+        """Give the words their room now: until Qt's next turn, longer ones would lie over their neighbour."""
+        parent = self.parentWidget()
+        for layout in (self.layout(), parent.layout() if parent is not None else None):
+            if layout is not None:
+                layout.activate()
 
 
 class CountdownOverlay(QWidget):
