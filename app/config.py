@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from app.takes_folder import checked_takes_folder
 from engine.types import LumbricalError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -65,20 +66,43 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True)
-class AppConfig:
-    """Everything the app can be told. source: a camera or recording, or None: the first camera, else the demo take."""
+class RecordingConfig:
+    """How the window records: countdown_s before a take begins and preroll_s taken along from before it, both where
+    they are switched on; preroll_mb: what the pre-roll may hold in memory."""
 
-    source: str | None = None
-    viewer: ViewerConfig = field(default_factory=ViewerConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    countdown_s: float = 3.0
+    preroll_s: float = 5.0
+    preroll_mb: int = 512
 
     def __post_init__(self) -> None:
+        _check("recording.countdown_s", self.countdown_s, 1, 60)
+        _check("recording.preroll_s", self.preroll_s, 1, 60)
+        _check_whole("recording.preroll_mb", self.preroll_mb, 16, 16_384)
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """Everything the app can be told. source: a camera or recording, or None: the first camera, else the demo take.
+    takes_folder: where takes go, or None: where the window remembers, else the user's data folder."""
+
+    source: str | None = None
+    takes_folder: str | None = None
+    viewer: ViewerConfig = field(default_factory=ViewerConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+
+    def __post_init__(self) -> None:
+        if self.takes_folder is not None:
+            if not (isinstance(self.takes_folder, str) and self.takes_folder):
+                raise LumbricalError(f"takes_folder must name a folder, not {self.takes_folder!r}")
+            checked_takes_folder(self.takes_folder)
         if self.source is not None and not (isinstance(self.source, str) and self.source):
             raise LumbricalError(f"source must name a camera or a recording, not {self.source!r}")
 
 
 def load_config(path: Path | None) -> AppConfig:
-    """Read a TOML file, e.g. `source = "..."` and tables [viewer] and [tracking]; without a path, the defaults.
+    """Read a TOML file, e.g. `source = "..."` and the tables [viewer], [tracking], [recording]; without a path, the
+    defaults.
 
     Errors: LumbricalError naming the file and the entry when it is missing, unreadable, unknown or out of range.
     """
@@ -90,7 +114,7 @@ def load_config(path: Path | None) -> AppConfig:
         if len(data) > _MAX_CONFIG_BYTES:
             raise LumbricalError("is far too long for a settings file")
         entries = tomllib.loads(data.decode())
-        known = {"viewer": ViewerConfig(), "tracking": TrackingConfig()}
+        known = {"viewer": ViewerConfig(), "tracking": TrackingConfig(), "recording": RecordingConfig()}
         parts = {name: _filled(name, known[name], table) for name, table in entries.items() if name in known}
         return _filled("", AppConfig(), {**entries, **parts})
     except OSError as error:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app.display import require_display
 from app.interrupts import end_at_once
 
 if TYPE_CHECKING:
+    from app.config import AppConfig
     from app.runtime.session import LiveSession
     from app.runtime.statistics import StatisticsSnapshot
     from app.ui.main_window import MainWindow
@@ -23,6 +27,8 @@ _WARM_UP_S = 2.0
 _START_LIMIT_S = 90.0
 _POLL_S = 0.05
 _PROGRESS_S = 0.25
+#: Whether a take is recorded: in turn, because other programs' load drifts.
+_PHASES = (False, True, False, True)
 _BAR = "{desc} |{bar:30}| {n:.0f} of {total:.0f} s"
 
 
@@ -33,6 +39,9 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     live.add_argument("--seconds", type=float, default=10.0, help="how long to measure (default: 10)")
     live.add_argument("--source", metavar="SPEC", help="the recording to play (default: the demo take)")
     live.add_argument("--fps", type=float, default=INPUT_FPS, help=f"frames a second to feed (default: {INPUT_FPS:g})")
+    live.add_argument(
+        "--record", action="store_true", help="measure twice without and twice while recording, in turn, and compare"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,29 +77,32 @@ def run(args: argparse.Namespace) -> int:
     )
     height, width = frames[0].depth.shape
     report = {"source": spec, "width": width, "height": height, "input_fps": args.fps}
-    report |= _measure(session, args.seconds)
+    with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
+        config = replace(config, takes_folder=folder)
+        report |= _measure(session, config, args.seconds, _PHASES if args.record else _PHASES[:1])
     print(json.dumps(report, indent=2) if args.json else _as_table(report))
     return 0
 
 
-def _measure(session: LiveSession, seconds: float) -> dict[str, Any]:
-    from app.config import AppConfig
+def _measure(session: LiveSession, config: AppConfig, seconds: float, phases: tuple[bool, ...]) -> dict[str, Any]:
     from app.ui.application import WindowRun, run_window
     from app.ui.settings import Memory
     from engine.types import LumbricalError
 
-    watch = _Stopwatch(session, seconds)
-    run_window(session, AppConfig(), [], WindowRun(), Memory.forgetful(), watch.begin)
+    watch = _Stopwatch(session, seconds, phases)
+    run_window(session, config, [], WindowRun(), Memory.forgetful(), watch.begin)
     if watch.report is None:
         raise LumbricalError(watch.trouble or "the window was closed before the measurement was over")
     return watch.report
 
 
 class _Stopwatch:
-    """Waits until results and pictures come, lets them settle, measures, closes the window."""
+    """Waits until results and pictures come, lets them settle, measures, closes the window. phases: for each
+    measurement, whether a take is recorded meanwhile."""
 
-    def __init__(self, session: LiveSession, seconds: float) -> None:
+    def __init__(self, session: LiveSession, seconds: float, phases: tuple[bool, ...]) -> None:
         self._session, self._seconds = session, seconds
+        self._phases, self._reports = phases, list[dict[str, Any]]()
         self._waited_s = 0.0
         self.report: dict[str, Any] | None = None
         self.trouble = ""
@@ -133,10 +145,32 @@ class _Stopwatch:
             return
         numbers = self._session.statistics.snapshot()
         self._bar.close()
-        self.trouble = self._session.trouble()
-        if numbers.results and not self.trouble:
-            self.report = _as_report(numbers, passed)
-        self._window.close()
+        self.trouble = self._session.trouble() or self._window.recording.alarm()
+        if not numbers.results or self.trouble:
+            self._window.close()
+            return
+        self._reports.append(_as_report(numbers, passed))
+        recording = self._phases[len(self._reports) - 1]
+        if recording:
+            status = self._window.recording.view.status
+            self._reports[-1]["frames_lost"] = sum(status.dropped.values())
+        if len(self._reports) == len(self._phases):
+            self.report = self._reports[0] if len(self._phases) == 1 else compared(self._reports)
+            self._window.close()
+            return
+        if recording != self._phases[len(self._reports)]:
+            self._window.recording.toggle()
+        self._wait_for_recorder()
+
+    def _wait_for_recorder(self) -> None:
+        """Go on once the take has begun, or is closed."""
+        from app.runtime.record_control import RecordPhase
+
+        wanted = RecordPhase.RECORDING if self._phases[len(self._reports)] else RecordPhase.READY
+        if self._window.recording.view.phase is wanted or self._window.recording.alarm():
+            self._later(_WARM_UP_S, self._start)
+        else:
+            self._later(_POLL_S, self._wait_for_recorder)
 
 
 def _as_report(numbers: StatisticsSnapshot, seconds: float) -> dict[str, Any]:
@@ -154,7 +188,36 @@ def _as_report(numbers: StatisticsSnapshot, seconds: float) -> dict[str, Any]:
     }
 
 
+def compared(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first report of two that were made without recording, and what the two made while recording are as shares of
+    those before them, the mean of both pairs."""
+    pairs = list(zip(reports[::2], reports[1::2], strict=True))
+
+    def share(value: Callable[[dict[str, Any]], float]) -> float | None:
+        shares = [value(during) / value(before) for before, during in pairs if value(before) > 0]
+        return round(sum(shares) / len(shares), 3) if shares else None
+
+    return reports[0] | {
+        "while_recording": {
+            "results_per_s": share(lambda one: one["results_per_s"]),
+            "viewer_fps": share(lambda one: one["viewer_fps"]),
+            "latency_p50": share(lambda one: one["latency_ms"]["p50"]),
+            "latency_p95": share(lambda one: one["latency_ms"]["p95"]),
+            "frames_lost": sum(during["frames_lost"] for _, during in pairs),
+        },
+        "measurements": reports,
+    }
+
+
 def _as_table(report: dict[str, Any]) -> str:
+    lines = [_numbers(report)]
+    if (shares := report.get("while_recording")) is not None:
+        words = ", ".join(f"{name} x {shares[name]}" for name in shares if name != "frames_lost")
+        lines.append(f"  recording   {words}; {shares['frames_lost']} frames lost")
+    return "\n".join(lines)
+
+
+def _numbers(report: dict[str, Any]) -> str:
     latency = report["latency_ms"]
     return "\n".join(
         (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from app.commands.track import make_tracker
+from app.runtime.describe import described
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.takes.facts import Receipt, TakeError, TakeInfo
 from engine.types import LumbricalError, Side
@@ -82,26 +83,9 @@ def _info(
 ) -> TakeInfo:
     settings = None if args.no_track else {"side": side.value if side else None, "smoothing": smoothing}
     return TakeInfo(
-        sensor=_described(sensor), fps=min(1000.0, max(0.0, sensor.fps)), side=side, name=args.name, notes=args.notes,
+        sensor=described(sensor), fps=min(1000.0, max(0.0, sensor.fps)), side=side, name=args.name, notes=args.notes,
         user=args.user, weights_version=weights, hand_only=args.hand_only, settings=settings,
     )  # fmt: skip
-
-
-def _described(sensor: Sensor) -> str:
-    """The source's name with the camera that a recording came from; rendered images stay called rendered."""
-    from engine.sensors.sequence_folder import SequenceFolder
-    from engine.takes.source import TakeSource
-
-    if isinstance(sensor, TakeSource):
-        return sensor.info.sensor
-    if not isinstance(sensor, SequenceFolder):
-        return sensor.name
-    words = [
-        str(sensor.info.extra.get("sensor") or ""),
-        "rendered" if sensor.info.extra.get("rendered") is True else "",
-    ]
-    origin = ", ".join(filter(None, words))[:1000]
-    return f"{sensor.name} ({origin})" if origin else sensor.name
 
 
 def _side(args: argparse.Namespace, sensor: Sensor) -> Side | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.arguments import add_weights
 from engine.types import LumbricalError, Side, TrackingResult
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object (implies --headless)")
     parser.add_argument("--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`")
+    add_weights(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     with Take(args.take) as take:
         if not take.frame_count:
             raise LumbricalError(f"{take.path} holds no frames: there is nothing to replay")
-        report = compare(take, make_tracker(args.hand))
+        report = compare(take, make_tracker(args.hand, args.weights))
         for line in take.damage:
             print(f"lumbrical: {take.path}: {line}", file=sys.stderr)
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else _as_text(report))
@@ -51,8 +53,9 @@ def _open_window(args: argparse.Namespace) -> int:
 
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    own_hand = [] if args.hand is None else [f"--hand={args.hand}"]
-    return window.run(parser.parse_args([f"--source={args.take}", *own_hand]))
+    files = {"hand": args.hand, "weights": args.weights}
+    own = [f"--{name}={file}" for name, file in files.items() if file is not None]
+    return window.run(parser.parse_args([f"--source={args.take}", *own]))
 
 
 def compare(take: Take, tracker: Tracker) -> dict[str, Any]:

@@ -42,16 +42,21 @@ def run(args: argparse.Namespace) -> int:
     end_at_once()
     limit_threads(config.tracking.threads)
 
+    from app.runtime.interfaces import FrameTracker
     from app.runtime.session import LiveSession
+    from app.runtime.tracker_choice import TrackerChoice
     from app.ui.application import WindowRun, run_window
     from engine.hand.imports import load_hand
 
     hand = load_hand(args.hand) if args.hand is not None else None
     sources = list_sources()
-    session = LiveSession(
-        open_source, choose_source(wanted, sources), lambda: make_tracker(config.tracking, hand, args.weights)
-    )
-    return run_window(session, config, sources, WindowRun(args.exit_after, args.screenshot))
+
+    def make(weights: Path | None) -> FrameTracker:
+        return make_tracker(config.tracking, hand, weights)
+
+    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make(args.weights))
+    shown = WindowRun(args.exit_after, args.screenshot)
+    return run_window(session, config, sources, shown, trackers=TrackerChoice(session, make, args.weights))
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.runtime.describe import described
 from app.runtime.interfaces import CapturedFrame, FrameSource, Listener
 from app.runtime.slot import LatestSlot
 from app.runtime.statistics import LiveStatistics
@@ -23,7 +24,8 @@ LONGEST_RETRY_S = 2.0
 
 @dataclass(frozen=True)
 class PlaybackStatus:
-    """Where a recording stands; position is the index of the frame shown last, -1 before the first."""
+    """Where a recording stands; position is the index of the frame shown last, -1 before the first. start, end: the
+    frames between which it is repeated, once both are set."""
 
     position: int
     frame_count: int
@@ -31,6 +33,19 @@ class PlaybackStatus:
     ended: bool
     speed: float
     loop: bool
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True)
+class OpenedSource:
+    """A source that was opened: its spec, what it is (the camera, for a recording of one), and its first epoch; frames
+    of earlier ones came from another source."""
+
+    spec: str
+    description: str
+    epoch: int
+    is_live: bool
 
 
 class CaptureWorker(Worker):
@@ -66,6 +81,14 @@ class CaptureWorker(Worker):
         self._playback: PlaybackStatus | None = None
         self._is_live = False
         self._source_name = ""
+        self._opened: OpenedSource | None = None
+        self._start: int | None = None
+        self._end: int | None = None
+
+    @property
+    def opened(self) -> OpenedSource | None:
+        """The source that was opened last, also when it has failed since; None before the first."""
+        return self._opened
 
     @property
     def spec(self) -> str:
@@ -122,6 +145,15 @@ class CaptureWorker(Worker):
         """Go to a frame of the recording, counted from 0."""
         self._control(lambda source: source.seek(index), breaks_track=True)
 
+    def show_again(self) -> None:
+        """Send the frame once more at which a recording is held; nothing while it plays."""
+
+        def again(source: Playback) -> None:
+            if source.paused and source.position >= 0:
+                source.seek(source.position)
+
+        self._control(again)
+
     def set_speed(self, speed: float) -> None:
         """Play at a multiple of the recording's own rate."""
         self._control(lambda source: setattr(source, "speed", speed))
@@ -130,12 +162,24 @@ class CaptureWorker(Worker):
         """Start over at the end, or stop there."""
         self._control(lambda source: setattr(source, "loop", loop))
 
+    def set_range(self, start: int | None, end: int | None) -> None:
+        """Play the frames from start to end over and over, once both are given; None, None ends that."""
+
+        def run() -> None:
+            if isinstance(self._source, Playback):
+                self._start, self._end = start, end
+                self._note_playback()
+
+        self._command(run)
+
     def step(self) -> None:
         """Obey commands, then read one frame or try to open the source."""
         self._obey()
         if self._source is None and not self._try_open():
             return
         assert self._source is not None
+        if self._wound_back():
+            return
         try:
             frame = self._source.read(READ_TIMEOUT_S)
         except EndOfStream:
@@ -175,6 +219,21 @@ class CaptureWorker(Worker):
         for listener in self._listeners:
             listener.put(captured)
         self._statistics.record_capture(self._frames.overwritten - before, lost)
+
+    def _wound_back(self) -> bool:
+        """At the end of the range that is repeated: wait until its last frame has had its time, and begin again."""
+        source = self._source
+        if self._start is None or self._end is None or not isinstance(source, Playback):
+            return False
+        if source.paused or source.position < self._end:
+            return False
+        self._woken.wait(min(READ_TIMEOUT_S, 1 / source.fps / source.speed))
+        if self._commands.empty():
+            source.seek(self._start)
+            source.resume()
+            self._begin_epoch()
+        # A command may have changed the range meanwhile; else the next step reads its first frame.
+        return not self._commands.empty()
 
     def _rest_at_end(self) -> None:
         """A recording that is over is held at its last frame until it is played or sought again."""
@@ -221,7 +280,9 @@ class CaptureWorker(Worker):
         self._retry_s = self._first_retry_s
         self._is_live = source.is_live
         self._source_name = source.name
+        self._start = self._end = None
         self._begin_epoch()
+        self._opened = OpenedSource(self._spec, described(source), self._epoch, source.is_live)
         self._statistics.reset()
         self._note_playback()
         self._set_state(WorkerState.RUNNING)
@@ -260,7 +321,14 @@ class CaptureWorker(Worker):
             self._playback = None
             return
         self._playback = PlaybackStatus(
-            source.position, source.frame_count, source.paused, source.ended, source.speed, source.loop
+            source.position,
+            source.frame_count,
+            source.paused,
+            source.ended,
+            source.speed,
+            source.loop,
+            self._start,
+            self._end,
         )
 
 

@@ -34,6 +34,7 @@ class LiveSession:
         frames: LatestSlot[CapturedFrame] = LatestSlot()
         self.capture = CaptureWorker(open_source, spec, frames, self.statistics)
         self.tracking = TrackingWorker(make_tracker, frames, self.results, self.statistics)
+        self._smoothing: float | None = None
 
     def start(self) -> None:
         """Start the workers; opening the source and loading weights happen on their threads."""
@@ -53,6 +54,7 @@ class LiveSession:
 
     def set_smoothing(self, amount: float) -> None:
         """How strongly poses are smoothed, 0 to 1."""
+        self._smoothing = amount
         self.tracking.between_frames(lambda tracker: tracker.set_smoothing(amount))
 
     def set_side(self, side: Side | None) -> None:
@@ -64,6 +66,12 @@ class LiveSession:
                 tracker.reset()
 
         self.tracking.between_frames(change)
+
+    def exchange_tracker(self, tracker: FrameTracker) -> None:
+        """Track with this one from the next frame on; the side and the smoothing stay. A recording that is held shows
+        its frame again, tracked anew."""
+        self.tracking.exchange(tracker, self._smoothing)
+        self.capture.show_again()
 
     def listen(self, capacity: int) -> DropQueue[LiveResult]:
         """A queue that gets every result from now on, dropping and counting what does not fit."""

@@ -50,6 +50,18 @@ class TrackingWorker(Worker):
         """Run request(tracker) on the tracking thread before the next frame; also before the first."""
         self._requests.put(request)
 
+    def exchange(self, tracker: FrameTracker, smoothing: float | None) -> None:
+        """Go on with another tracker before the next frame, on the same side."""
+
+        def change(present: FrameTracker) -> None:
+            tracker.side = present.side
+            if smoothing is not None:
+                tracker.set_smoothing(smoothing)
+            tracker.reset()
+            self._tracker, self._faces = tracker, tracker.faces
+
+        self._requests.put(change)
+
     def add_listener(self, listener: Listener[LiveResult]) -> None:
         """Send every result there too, from the next one on."""
         self._listeners = (*self._listeners, listener)
@@ -67,16 +79,16 @@ class TrackingWorker(Worker):
 
     def step(self) -> None:
         """Track one frame, or wait a moment for one."""
-        assert self._tracker is not None
         while not self._requests.empty():
-            self._requests.get()(self._tracker)
+            self._requests.get()(self._current())
+        tracker = self._current()
         captured = self._frames.get(_FRAME_WAIT_S)
         if captured is None:
             return
         if captured.epoch != self._epoch:
-            self._tracker.reset()
+            tracker.reset()
             self._epoch = captured.epoch
-        result = self._tracker.track(captured.frame)
+        result = tracker.track(captured.frame)
         finished = time.monotonic()
         latency = finished - captured.frame.host_time_s
         self._statistics.record_result(latency)
@@ -84,6 +96,10 @@ class TrackingWorker(Worker):
         self._results.put(live)
         for listener in self._listeners:
             listener.put(live)
+
+    def _current(self) -> FrameTracker:
+        assert self._tracker is not None
+        return self._tracker
 
     def wake_waiters(self) -> None:
         """Nobody may wait for results that will not come."""

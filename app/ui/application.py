@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app.config import AppConfig
 from app.runtime.session import LiveSession
 from app.runtime.sources import SourceChoice
+from app.runtime.tracker_choice import TrackerChoice
 from app.runtime.tuning import low_latency
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
@@ -58,13 +59,14 @@ def run_window(
     run: WindowRun,
     memory: Memory | None = None,
     on_shown: Callable[[MainWindow], None] | None = None,
+    trackers: TrackerChoice | None = None,
 ) -> int:
     """Show the window until it is closed or its time is over: 0.
 
     Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
     """
     application = get_application()
-    window = MainWindow(session, config, memory or Memory(), sources)
+    window = MainWindow(session, config, memory or Memory(), sources, trackers)
     previous_hook = sys.excepthook
     _route_errors(window)
     # Qt's loop is in C++: handlers run when one of the window's timers next enters Python, milliseconds later.
@@ -87,6 +89,7 @@ def run_window(
         for number, handler in zip(asked_to_end, previous, strict=True):
             signal.signal(number, handler)
         sys.excepthook = previous_hook
+        window.end()
         dispose(window)
         session.stop()
     if failures:

@@ -7,11 +7,13 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
 
 from app.ui import theme
 
-_COLORS = {"note": ("#16222e", "#2b4a66"), "trouble": ("#2e1a1a", "#6b3634")}
+_COLORS = {"note": ("#16222e", "#2b4a66"), "alarm": ("#2e1a1a", "#6b3634"), "trouble": ("#2e1a1a", "#6b3634")}
 
 
 class Banner(QFrame):
-    """Hidden while there is nothing to say; a note can be dismissed, trouble goes away by itself."""
+    """Hidden while there is nothing to say; notes and alarms can be dismissed, trouble goes away by itself.
+
+    A note that was dismissed stays away; an alarm comes back when it is raised again after something else was said."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,6 +22,7 @@ class Banner(QFrame):
         self._close = QPushButton("Hide")
         self._close.clicked.connect(self._dismiss)
         self._dismissed: set[str] = set()
+        self._dismissed_alarm = ""
         self._shown = ("", "")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(14, 8, 10, 8)
@@ -34,8 +37,10 @@ class Banner(QFrame):
         return self._shown[1]
 
     def say(self, kind: str, text: str) -> None:
-        """Show words of a kind, "note" or "trouble"; an empty text hides the strip."""
-        if kind == "note" and text in self._dismissed:
+        """Show words of a kind, "note", "alarm" or "trouble"; an empty text hides the strip."""
+        if kind != "alarm":
+            self._dismissed_alarm = ""
+        if (kind == "note" and text in self._dismissed) or (kind == "alarm" and text == self._dismissed_alarm):
             text = ""
         if (kind, text) == self._shown:
             return
@@ -44,7 +49,7 @@ class Banner(QFrame):
         if not text:
             return
         self._text.setText(text)
-        self._close.setVisible(kind == "note")
+        self._close.setVisible(kind != "trouble")
         back, line = _COLORS[kind]
         self.setStyleSheet(
             f"Banner {{ background: {back}; border: none; border-bottom: 1px solid {line}; }}"
@@ -53,5 +58,8 @@ class Banner(QFrame):
 
     def _dismiss(self) -> None:
         kind, text = self._shown
-        self._dismissed.add(text)
+        if kind == "alarm":
+            self._dismissed_alarm = text
+        else:
+            self._dismissed.add(text)
         self.say(kind, "")

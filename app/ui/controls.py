@@ -27,7 +27,8 @@ class LayerSwitches(QWidget):
 
     changed = Signal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, further: QWidget | None = None) -> None:
+        """further: a switch of its owner's for the last place."""
         super().__init__()
         self._layers = Layers()
         self._buttons: dict[str, QPushButton] = {}
@@ -39,9 +40,11 @@ class LayerSwitches(QWidget):
             meaning = f": {_MEANINGS[name]}" if name in _MEANINGS else ""
             button.setToolTip(f"{text} on or off ({place + 1}){meaning}")
             button.toggled.connect(lambda on, name=name: self._set(name, on))
-            alone = place == len(LAYERS) - 1 and place % 2 == 0
+            alone = place == len(LAYERS) - 1 and place % 2 == 0 and further is None
             grid.addWidget(button, place // 2, place % 2, 1, 2 if alone else 1)
             self._buttons[name] = button
+        if further is not None:
+            grid.addWidget(further, len(LAYERS) // 2, len(LAYERS) % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
@@ -73,7 +76,8 @@ class TrackingControls(QWidget):
     smoothing_changed = Signal(float)
     side_changed = Signal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, weights: QWidget | None = None) -> None:
+        """weights: a widget of its owner's to choose them."""
         super().__init__()
         self._side: Side | None = None
         self._slider = theme.slider(100)
@@ -101,6 +105,8 @@ class TrackingControls(QWidget):
         layout.addLayout(heading)
         layout.addWidget(self._slider)
         layout.addLayout(sides)
+        if weights is not None:
+            layout.addWidget(weights)
 
     @property
     def smoothing(self) -> float:

@@ -11,12 +11,13 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui import theme
-from app.viewer.palette import FINGER_COLORS, WRIST_COLOR, depth_colors
+from app.viewer.palette import FINGER_COLORS, RECORDED_COLOR, WRIST_COLOR, depth_colors
 from engine.types import JOINT_PARENTS, Intrinsics, TrackingResult
 
 _INTERVAL_S = 1 / 30
 #: Colours span this much depth behind the nearest hundredth of the pixels.
 _SPAN_MM = 900.0
+_LEAST_HEIGHT, _HEIGHT = 110, 213
 
 
 class DepthPanel(QWidget):
@@ -25,6 +26,7 @@ class DepthPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._result: TrackingResult | None = None
+        self._recorded: NDArray[np.floating] | None = None
         self._image: QImage | None = None
         self._near_mm = 300.0
         self._last_s = 0.0
@@ -32,18 +34,19 @@ class DepthPanel(QWidget):
         self._table = (0xFF << 24) | (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
         self._table = np.concatenate((self._table, np.array([0xFF000000 | int(theme.BACKGROUND[1:], 16)], np.uint32)))
         self._table = self._table.astype(np.uint32)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setMinimumHeight(_LEAST_HEIGHT)
+        self.setMaximumHeight(_HEIGHT)
         self.setToolTip("What the sensor sees: near is bright. The frame is the part the tracker looks at.")
 
-    def show_result(self, result: TrackingResult) -> None:
-        """Show this result, unless the last one is too recent for anyone to see the difference."""
+    def show_result(self, result: TrackingResult, recorded: NDArray[np.floating] | None = None) -> None:
+        """Show this result, unless the last one is too recent for anyone to see the difference; with the joints (21, 3)
+        that a take has for its frame, if any."""
         now = time.monotonic()
         if now - self._last_s < _INTERVAL_S or not self.isVisible():
             return
         self._last_s = now
-        self._result = result
+        self._result, self._recorded = result, recorded
         wanted = self.width() * self.devicePixelRatioF()
         stride = max(1, int(result.frame.depth.shape[1] / max(wanted, 1)))
         self._image = self._colored(result.frame.depth[::stride, ::stride], result.frame.depth_unit_mm)
@@ -68,14 +71,8 @@ class DepthPanel(QWidget):
         height, width = pixels.shape
         return QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
 
-    def hasHeightForWidth(self) -> bool:
-        return True
-
-    def heightForWidth(self, width: int) -> int:
-        return round(width * 0.75)
-
     def sizeHint(self) -> QSize:
-        return QSize(280, 210)
+        return QSize(280, _HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -99,6 +96,8 @@ class DepthPanel(QWidget):
         # Pixel centres are at whole numbers, so the picture's corner is at -0.5.
         painter.translate(0.5 * scale, 0.5 * scale)
         self._draw_crop(painter, scale)
+        if self._recorded is not None:
+            self._draw_recorded(painter, scale, camera, self._recorded)
         self._draw_skeleton(painter, scale, camera)
 
     def _draw_crop(self, painter: QPainter, scale: float) -> None:
@@ -115,10 +114,7 @@ class DepthPanel(QWidget):
         geometry = self._result.geometry
         if geometry is None or not np.all(geometry.joints[:, 2] > 1):
             return
-        joints = geometry.joints
-        u = (joints[:, 0] / joints[:, 2] * camera.fx + camera.cx) * scale
-        v = (joints[:, 1] / joints[:, 2] * camera.fy + camera.cy) * scale
-        points = [QPointF(float(x), float(y)) for x, y in zip(u, v, strict=True)]
+        points = _projected(geometry.joints, scale, camera)
         colors = [QColor.fromRgbF(*map(float, color)) for color in FINGER_COLORS]
         for finger in range(5):
             painter.setPen(QPen(colors[finger], 2.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
@@ -128,3 +124,17 @@ class DepthPanel(QWidget):
         for joint, point in enumerate(points):
             painter.setBrush(colors[(joint - 1) // 4] if joint else QColor.fromRgbF(*map(float, WRIST_COLOR)))
             painter.drawEllipse(point, 2.6, 2.6)
+
+    def _draw_recorded(self, painter: QPainter, scale: float, camera: Intrinsics, joints: NDArray[np.floating]) -> None:
+        if not np.all(joints[:, 2] > 1):
+            return
+        points = _projected(joints, scale, camera)
+        color = QColor.fromRgbF(*map(float, RECORDED_COLOR))
+        painter.setPen(QPen(color, 1.6, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.drawLines([QLineF(points[JOINT_PARENTS[joint]], points[joint]) for joint in range(1, len(points))])
+
+
+def _projected(joints: NDArray[np.floating], scale: float, camera: Intrinsics) -> list[QPointF]:
+    u = (joints[:, 0] / joints[:, 2] * camera.fx + camera.cx) * scale
+    v = (joints[:, 1] / joints[:, 2] * camera.fy + camera.cy) * scale
+    return [QPointF(float(x), float(y)) for x, y in zip(u, v, strict=True)]

@@ -9,11 +9,16 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 from app.ui import theme
 
 _KEYS = (
+    ("R", "record, and stop recording"),
+    ("L", "the takes that were recorded"),
     ("Space", "play or pause a recording"),
     ("← →", "one frame back or on"),
     ("Home  End", "first or last frame"),
+    ("A  B", "repeat from here, up to here"),
+    ("P", "start over at the end, or stop there"),
+    ("G", "the pose that a take holds, beside the new one"),
     ("1  2  3  4  5", "skeleton, Gaussians, mesh, point cloud, uncertainty"),
-    ("R", "reset the view"),
+    ("V", "reset the view"),
     ("F", "full screen"),
     ("O", "open a sequence folder"),
     ("?", "this help"),
@@ -39,7 +44,7 @@ class HelpOverlay(QWidget):
         grid = QGridLayout(card)
         grid.setContentsMargins(28, 22, 28, 22)
         grid.setHorizontalSpacing(28)
-        grid.setVerticalSpacing(8)
+        grid.setVerticalSpacing(6)
         grid.addWidget(theme.label("KEYS AND MOUSE", "title"), 0, 0, 1, 2)
         for row, (keys, meaning) in enumerate(_KEYS, 1):
             key = QLabel(keys)

@@ -7,47 +7,64 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QMainWindow,
+    QPlainTextEdit,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.config import AppConfig
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
 from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice, recording_suffixes
-from app.runtime.worker import WorkerState
-from app.ui import theme
+from app.runtime.tracker_choice import TrackerChoice
+from app.takes_folder import thumbnails_folder
+from app.takes_library import TakesLibrary
 from app.ui.banner import Banner
 from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
 from app.ui.depth_panel import DepthPanel
 from app.ui.help_overlay import HelpOverlay
+from app.ui.library_panel import LibraryPanel
 from app.ui.playback_bar import PlaybackBar
+from app.ui.recording_part import RecordingPart
+from app.ui.replay_part import ReplayPart
 from app.ui.settings import Choices, Memory
+from app.ui.side_panel import side_panel
 from app.ui.source_panel import SourcePanel
+from app.ui.state_words import CLOSING_NOTE, DEMO_NOTE, state_words
 from app.ui.status_bar import StatusBar
 from app.ui.view3d import View3D
-from engine.types import TrackingState
 
 _RESULT_INTERVAL_MS = 15
 _STATUS_INTERVAL_MS = 100
 _NUMBERS_EVERY = 3
 _LOOK_EVERY = 20
 _SILENCE_S = 1.0
-DEMO_NOTE = (
-    "No depth camera was found, so the demo take is playing. "
-    "Plug a RealSense or an Azure Kinect into a USB 3 port: it takes over by itself, or press Refresh."
-)
-_STATES = {
-    TrackingState.TRACKING: ("tracking", theme.GOOD),
-    TrackingState.SEARCHING: ("searching", theme.WARN),
-    TrackingState.LOST: ("lost", theme.BAD),
-}
+#: What a second click on the window's cross still grants the recorder.
+_HASTE_S = 1.0
 
 
 class MainWindow(QMainWindow):
     """Shows one LiveSession, which the caller starts and stops."""
 
-    def __init__(self, session: LiveSession, config: AppConfig, memory: Memory, sources: list[SourceChoice]) -> None:
+    def __init__(
+        self,
+        session: LiveSession,
+        config: AppConfig,
+        memory: Memory,
+        sources: list[SourceChoice],
+        trackers: TrackerChoice | None = None,
+    ) -> None:
+        """trackers: what other weights are tracked with; without it, they cannot be chosen."""
         super().__init__()
         self.setWindowTitle("Lumbrical")
         self._session, self._memory = session, memory
@@ -57,17 +74,24 @@ class MainWindow(QMainWindow):
         self._has_camera = False
         # A camera that is plugged in takes over from the demo take, but never from what the user chose.
         self._chosen_by_user = not is_demo(session.capture.spec)
-        self._faces_sent = False
+        self._faces: NDArray[np.int32] | None = None
+        self._closing = self._ended = False
         self._search = CameraSearch()
         self.view = View3D(config.viewer, session.statistics.record_view)
         self.depth_panel = DepthPanel()
         self.sources = SourcePanel()
-        self.layers = LayerSwitches()
-        self.controls = TrackingControls()
+        self.replay = ReplayPart(session, trackers)
+        self.layers = LayerSwitches(self.replay.switch)
+        self.controls = TrackingControls(self.replay.picker)
         self.playback = PlaybackBar()
-        self.status = StatusBar()
+        self.recording = RecordingPart(session, config, memory, self.controls, self.view)
+        self.takes = TakesLibrary(self.recording.folder, thumbnails_folder())
+        self.takes.start()
+        self.library = LibraryPanel(self.takes)
+        self.status = StatusBar(self.recording.status)
         self.banner = Banner()
         self.help = HelpOverlay(self._lay_out())
+        self.setFocus()
         self._wire()
         self._bind_keys()
         self._fill_sources(sources)
@@ -81,12 +105,15 @@ class MainWindow(QMainWindow):
         left = QVBoxLayout()
         left.setSpacing(0)
         left.addWidget(self.banner)
-        left.addWidget(self.view, 1)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.view)
+        self._pages.addWidget(self.library)
+        left.addWidget(self._pages, 1)
         left.addWidget(self.playback)
         top = QHBoxLayout()
         top.setSpacing(0)
         top.addLayout(left, 1)
-        top.addWidget(self._side_panel())
+        top.addWidget(side_panel(self.sources, self.recording.panel, self.depth_panel, self.layers, self.controls))
         whole = QVBoxLayout(central)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
@@ -99,31 +126,6 @@ class MainWindow(QMainWindow):
         if self._memory.geometry is not None:
             self.restoreGeometry(self._memory.geometry)
         return central
-
-    def _side_panel(self) -> QScrollArea:
-        panel = QWidget()
-        panel.setObjectName("panel")
-        column = QVBoxLayout(panel)
-        column.setContentsMargins(14, 14, 14, 14)
-        column.setSpacing(20)
-        column.addWidget(self.sources)
-        picture = QVBoxLayout()
-        picture.setSpacing(8)
-        picture.addWidget(theme.label("DEPTH", "title"))
-        picture.addWidget(self.depth_panel)
-        column.addLayout(picture)
-        column.addWidget(self.layers)
-        column.addWidget(self.controls)
-        column.addStretch(1)
-        hint = theme.label("Press ? for keys and mouse", "quiet")
-        column.addWidget(hint)
-        # On a low screen the panel scrolls rather than squeeze its parts into one another.
-        area = QScrollArea(widgetResizable=True)
-        area.setWidget(panel)
-        area.setFixedWidth(theme.PANEL_WIDTH)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        return area
 
     def _wire(self) -> None:
         capture = self._session.capture
@@ -138,6 +140,14 @@ class MainWindow(QMainWindow):
         self.playback.step_wanted.connect(capture.step_frames)
         self.playback.seek_wanted.connect(capture.seek)
         self.playback.speed_changed.connect(capture.set_speed)
+        self.playback.loop_toggled.connect(capture.set_loop)
+        self.playback.range_changed.connect(capture.set_range)
+        self.replay.switch.toggled.connect(lambda *_: self._show_last())
+        self.recording.panel.library_wanted.connect(self.toggle_library)
+        self.recording.folder_changed.connect(self.takes.refresh)
+        self.recording.saved.connect(self.takes.refresh)
+        self.library.opened.connect(self._open_take)
+        self.library.closed.connect(self.toggle_library)
 
     def _bind_keys(self) -> None:
         capture = self._session.capture
@@ -147,7 +157,13 @@ class MainWindow(QMainWindow):
             "Right": lambda: capture.step_frames(1),
             "Home": lambda: capture.seek(0),
             "End": self._seek_end,
-            "R": self.view.reset_view,
+            "R": self.recording.toggle,
+            "L": self.toggle_library,
+            "A": self.playback.toggle_start,
+            "B": self.playback.toggle_end,
+            "P": lambda: capture.set_loop(not (capture.playback is not None and capture.playback.loop)),
+            "G": self.replay.toggle,
+            "V": self.view.reset_view,
             "F": self._toggle_fullscreen,
             "F11": self._toggle_fullscreen,
             "O": self._open_folder,
@@ -218,16 +234,32 @@ class MainWindow(QMainWindow):
     def _open_folder(self) -> None:
         self._open_recording(QFileDialog.getExistingDirectory(self, "Open a sequence folder", self._memory.folder))
 
+    def _open_take(self, path: Path) -> None:
+        self._pages.setCurrentWidget(self.view)
+        self._open_recording(str(path))
+
+    def toggle_library(self) -> None:
+        """Show the takes instead of the hand, or the hand again."""
+        page = self.view if self.library.isVisible() else self.library
+        self._pages.setCurrentWidget(page)
+
     def _take_result(self) -> None:
-        if not self._faces_sent and self._session.tracking.faces is not None:
-            self.view.set_faces(self._session.tracking.faces)
-            self._faces_sent = True
+        faces = self._session.tracking.faces
+        if faces is not None and faces is not self._faces:
+            self._faces = faces
+            self.view.set_faces(faces)
         live = self._session.results.get()
         if live is None:
             return
         self._last, self._last_at = live, time.monotonic()
-        self.view.show_result(live.result)
-        self.depth_panel.show_result(live.result)
+        self._show_last()
+
+    def _show_last(self) -> None:
+        live = self._last
+        if live is not None:
+            recorded = self.replay.recorded(live)
+            self.view.show_result(live.result, recorded)
+            self.depth_panel.show_result(live.result, recorded)
 
     def _refresh(self) -> None:
         self._ticks += 1
@@ -235,6 +267,9 @@ class MainWindow(QMainWindow):
         self.playback.setVisible(playback is not None)
         if playback is not None:
             self.playback.show_status(playback)
+        self.recording.refresh()
+        self.status.fit()
+        self.view.show_comparison(self.replay.refresh())
         self._show_state()
         self._show_words()
         if self._ticks % _NUMBERS_EVERY == 0:
@@ -244,31 +279,25 @@ class MainWindow(QMainWindow):
         found = self._search.result()
         if found is not None:
             self._note_cameras(found)
+        if self._closing and not self.recording.busy:
+            self.close()
 
     def _show_state(self) -> None:
-        capture, tracking = self._session.capture, self._session.tracking
-        playback = capture.playback
-        name = capture.source_name or capture.spec
+        capture = self._session.capture
         silent = time.monotonic() - self._last_at > _SILENCE_S
-        if WorkerState.FAILED in (capture.state, tracking.state):
-            state = "failed", theme.BAD
-        elif capture.state is WorkerState.WAITING:
-            state = "no picture", theme.BAD
-        elif self._last is None:
-            state = ("no frames" if silent and tracking.state is WorkerState.RUNNING else "starting …"), theme.QUIET
-        elif playback is not None and playback.paused:
-            state = ("at the end" if playback.ended else "paused"), theme.ACCENT
-        elif silent:
-            state = "no frames", theme.WARN
-        else:
-            state = _STATES[self._last.result.state]
-        self.status.show_state(*state, name)
+        state = state_words(self._session, self._last, silent)
+        self.status.show_state(*state, capture.source_name or capture.spec)
 
     def _show_words(self) -> None:
         trouble = self._session.trouble()
         warnings = self._session.capture.warnings
+        alarm = self.recording.alarm() or self.replay.trouble
         if trouble:
             self.banner.say("trouble", trouble)
+        elif self._closing:
+            self.banner.say("note", CLOSING_NOTE)
+        elif alarm:
+            self.banner.say("alarm", alarm)
         elif is_demo(self._session.capture.spec) and not self._has_camera:
             self.banner.say("note", DEMO_NOTE)
         else:
@@ -286,8 +315,15 @@ class MainWindow(QMainWindow):
             self.showFullScreen()
 
     def _escape(self) -> None:
+        writing = self.focusWidget()
         if self.help.isVisible():
             self.help.hide()
+        elif isinstance(writing, QLineEdit | QPlainTextEdit):
+            writing.clearFocus()
+        elif self.library.details.isVisible() and self.library.details.asking:
+            self.library.details.keep()
+        elif self.library.isVisible():
+            self.toggle_library()
         elif self.isFullScreen():
             self.showNormal()
 
@@ -296,10 +332,25 @@ class MainWindow(QMainWindow):
         self.help.cover_parent()
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the choices and end the drawing process."""
+        """Close the take that is being recorded first; then remember the choices and end the drawing process."""
+        if self.recording.busy and not self._closing:
+            self._closing = True
+            self.recording.end()
+            event.ignore()
+            return
+        self.end(_HASTE_S if self.recording.busy else None)
+        super().closeEvent(event)
+
+    def end(self, limit_s: float | None = None) -> None:
+        """End everything that the window began, a take included, once; its session goes on. limit_s: how long closing
+        the take may take; what is not closed then can still be opened."""
+        if self._ended:
+            return
+        self._ended = True
         self._memory.save(Choices(self.layers.layers, self.controls.smoothing, self.controls.side))
         self._memory.geometry = self.saveGeometry()
         self._result_timer.stop()
         self._status_timer.stop()
         self.view.stop()
-        super().closeEvent(event)
+        self.takes.stop()
+        self.recording.stop(limit_s)

@@ -10,6 +10,7 @@ from PySide6.QtCore import QByteArray, QSettings
 from app.viewer.scene import Layers
 from engine.types import Side
 
+_LONGEST_TEXT = 1000
 _LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud", "uncertainty")
 
 
@@ -20,6 +21,17 @@ class Choices:
     layers: Layers = field(default_factory=Layers)
     smoothing: float = 0.5
     side: Side | None = None
+
+
+@dataclass(frozen=True)
+class RecordChoices:
+    """How the user records: folder is empty until one was chosen."""
+
+    folder: str = ""
+    user: str = ""
+    countdown: bool = False
+    preroll: bool = True
+    hand_only: bool = False
 
 
 class _Volatile:
@@ -69,6 +81,20 @@ class Memory:
             self._store.setValue(f"layers/{name}", str(getattr(choices.layers, name)).lower())
         self._store.setValue("smoothing", f"{choices.smoothing:.3f}")
         self._store.setValue("side", choices.side.value if choices.side else "auto")
+
+    def load_recording(self) -> RecordChoices:
+        """How the user recorded last."""
+        folder, user = (str(self._store.value(f"recording/{name}", ""))[:_LONGEST_TEXT] for name in ("folder", "user"))
+        defaults = RecordChoices()
+        countdown, preroll, hand_only = (
+            self._flag(f"recording/{name}", getattr(defaults, name)) for name in ("countdown", "preroll", "hand_only")
+        )
+        return RecordChoices(folder, user, countdown, preroll, hand_only)
+
+    def save_recording(self, choices: RecordChoices) -> None:
+        """Remember how the user records."""
+        for name, value in vars(choices).items():
+            self._store.setValue(f"recording/{name}", str(value).lower() if isinstance(value, bool) else value)
 
     @property
     def geometry(self) -> QByteArray | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app.runtime.statistics import StatisticsSnapshot
@@ -17,6 +17,9 @@ _FIELDS = (
     ("latency", "From a frame's arrival to its result: median, 95th percentile", "000.0 · 000.0 ms"),
     ("dropped", "Frames overtaken before they were tracked, or lost by the camera", "000000"),
 )
+_MARGIN, _SPACING, _GAP = 14, 8, 10
+#: What is left out first where there is no room.
+_DISPENSABLE = ("view", "latency", "tracked")
 
 
 class Dot(QWidget):
@@ -65,7 +68,8 @@ class ElidedLabel(QLabel):
 class StatusBar(QWidget):
     """One line of state and numbers; every number has a fixed width, so that nothing jumps."""
 
-    def __init__(self) -> None:
+    def __init__(self, recording: QWidget | None = None) -> None:
+        """recording: a widget of its owner's that says how a recording stands."""
         super().__init__()
         self.setObjectName("bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -75,22 +79,28 @@ class StatusBar(QWidget):
         self._source = ElidedLabel()
         self._source.setProperty("role", "quiet")
         self._values: dict[str, QLabel] = {}
+        self._captions: dict[str, QLabel] = {}
+        self._hidden: tuple[str, ...] = ()
+        self._recording = recording
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(14, 7, 14, 7)
-        layout.setSpacing(8)
+        layout.setContentsMargins(_MARGIN, 7, _MARGIN, 7)
+        layout.setSpacing(_SPACING)
         layout.addWidget(self._dot)
         layout.addWidget(self._state)
         layout.addSpacing(8)
+        if recording is not None:
+            layout.addWidget(recording)
+            layout.addSpacing(8)
         layout.addWidget(self._source, 1)
         for name, tip, widest in _FIELDS:
-            layout.addSpacing(10)
+            layout.addSpacing(_GAP)
             caption = theme.label(name, "quiet")
             value = theme.label("–")
             value.setMinimumWidth(value.fontMetrics().horizontalAdvance(widest) + 2)
             for widget in (caption, value):
                 widget.setToolTip(tip)
                 layout.addWidget(widget)
-            self._values[name] = value
+            self._captions[name], self._values[name] = caption, value
 
     @property
     def state_text(self) -> str:
@@ -102,6 +112,32 @@ class StatusBar(QWidget):
         self._state.setText(text)
         self._dot.set_color(color)
         self._source.set_full_text(source)
+
+    def fit(self) -> None:
+        """Leave out the less important numbers where a recording needs their room."""
+        needed = 2 * _MARGIN + self._dot.width() + self._state.minimumWidth() + 4 * _SPACING
+        if self._recording is not None and not self._recording.isHidden():
+            needed += self._recording.sizeHint().width() + 2 * _SPACING
+        widths = {
+            name: _GAP + 3 * _SPACING + self._captions[name].sizeHint().width() + value.minimumWidth()
+            for name, value in self._values.items()
+        }
+        needed += sum(widths.values())
+        hidden: list[str] = []
+        for name in _DISPENSABLE:
+            if needed <= self.width():
+                break
+            needed -= widths[name]
+            hidden.append(name)
+        if tuple(hidden) != self._hidden:
+            self._hidden = tuple(hidden)
+            for name, value in self._values.items():
+                value.setHidden(name in hidden)
+                self._captions[name].setHidden(name in hidden)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.fit()
 
     def show_numbers(self, numbers: StatisticsSnapshot) -> None:
         """Show rates, latency and drops."""

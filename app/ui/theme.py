@@ -16,6 +16,7 @@ ACCENT = "#6cb8ee"
 GOOD = "#7fcc94"
 WARN = "#f0b866"
 BAD = "#ee7d74"
+RECORD = "#f0483e"
 
 PANEL_WIDTH = 312
 GAP = 10
@@ -24,6 +25,7 @@ _STYLE = f"""
 * {{ color: {TEXT}; }}
 QMainWindow, QWidget#central {{ background: {BACKGROUND}; }}
 QWidget#panel, QWidget#bar {{ background: {PANEL}; }}
+QWidget#page {{ background: {BACKGROUND}; }}
 QWidget#bar {{ border-top: 1px solid {LINE}; }}
 QWidget#panel {{ border-left: 1px solid {LINE}; }}
 QLabel[role="title"] {{ color: {QUIET}; font-size: 11px; font-weight: 600; letter-spacing: 1px; }}
@@ -34,6 +36,15 @@ QPushButton:hover {{ border-color: #3b434f; background: #242931; }}
 QPushButton:pressed {{ background: #191d22; }}
 QPushButton:checked {{ background: #223244; border-color: #35587a; color: #cfe6f9; }}
 QPushButton:disabled {{ color: #545c68; }}
+QPushButton[role="danger"] {{ background: #3a2020; border-color: #7a3d3a; color: #ffd9d5; }}
+QPushButton[role="danger"]:hover {{ background: #4a2725; border-color: #a3524d; }}
+QLineEdit, QPlainTextEdit {{ background: {BACKGROUND}; border: 1px solid {LINE}; border-radius: 6px; padding: 4px 8px;
+    selection-background-color: #2a4258; }}
+QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {ACCENT}; }}
+QListView {{ background: {BACKGROUND}; border: none; outline: none; }}
+QMenu {{ background: {RAISED}; border: 1px solid {LINE}; padding: 4px; }}
+QMenu::item {{ padding: 5px 18px; border-radius: 4px; }}
+QMenu::item:selected {{ background: #2a4258; }}
 QPushButton:focus, QComboBox:focus {{ border-color: {ACCENT}; }}
 QComboBox {{ background: {RAISED}; border: 1px solid {LINE}; border-radius: 6px; padding: 5px 10px; }}
 QComboBox:hover {{ border-color: #3b434f; }}

@@ -14,7 +14,9 @@ from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QR
 from PySide6.QtWidgets import QWidget
 
 from app.config import ViewerConfig
+from app.runtime.pose_comparison import ComparisonView
 from app.ui import theme
+from app.ui.comparison_legend import paint_comparison_legend
 from app.ui.interval_legend import paint_interval_legend
 from app.viewer.camera import OrbitCamera
 from app.viewer.render_process import RenderProcess, software_rendering
@@ -37,6 +39,8 @@ class View3D(QWidget):
         self._camera = OrbitCamera()
         self._scene = SceneInput(self._camera.pose(), Layers())
         self._result: TrackingResult | None = None
+        self._recorded: NDArray[np.floating] | None = None
+        self._comparison: ComparisonView | None = None
         self._picture: QImage | None = None
         self._pixels: NDArray[np.uint8] | None = None
         self._shows_result = self._asked_with_result = False
@@ -92,10 +96,16 @@ class View3D(QWidget):
         self._scene = replace(self._scene, layers=layers)
         self.touch()
 
-    def show_result(self, result: TrackingResult) -> None:
-        """Show this result from the next picture on."""
-        self._result = result
+    def show_result(self, result: TrackingResult, recorded: NDArray[np.floating] | None = None) -> None:
+        """Show this result from the next picture on, with the joints (21, 3) that a take has for its frame, if any."""
+        self._result, self._recorded = result, recorded
         self.touch()
+
+    def show_comparison(self, comparison: ComparisonView | None) -> None:
+        """Say which skeleton is which and how far they are apart; None: nothing is compared."""
+        if comparison != self._comparison:
+            self._comparison = comparison
+            self.update()
 
     def _take_result(self) -> None:
         """Turn the newest result into the scene; once a picture, as results come faster than pictures."""
@@ -122,6 +132,7 @@ class View3D(QWidget):
             geometry=geometry,
             side=result.side,
             joint_sigma_mm=result.joint_sigma_mm,
+            recorded_joints=self._recorded,
         )
 
     def reset_view(self) -> None:
@@ -222,6 +233,8 @@ class View3D(QWidget):
         painter.drawImage(shown, self._picture, source)
         if self._scene.layers.uncertainty:
             paint_interval_legend(painter, self.rect())
+        if self._comparison is not None:
+            paint_comparison_legend(painter, self.rect(), self._comparison)
         if self.trouble:
             painter.setPen(QColor(theme.BAD))
             painter.drawText(self.rect().adjusted(16, 12, -16, -12), Qt.AlignmentFlag.AlignBottom, self.trouble)

@@ -17,6 +17,8 @@ FINGER_COLORS = np.array(
     np.float32,
 )
 WRIST_COLOR = np.array((0.90, 0.92, 0.95), np.float32)
+#: A pose that was recorded, beside the one that is tracked now.
+RECORDED_COLOR = np.array((1.00, 0.30, 0.68), np.float32)
 SKIN_COLOR = np.array((0.92, 0.76, 0.67), np.float32)
 BACKGROUND_CENTER = np.array((0.120, 0.133, 0.158), np.float32)
 BACKGROUND_EDGE = np.array((0.052, 0.058, 0.072), np.float32)

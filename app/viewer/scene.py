@@ -13,6 +13,7 @@ from app.viewer.palette import (
     BACKGROUND_CENTER,
     BACKGROUND_EDGE,
     FINGER_COLORS,
+    RECORDED_COLOR,
     SKIN_COLOR,
     WRIST_COLOR,
     depth_colors,
@@ -30,9 +31,10 @@ NEAR_MM = 5.0
 
 #: Layers are pulled towards the viewer along the lines of sight: the picture stays the same, but what is inside the
 #: hand shows through what is around it, as on an X-ray.
-_PULL = {"mesh": 0.985, "gaussians": 0.75, "skeleton": 0.5, "uncertainty": 0.46}
+_PULL = {"mesh": 0.985, "gaussians": 0.75, "recorded": 0.5, "skeleton": 0.5, "uncertainty": 0.46}
 _JOINT_RADII_MM = np.array([5.0] + [4.4, 4.0, 3.7, 3.4] * 5, np.float32)
 _BONE_RADIUS_MM = 2.1
+_RECORDED_GIRTH = 0.8
 _TUBE_SEGMENTS = 10
 _RING_SEGMENTS = 40
 #: Of a ring's band, as a share of the distance: two pixels and a half in a picture 600 pixels high.
@@ -66,7 +68,7 @@ class SceneInput:
 
     depth: (H, W) uint16, usually reduced (see reduced_depth), with the intrinsics that fit it; geometry: the hand in
     the camera frame, or None while there is none; joint_sigma_mm: (21,) of its joints, as in TrackingResult, or None
-    where it is not known.
+    where it is not known; recorded_joints: (21, 3) of a take's own pose, to be drawn beside it, or None.
     """
 
     camera: CameraPose
@@ -77,6 +79,7 @@ class SceneInput:
     geometry: HandGeometry | None = None
     side: Side = Side.RIGHT
     joint_sigma_mm: NDArray[np.floating] | None = None
+    recorded_joints: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ class SceneBuilder:
             drawables["sensor"] = self._sensor
         if scene.layers.cloud and scene.depth is not None and scene.intrinsics is not None:
             drawables["cloud"] = self._cloud(scene.depth, scene.depth_unit_mm, scene.intrinsics)
+        if scene.recorded_joints is not None:
+            drawables["recorded"] = self._recorded(scene.recorded_joints, scene.camera)
         hand = scene.geometry
         if hand is None:
             return drawables
@@ -221,21 +226,24 @@ class SceneBuilder:
         return Surface(_pulled("uncertainty", points, eye), self._ring_triangles, colors)
 
     def _skeleton(self, hand: HandGeometry, scene: SceneInput, intervals: F32 | None) -> Surface:
-        joints = hand.joints.astype(np.float32)
         # Thinner before the Gaussians, which it would otherwise hide.
-        girth = np.float32(0.6 if scene.layers.gaussians else 1.0)
-        points, normals = shapes.spheres(self._sphere, joints, _JOINT_RADII_MM * girth)
+        points, normals = self._bones(hand.joints, 0.6 if scene.layers.gaussians else 1.0)
+        colors = self._skeleton_colors if intervals is None else self._surety_colors(intervals)
+        return _lit("skeleton", points, normals, self._skeleton_triangles, colors, scene.camera)
+
+    def _recorded(self, joints: NDArray[np.floating], camera: CameraPose) -> Surface:
+        """A skeleton of one colour: not to be taken for the one that is tracked now."""
+        points, normals = self._bones(joints, _RECORDED_GIRTH)
+        return _lit("recorded", points, normals, self._skeleton_triangles, RECORDED_COLOR, camera, rim=0.2)
+
+    def _bones(self, joints: NDArray[np.floating], girth: float) -> tuple[F32, F32]:
+        """Points and normals of balls at the joints, and of tubes between them."""
+        joints = joints.astype(np.float32)
+        points, normals = shapes.spheres(self._sphere, joints, _JOINT_RADII_MM * np.float32(girth))
         radii = np.full(20, _BONE_RADIUS_MM * girth, np.float32)
         parents = joints[list(JOINT_PARENTS[1:])]
         tube_points, tube_normals = shapes.tubes(parents, joints[1:], 1.25 * radii, radii, _TUBE_SEGMENTS)
-        return _lit(
-            "skeleton",
-            np.concatenate((points, tube_points)),
-            np.concatenate((normals, tube_normals)),
-            self._skeleton_triangles,
-            self._skeleton_colors if intervals is None else self._surety_colors(intervals),
-            scene.camera,
-        )
+        return np.concatenate((points, tube_points)), np.concatenate((normals, tube_normals))
 
     def _surety_colors(self, intervals: F32) -> F32:
         """The skeleton's, when its joints show how sure they are."""

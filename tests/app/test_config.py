@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.cli import main
-from app.config import AppConfig, TrackingConfig, ViewerConfig, load_config
+from app.config import AppConfig, RecordingConfig, TrackingConfig, ViewerConfig, load_config
 from engine.types import LumbricalError
 
 
@@ -57,8 +57,12 @@ def test_the_manual_lists_every_setting_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
     told = {row[0].strip("`"): row[1:3] for row in rows}
-    real: dict[str, list[str]] = {"source": ["", ""]}
-    parts: dict[str, Any] = {"viewer": ViewerConfig(), "tracking": TrackingConfig()}
+    real: dict[str, list[str]] = {"source": ["", ""], "takes_folder": ["", ""]}
+    parts: dict[str, Any] = {
+        "viewer": ViewerConfig(),
+        "tracking": TrackingConfig(),
+        "recording": RecordingConfig(),
+    }
     for table, part in parts.items():
         for name, default in vars(part).items():
             key, (low, _, high) = f"{table}.{name}", told[f"{table}.{name}"][1].partition(" – ")
@@ -67,17 +71,17 @@ def test_the_manual_lists_every_setting_with_its_default() -> None:
                 replace(part, **{name: int(edge)})
                 with pytest.raises(LumbricalError, match=key):
                     replace(part, **{name: int(edge) + beyond})
-    assert {field.name for field in fields(AppConfig)} == {"source", "viewer", "tracking"}
+    assert {field.name for field in fields(AppConfig)} == {*parts, "source", "takes_folder"}
     assert told == real
 
 
 def test_the_manual_s_example_is_the_defaults(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     example = text.split("```toml\n")[1].split("```")[0]
-    assert load_config(write(tmp_path, example)) == AppConfig(source="recording.mkv")
+    assert load_config(write(tmp_path, example)) == AppConfig(source="recording.mkv", takes_folder="~/takes")
     entries = tomllib.loads(example)
-    assert [set(entries[name]) for name in ("viewer", "tracking")] == [
-        set(vars(part)) for part in (ViewerConfig(), TrackingConfig())
+    assert [set(entries[name]) for name in ("viewer", "tracking", "recording")] == [
+        set(vars(part)) for part in (ViewerConfig(), TrackingConfig(), RecordingConfig())
     ]
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from app import cli
 from app.commands import replay
@@ -20,6 +21,7 @@ from app.runtime.recording import RecorderConfig
 from app.runtime.session import LiveSession
 from app.runtime.sources import open_any, open_recording
 from app.runtime.statistics import LiveStatistics
+from engine.methods.gaussian.weights import load_weights, save_weights
 from engine.sensors.protocol import SensorBase, SensorDisconnected
 from engine.sensors.sequence_folder import write_sequence
 from engine.takes.facts import TakeInfo
@@ -88,6 +90,26 @@ def test_replay_tells_how_far_other_settings_are(demo: Path, capsys: pytest.Capt
     with Take(demo) as take:
         report = replay.compare(take, tracker)
     assert report["identical"] < FRAMES and 0 < report["mean_joint_distance_mm"] < 20
+
+
+def test_replay_with_other_weights_tells_the_distance(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(1)
+    encoder = load_weights().encoder
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.mul_(1 + 0.002 * torch.randn_like(parameter))
+    other = tmp_path / "other.safetensors"
+    save_weights(other, encoder, "other", 1)
+    assert cli.main(["replay", str(demo), "--json", "--weights", str(other)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["weights"] != report["recorded_weights"][0] and report["weights"].startswith("other")
+    assert report["identical"] < report["compared"] == FRAMES
+    assert 0.01 < report["mean_joint_distance_mm"] < 40
+    assert cli.main(["replay", str(demo), "--headless", "--weights", str(other)]) == 0
+    assert "mm apart on average" in capsys.readouterr().out
+    assert cli.main(["replay", str(demo), "--headless", "--weights", str(tmp_path / "none")]) == 2
 
 
 def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,3 +13,10 @@ def display() -> None:
     problem = display_problem()
     if problem is not None:
         pytest.skip(f"needs a display: {problem}")
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No take or picture of a test goes where the user's own are."""
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))

@@ -76,6 +76,14 @@ def test_run_ends_with_the_line_a_dead_tracker_left(
     assert capsys.readouterr().err.strip() == "lumbrical: error: tracking stopped: no weights; train them"
 
 
+def test_bench_live_compares_with_recording(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "live", "--json", "--record", "--seconds=0.5", f"--source={recording}"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    shares = report["while_recording"]
+    assert shares["results_per_s"] > 0 and shares["latency_p50"] > 0 and shares["frames_lost"] == 0
+    assert len(report["measurements"]) == 4 and "frames_lost" not in report["measurements"][2]
+
+
 def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "live", "--json", "--seconds=1", f"--source={recording}"]) == 0
     report = json.loads(capsys.readouterr().out)

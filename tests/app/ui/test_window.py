@@ -30,6 +30,7 @@ from engine.sensors.protocol import SensorUnavailable
 from engine.types import LumbricalError, Side, TrackingState
 from tests.app.fakes import FakeSensor, FakeTracker
 from tests.app.ui.windows import faults, open_window, pump
+from tests.takes.make import write_take
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -106,7 +107,7 @@ def test_the_uncertainty_layer_draws_rings_and_their_legend() -> None:
         assert legend().max() > 180 and len(np.unique(legend().reshape(-1, 3) // 16, axis=0)) > 20
 
 
-def test_the_mouse_moves_the_camera_and_r_brings_it_back() -> None:
+def test_the_mouse_moves_the_camera_and_v_brings_it_back() -> None:
     with open_window() as window:
         camera = window.view.camera
         yaw, distance = camera.yaw, camera.distance_mm
@@ -120,7 +121,7 @@ def test_the_mouse_moves_the_camera_and_r_brings_it_back() -> None:
         )  # fmt: skip
         get_application().sendEvent(window.view, turn)
         assert camera.distance_mm < distance
-        QTest.keyClick(window, Qt.Key.Key_R)
+        QTest.keyClick(window, Qt.Key.Key_V)
         assert (camera.yaw, camera.distance_mm, camera.following) == (yaw, distance, True)
 
 
@@ -218,6 +219,20 @@ def test_nothing_overlaps_or_is_cut_off(scale: str, size: tuple[int, int]) -> No
     report = json.loads(done.stdout)
     assert report["shown"] and report["banner"] and report["ratio"] == float(scale)
     assert report["size"] == list(size)
+    assert report["faults"] == []
+
+
+@pytest.mark.parametrize("what", ["recording", "library"])
+@pytest.mark.parametrize("size", [(1280, 800), (860, 480)])
+def test_nothing_overlaps_while_recording_or_with_the_takes_shown(
+    tmp_path: Path, what: str, size: tuple[int, int]
+) -> None:
+    write_take(tmp_path / "a-take-with-a-rather-long-name-of-its-own.mcap", 5)
+    environment = {**os.environ, "TAKES": str(tmp_path)}
+    command = [sys.executable, "-m", "tests.app.ui.windows", *map(str, size), what]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=90)
+    report = json.loads(done.stdout)
+    assert report["shown"] and report["size"] == list(size)
     assert report["faults"] == []
 
 

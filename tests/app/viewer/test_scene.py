@@ -194,3 +194,21 @@ def test_without_expected_errors_the_skeleton_keeps_its_fingers_colours(missing:
         fingers, shown = SceneBuilder().build(plain)["skeleton"], drawables["skeleton"]
         assert isinstance(fingers, Surface) and isinstance(shown, Surface)
         np.testing.assert_array_equal(fingers.colors, shown.colors)
+
+
+def test_a_recorded_pose_is_drawn_in_one_colour_of_its_own_with_or_without_a_new_one() -> None:
+    joints = open_hand().joints + np.array([0, 25, 0], np.float32)
+    shown = replace(scene(Layers(True, False, False, False)), recorded_joints=joints)
+    builder = SceneBuilder(tetrahedra())
+    assert "recorded" not in builder.build(replace(shown, recorded_joints=None))
+    for one in (shown, replace(shown, geometry=None)):
+        recorded = builder.build(one)["recorded"]
+        assert isinstance(recorded, Surface)
+        # Pulled towards the eye by half: twice as far from it, it lies about the joints.
+        eye = shown.camera.eye
+        balls = recorded.vertices[: 21 * len(shapes.unit_sphere(7, 12)[0])]
+        middle = (2 * (balls - eye) + eye).mean(0)
+        assert np.allclose(middle, joints.mean(0), atol=6)
+        red, green, blue = recorded.colors.mean(0)
+        assert red > 1.2 * blue > 1.2 * green
+    assert not np.allclose(recorded.colors.mean(0), builder.build(shown)["skeleton"].colors.mean(0), atol=0.1)

@@ -1,0 +1,389 @@
+"""Takes in the window: recorded by key, listed, replayed from A to B, tracked again and compared; nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt, QUrl
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QPushButton
+
+from app.config import AppConfig, RecordingConfig
+from app.runtime.interfaces import FrameSource
+from app.runtime.record_control import RecordPhase
+from app.runtime.sources import open_source
+from app.take_notes import TakeNotes, read_notes
+from app.take_words import alarm
+from app.ui.main_window import MainWindow
+from app.ui.settings import Memory, RecordChoices
+from app.ui.state_words import CLOSING_NOTE
+from app.viewer.palette import RECORDED_COLOR
+from app.viewer.scene import Layers
+from engine.takes.facts import Receipt, TakeInfo
+from engine.takes.reader import Take
+from engine.takes.writer import TakeWriter
+from engine.types import DepthFrame, LumbricalError, TrackingResult
+from tests.app.fakes import FakeTracker
+from tests.app.ui.test_window import view_picture
+from tests.app.ui.windows import open_window, pump
+from tests.takes.make import write_take
+
+Key = Qt.Key
+
+
+class ShiftedTracker(FakeTracker):
+    """Says the same hand, so many mm lower, with other weights."""
+
+    def __init__(self, by_mm: float, version: str) -> None:
+        super().__init__()
+        self._by_mm, self._version = by_mm, version
+
+    def track(self, frame: DepthFrame) -> TrackingResult:
+        result = super().track(frame)
+        assert result.geometry is not None
+        down = np.array([0, self._by_mm, 0], np.float32)
+        geometry = replace(
+            result.geometry, joints=result.geometry.joints + down, vertices=result.geometry.vertices + down
+        )
+        return replace(result, geometry=geometry, weights_version=self._version)
+
+
+def config(folder: Path) -> AppConfig:
+    return AppConfig(takes_folder=str(folder), recording=RecordingConfig(countdown_s=1.0))
+
+
+def tracking(window: MainWindow) -> bool:
+    return pump(lambda: window.view.has_picture and window.status.state_text == "tracking")
+
+
+def phase(window: MainWindow) -> RecordPhase:
+    return window.recording.view.phase
+
+
+def pink(window: MainWindow) -> int:
+    picture = view_picture(window)
+    color = RECORDED_COLOR[::-1] * 255
+    bright = picture.max(-1) > 90
+    direction = picture / np.maximum(picture.max(-1, keepdims=True), 1)
+    return int((bright & (np.abs(direction - color / color.max()).max(-1) < 0.16)).sum())
+
+
+def test_a_take_is_recorded_by_key_and_told_while_it_lasts(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        window.recording.panel.name.setText("wave")
+        window.recording.panel.preroll.setChecked(False)
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.status.frames_written > 15)
+        assert pump(lambda: "MB" in window.recording.status.text or "kB" in window.recording.status.text)
+        assert "0:0" in window.recording.status.text and "0 lost" in window.recording.status.text
+        assert phase(window) is RecordPhase.RECORDING
+        window.recording.panel.notes.setPlainText("typed while recording")
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.finished == 1)
+        assert pump(lambda: "saved" in window.recording.status.text)
+        assert pump(lambda: window.recording.panel.name.text() == "" == window.recording.panel.notes_text)
+        (path,) = tmp_path.glob("*.mcap")
+        assert path.name.endswith("_wave.mcap") and read_notes(path) == TakeNotes("wave", "typed while recording")
+        with Take(path) as take:
+            assert take.complete and take.frame_count > 15 and len(take.poses()) > 5
+
+
+def test_letters_typed_into_a_field_are_not_keys_of_the_window(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        assert window.focusWidget() is not window.recording.panel.name
+        name = window.recording.panel.name
+        QTest.mouseClick(name, Qt.MouseButton.LeftButton)
+        QTest.keyClicks(window.focusWidget(), "frl1")
+        pump(lambda: False, 0.3)
+        assert name.text() == "frl1" and phase(window) is RecordPhase.READY and not window.library.isVisible()
+        QTest.keyClick(window.focusWidget(), Key.Key_Return)
+        QTest.keyClick(window.focusWidget() or window, Key.Key_R)
+        assert pump(lambda: phase(window) is RecordPhase.RECORDING)
+
+
+def test_the_count_down_is_shown_and_ended(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        window.recording.panel.countdown.setChecked(True)
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording._overlay.isVisible())
+        assert "in 1 s" in window.recording.status.text
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: not window.recording._overlay.isVisible()) and not list(tmp_path.glob("*.mcap"))
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: phase(window) is RecordPhase.RECORDING)
+
+
+def test_closing_the_window_closes_the_take_first(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.status.frames_written > 5)
+        window.close()
+        assert window.isVisible()
+        assert pump(lambda: window.banner.text == CLOSING_NOTE or not window.isVisible())
+        assert pump(lambda: not window.isVisible())
+        (path,) = tmp_path.glob("*.mcap")
+        with Take(path) as take:
+            assert take.complete and take.receipt().reason == "stopped"
+
+
+def test_closing_the_window_twice_leaves_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    close = TakeWriter.close
+
+    def slow(self: TakeWriter, reason: str = "stopped") -> Receipt:
+        time.sleep(6.0)
+        return close(self, reason)
+
+    monkeypatch.setattr(TakeWriter, "close", slow)
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.status.frames_written > 5)
+        window.close()
+        assert pump(lambda: window.banner.text == CLOSING_NOTE) and window.isVisible()
+        began_s = time.monotonic()
+        window.close()
+        assert not window.isVisible() and time.monotonic() - began_s < 4
+        (path,) = tmp_path.glob("*.mcap")
+        with Take(path) as take:
+            assert take.frame_count > 5
+
+
+def test_a_folder_that_cannot_be_used_is_said_and_the_window_lives(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with open_window(config=config(tmp_path / "file" / "takes")) as window:
+        assert tracking(window)
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: "cannot be made" in window.banner.text)
+        hide = next(one for one in window.banner.findChildren(QPushButton) if one.text() == "Hide")
+        hide.click()
+        pump(lambda: False, 0.3)
+        assert "cannot be made" not in window.banner.text
+        # It is said again when it happens again.
+        window.recording.refresh()
+        QTest.keyClick(window, Key.Key_R)
+        window.recording.use_folder(tmp_path / "takes")
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: phase(window) is RecordPhase.RECORDING)
+
+
+def test_lost_frames_are_counted_by_reason_and_said(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path)) as window:
+        view = window.recording.view
+        status = replace(view.status, dropped={"the disk or the processor was too slow": 7}, frames_received=100)
+        losing = replace(view, phase=RecordPhase.RECORDING, status=replace(status, camera_gaps=2))
+        window.recording.status.show_view(losing)
+        assert "9 lost" in window.recording.status.text
+        tip = window.recording.status._lost.toolTip()
+        assert "7 the disk or the processor was too slow" in tip and "2 never came from the camera" in tip
+        assert "does not keep up" in alarm(losing)
+        assert "slow" in alarm(replace(losing, status=replace(status, dropped={}, backlog_s=2.0)))
+        assert "nearly full" in alarm(replace(losing, status=replace(status, dropped={}, disk_left_s=60.0)))
+        assert alarm(replace(losing, status=replace(status, dropped={}))) == ""
+
+
+def test_how_the_user_records_is_remembered(tmp_path: Path) -> None:
+    file = tmp_path / "settings.ini"
+    chosen = RecordChoices(str(tmp_path / "mine"), "Ann", countdown=True, preroll=False, hand_only=True)
+    with open_window(memory=Memory(file)) as window:
+        window.recording.panel.set_choices(chosen)
+        window.recording.use_folder(tmp_path / "mine")
+    assert Memory(file).load_recording() == chosen
+    with open_window(memory=Memory(file)) as window:
+        assert window.recording.folder == tmp_path / "mine" and window.recording.panel.choices.user == "Ann"
+    other = tmp_path / "other.ini"
+    other.write_text("[recording]\nfolder=takes\ncountdown=perhaps\n")
+    assert Memory(other).load_recording() == RecordChoices(folder="takes")
+
+
+def test_a_remembered_folder_inside_the_program_is_not_used(tmp_path: Path) -> None:
+    file = tmp_path / "settings.ini"
+    Memory(file).save_recording(RecordChoices(folder=str(Path(__file__).parent)))
+    with open_window(memory=Memory(file)) as window:
+        assert not window.recording.folder.is_relative_to(Path(__file__).resolve().parents[3])
+        assert "program's own folder" in window.recording.alarm()
+
+
+@pytest.fixture
+def takes(tmp_path: Path) -> Path:
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    write_take(folder / "2026-11-20_10-00-00_fist.mcap", 30, info=TakeInfo(name="fist", user="Ann", fps=30))
+    write_take(folder / "2026-11-20_11-00-00_wave.mcap", 30, info=TakeInfo(name="wave", notes="slow", fps=30))
+    (folder / "broken.mcap").write_bytes(b"no take")
+    return folder
+
+
+def rows(window: MainWindow) -> list[str]:
+    model = window.library.list.model()
+    return [str(model.index(row, 0).data()) for row in range(model.rowCount())]
+
+
+def open_library(window: MainWindow, count: int = 3) -> bool:
+    QTest.keyClick(window, Key.Key_L)
+    return pump(lambda: len(rows(window)) == count and all(one.done for one in window.takes.view.entries))
+
+
+def select(window: MainWindow, name: str) -> None:
+    window.library.list.setCurrentIndex(window.library.list.model().index(rows(window).index(name), 0))
+
+
+def test_the_library_shows_searches_and_plays(takes: Path) -> None:
+    with open_window(config=config(takes), open_source=lambda spec: open_source(spec)) as window:
+        assert open_library(window) and window.library.isVisible() and not window.view.isVisible()
+        assert {"fist", "wave", "broken"} == set(rows(window))
+        window.library.search.setText("ann")
+        assert rows(window) == ["fist"]
+        window.library.search.setText("no such word")
+        assert rows(window) == [] and window.library._empty.isVisible()
+        window.library.search.clear()
+        select(window, "broken")
+        window.library.open_selected()
+        assert window.library.isVisible(), "nothing of it can be played"
+        area = window.library.list.visualRect(window.library.list.model().index(rows(window).index("wave"), 0))
+        for click in (QTest.mouseClick, QTest.mouseDClick):
+            click(window.library.list.viewport(), Qt.MouseButton.LeftButton, pos=area.topLeft() + QPoint(150, 30))
+        assert pump(window.view.isVisible)
+        capture = window._session.capture
+        assert pump(lambda: capture.opened is not None and capture.opened.spec.endswith("wave.mcap"))
+        assert pump(lambda: capture.playback is not None and capture.playback.frame_count == 30)
+
+
+def test_a_take_is_renamed_annotated_and_deleted_only_when_confirmed(takes: Path) -> None:
+    with open_window(config=config(takes)) as window:
+        assert open_library(window)
+        select(window, "fist")
+        details = window.library.details
+        details.begin_rename()
+        QTest.keyClicks(details.name, "tight fist")
+        QTest.keyClick(details.name, Key.Key_Return)
+        assert pump(lambda: "tight fist" in rows(window))
+        assert (takes / "2026-11-20_10-00-00_tight-fist.mcap").exists()
+        assert pump(lambda: (entry := window.library.selected()) is not None and "tight" in entry.path.name)
+        details.notes.setFocus()
+        details.notes.setText("with the thumb inside")
+        QTest.keyClick(details.notes, Key.Key_Return)
+        renamed = takes / "2026-11-20_10-00-00_tight-fist.mcap"
+        assert pump(lambda: read_notes(renamed) == TakeNotes("tight fist", "with the thumb inside"))
+        window.library.list.setFocus()
+        QTest.keyClick(window.library.list, Key.Key_Delete)
+        assert details.asking
+        QTest.keyClick(window, Key.Key_Escape)
+        assert pump(lambda: not details.asking) and window.library.isVisible() and renamed.exists()
+        QTest.keyClick(window.library.list, Key.Key_Delete)
+        next(one for one in details.findChildren(QPushButton) if one.text() == "Delete for good").click()
+        assert pump(lambda: not renamed.exists() and "tight fist" not in rows(window))
+        assert sorted(path.name for path in takes.iterdir()) == ["2026-11-20_11-00-00_wave.mcap", "broken.mcap"]
+
+
+def test_the_folder_is_shown_and_an_empty_one_explained(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path / "none")) as window:
+        shown: list[QUrl] = []
+
+        def show(url: QUrl) -> bool:
+            shown.append(url)
+            return True
+
+        window.library._open_url = show
+        QTest.keyClick(window, Key.Key_L)
+        assert pump(lambda: "no takes yet" in window.library._empty.text())
+        window.library.reveal_selected()
+        assert shown == [QUrl.fromLocalFile(str(tmp_path / "none"))]
+        QTest.keyClick(window, Key.Key_Escape)
+        assert pump(window.view.isVisible)
+
+
+def _stands_at(window: MainWindow, frame: int) -> bool:
+    return window.playback._position == frame
+
+
+def test_from_a_to_b_and_the_loop_by_key(takes: Path) -> None:
+    path = takes / "2026-11-20_11-00-00_wave.mcap"
+    with open_window(config=config(takes), open_source=lambda _: open_source(str(path))) as window:
+        assert tracking(window)
+        capture, bar = window._session.capture, window.playback
+        QTest.keyClick(window, Key.Key_Space)
+        for frame, key in ((10, Key.Key_A), (14, Key.Key_B)):
+            capture.seek(frame)
+            assert pump(partial(_stands_at, window, frame))
+            QTest.keyClick(window, key)
+        assert pump(lambda: capture.playback is not None and (capture.playback.start, capture.playback.end) == (10, 14))
+        QTest.keyClick(window, Key.Key_Space)
+        seen: set[int] = set()
+
+        def watched() -> bool:
+            seen.add(capture.playback.position if capture.playback is not None else -1)
+            return False
+
+        pump(lambda: capture.playback is not None and not capture.playback.paused)
+        pump(watched, 1.0)
+        assert seen <= {10, 11, 12, 13, 14} and len(seen) >= 4
+        # A mark behind B takes B's away; the same key again removes its own.
+        QTest.keyClick(window, Key.Key_B)
+        QTest.keyClick(window, Key.Key_A)
+        assert pump(
+            lambda: capture.playback is not None and (capture.playback.start, capture.playback.end) == (None, None)
+        )
+        QTest.keyClick(window, Key.Key_P)
+        assert pump(lambda: capture.playback is not None and not capture.playback.loop)
+        assert pump(lambda: not bar._loop.isChecked())
+
+
+def recorded_by_fake(window: MainWindow) -> bool:
+    QTest.keyClick(window, Key.Key_R)
+    written = pump(lambda: window.recording.view.status.frames_written > 30)
+    QTest.keyClick(window, Key.Key_R)
+    return written and pump(lambda: window.recording.view.finished == 1)
+
+
+def test_a_take_tracked_again_is_compared_with_what_was_recorded(tmp_path: Path) -> None:
+    made: list[Path | None] = []
+
+    def make(weights: Path | None) -> FakeTracker:
+        if weights == Path("bad"):
+            raise LumbricalError("these weights are of another version")
+        made.append(weights)
+        return ShiftedTracker(30.0, "mine")
+
+    tracker = ShiftedTracker(0.0, "shipped")
+    opened = {"spec": ""}
+
+    def source(spec: str) -> FrameSource:
+        opened["spec"] = spec
+        return open_source(spec)
+
+    with open_window(tracker=tracker, config=config(tmp_path), open_source=source, make_tracker=make) as window:
+        assert tracking(window) and not window.replay.switch.isEnabled()
+        assert recorded_by_fake(window)
+        (path,) = tmp_path.glob("*.mcap")
+        window._open_take(path)
+        assert pump(lambda: opened["spec"] == str(path)) and pump(window.replay.switch.isEnabled)
+        assert not window.replay.switch.isChecked(), "the same weights: nothing to look at yet"
+        window.layers.set_layers(Layers(True, False, False, False))
+        assert pump(lambda: pink(window) < 30)
+        assert window.replay.picker is not None
+        window.replay.picker.use(Path("mine.safetensors"))
+        assert pump(window.replay.switch.isChecked)
+        assert made == [Path("mine.safetensors")]
+        assert pump(lambda: (view := window.view._comparison) is not None and view.compared > 10)
+        view = window.view._comparison
+        assert view is not None and (view.recorded, view.tracked) == ("shipped", "mine")
+        assert view.mean_mm == pytest.approx(30.0, abs=0.1) and view.now_mm == pytest.approx(30.0, abs=0.1)
+        assert pump(lambda: pink(window) > 200)
+        QTest.keyClick(window, Key.Key_Space)
+        assert pump(lambda: window.status.state_text == "paused")
+        QTest.keyClick(window, Key.Key_G)
+        assert pump(lambda: pink(window) < 30 and window.view._comparison is None)
+        window.replay.picker.use(Path("bad"))
+        assert pump(lambda: "another version" in window.banner.text)
+        assert pump(
+            lambda: window.replay.picker is not None and window.replay.picker._box.currentText() == "mine.safetensors"
+        )
