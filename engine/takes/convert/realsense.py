@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterable
@@ -58,8 +59,8 @@ def write_db3(sensor: Sensor, frames: Iterable[DepthFrame], path: Path, *, origi
             # The SDK lets go of the file when the last of its objects is gone.
             del recorder
             gc.collect()
-    _check(path, sent)
     _retime(path, sent, sent.offsets_ns(fps))
+    _check(path, sent)
     return Converted(len(sent.entries))
 
 
@@ -108,8 +109,10 @@ class _Recorder:
         self._sdk, self._path = sdk, path
         self._unit_m = _unit_m(first)
         self._device = sdk.software_device()
-        for name, value in (("name", origin or "Lumbrical"), ("serial_number", "0"), ("product_line", "D400")):
-            self._device.register_info(getattr(sdk.camera_info, name), value)
+        # The file keeps these as "key=value;…".
+        name = re.sub(r"[;=\s]+", " ", origin).strip() or "Lumbrical"
+        for field, value in (("name", name), ("serial_number", "0"), ("product_line", "D400")):
+            self._device.register_info(getattr(sdk.camera_info, field), value)
         self._depth = self._device.add_sensor("Stereo Module")
         self._depth.add_read_only_option(sdk.option.depth_units, self._unit_m)
         self._depth_profile = self._depth.add_video_stream(
@@ -204,39 +207,20 @@ def _stream(sdk: Any, kind: Any, pixel_format: Any, pixel_bytes: int, fps: int, 
     return stream
 
 
-def _check(path: Path, sent: _Sent) -> None:
-    """The SDK says nowhere what it could not write. Raises LumbricalError where something is missing."""
-    depth = sent.entries
-    color = [depth[place] for place in sent.colored]
-    for name, expected in (("Depth", depth), ("Color", color)):
-        found = read_index(path, name)
-        if len(found) != len(expected) or not all(map(_is_same, found, expected)):
-            raise LumbricalError(
-                f"the RealSense SDK wrote {len(found)} of {len(expected)} {name.lower()} frames to {path}: is the disk "
-                "full?"
-            )
-
-
-def _is_same(found: Entry, expected: tuple[int, float]) -> bool:
-    number, time_ms = expected
-    return found.number == number and abs(found.time_ms - time_ms) < 1e-3
-
-
 def _retime(path: Path, sent: _Sent, offsets_ns: NDArray[np.int64]) -> None:
     """Date the messages of each frame by the device's clock.
 
     The SDK files frames by when it was handed them, and plays them at that pace: a conversion would play as fast as it
-    was made, and not at the pace of the recording.
+    was made, and not at the pace of the recording. Raises LumbricalError where frames are missing.
     """
     streams = {"Depth": offsets_ns, "Color": offsets_ns[sent.colored] + 1}
     try:
         with closing(sqlite3.connect(path)) as database:
             # No other program knows of the file yet, and without this it would be written twice.
             database.execute("PRAGMA journal_mode = OFF")
-            for name, due_ns in streams.items():
-                database.executemany(
-                    "UPDATE messages SET timestamp = ? WHERE id = ?", _new_times(database, name, due_ns)
-                )
+            for stream, due_ns in streams.items():
+                times = _new_times(database, stream, due_ns, path)
+                database.executemany("UPDATE messages SET timestamp = ? WHERE id = ?", times)
             database.commit()
     except sqlite3.Error as error:
         raise LumbricalError(f"{path} cannot be written ({error}): is the disk full?") from error
@@ -244,13 +228,43 @@ def _retime(path: Path, sent: _Sent, offsets_ns: NDArray[np.int64]) -> None:
         os.fsync(file.fileno())
 
 
-def _new_times(database: sqlite3.Connection, stream: str, due_ns: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """(new time, message) of all messages about the stream's frames; those of one frame have one time."""
-    query = (
-        "SELECT m.timestamp, m.id FROM messages m JOIN topics t ON m.topic_id = t.id"
-        " WHERE t.name LIKE ? ORDER BY m.timestamp, m.id"
+def _new_times(
+    database: sqlite3.Connection, stream: str, due_ns: NDArray[np.int64], path: Path
+) -> list[tuple[int, int]]:
+    """(new time, message) of all messages about the stream's frames.
+
+    Their order in the file tells what belongs together, an image first: the SDK's own times do not always rise, since
+    it takes pauses off them late.
+    """
+    rows = database.execute(
+        "SELECT m.id, t.name LIKE '%/image/data%' FROM messages m JOIN topics t ON m.topic_id = t.id"
+        " WHERE t.name LIKE ? ORDER BY m.id",
+        (f"/device_0/sensor_%/{stream}_0/%",),
+    ).fetchall()
+    frames = np.cumsum([is_image for _, is_image in rows], dtype=np.int64)
+    count = int(frames[-1]) if len(frames) else 0
+    if count != len(due_ns):
+        raise _missing(stream, count, len(due_ns), path)
+    return [(int(due_ns[frame - 1]), message) for frame, (message, _) in zip(frames, rows, strict=True) if frame]
+
+
+def _missing(stream: str, found: int, expected: int, path: Path) -> LumbricalError:
+    return LumbricalError(
+        f"the RealSense SDK wrote {found} of {expected} {stream.lower()} frames to {path}: make room on the disk, or "
+        "convert a part"
     )
-    frames = database.execute(query, (f"/device_0/sensor_%/{stream}_0/image/metadata",)).fetchall()
-    due = {filed_ns: int(at_ns) for (filed_ns, _), at_ns in zip(frames, due_ns, strict=True)}
-    messages = database.execute(query, (f"/device_0/sensor_%/{stream}_0/%",)).fetchall()
-    return [(due[filed_ns], message) for filed_ns, message in messages if filed_ns in due]
+
+
+def _check(path: Path, sent: _Sent) -> None:
+    """The SDK says nowhere what it could not write. Raises LumbricalError where a frame is missing or not itself."""
+    depth = sent.entries
+    for stream, expected in (("Depth", depth), ("Color", [depth[place] for place in sent.colored])):
+        found = read_index(path, stream)
+        same = sum(map(_is_same, found, expected))
+        if not len(found) == len(expected) == same:
+            raise _missing(stream, same, len(expected), path)
+
+
+def _is_same(found: Entry, expected: tuple[int, float]) -> bool:
+    number, time_ms = expected
+    return found.number == number and abs(found.time_ms - time_ms) < 1e-3
