@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         for line in (*sensor.warnings, *done.not_kept):
             print(f"lumbrical: warning: {line}", file=sys.stderr)
         total = sensor.frame_count
-    print(f"{args.out}: {done.frames} frames" + (f" of {total}" if total != done.frames else ""))
+    of_all = "" if total == done.frames else f" of {total}"
+    print(f"{args.out}: {done.frames}{of_all} frame{'s' if done.frames != 1 else ''}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
 
@@ -51,13 +52,17 @@ def run(args: argparse.Namespace) -> int:
     if args.source.exists() and args.out.exists() and args.out.samefile(args.source):
         raise LumbricalError(f"--out {args.out} is what is to be exported: choose another name")
     template = load_hand(args.hand) if args.hand is not None else None
-    motion = load_motion(args.source, Side(args.side) if args.side else None)
+    motion = load_motion(args.source, Side(args.side) if args.side else None, lambda line: _warn(args.source, line))
     if args.side and not motion.tracked.any():
         raise LumbricalError(f"{args.source} has no {args.side} hand in any of its {len(motion)} frames")
     with terminated_in_order():
         done = export_motion(motion, args.out, kind.name, force=args.force, fps=args.fps, template=template)
     print(_as_text(done, motion.side))
     return 0
+
+
+def _warn(path: Path, line: str) -> None:
+    print(f"lumbrical: warning: {path}: {line}", file=sys.stderr)
 
 
 def _as_text(done: Exported, side: Side) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from engine.types import LumbricalError, Side
 _RESULTS = (".npz", ".jsonl")
 
 
-def load_motion(path: Path, side: Side | None = None) -> Motion:
-    """The motion in a take, or in a results file of `track --out`. side: the hand that is meant where it holds both.
+def load_motion(path: Path, side: Side | None = None, note: Callable[[str], None] | None = None) -> Motion:
+    """The motion in a take, or in a results file of `track --out`. side: the hand that is meant where it holds both;
+    note: gets a line for each thing that is wrong with the take.
 
     Raises LumbricalError, naming the file, where there is none, or it is damaged or holds both hands; BadRecording for
     what is no take.
@@ -25,6 +27,8 @@ def load_motion(path: Path, side: Side | None = None) -> Motion:
     suffix = path.suffix.lower()
     if suffix in _RESULTS:
         return load_results(path, side)
+    if not path.exists():
+        raise LumbricalError(f"{path} does not exist: check the path")
     if suffix != SUFFIX:
         raise LumbricalError(
             f"{path} holds no motion: give a take ({SUFFIX}) or what `track --out` wrote ({', '.join(_RESULTS)}); "
@@ -32,6 +36,14 @@ def load_motion(path: Path, side: Side | None = None) -> Motion:
         )
     with Take(path) as take:
         poses = take.poses()
+        if note is not None:
+            for line in take.damage:
+                note(line)
+    if not len(poses):
+        raise LumbricalError(
+            f"{path} holds no poses, only images: `python main.py track {path} --out FILE.npz` makes some; then export "
+            "that file"
+        )
     try:
         return motion_of(poses, side)
     except LumbricalError as error:
@@ -42,12 +54,8 @@ def motion_of(poses: PoseTable, side: Side | None = None) -> Motion:
     """A take's poses as motion: one row a frame that the tracker was shown, so frames that it passed over are left
     out. Frames of the other hand, and rows that damage left without numbers, count as lost.
 
-    Raises LumbricalError where there are no poses, or those of both hands and side is None.
+    Raises LumbricalError where there are poses of both hands and side is None, or one has no time.
     """
-    if not len(poses):
-        raise LumbricalError(
-            "it holds no poses: `python main.py track TAKE --out FILE.npz` makes them; export that file then"
-        )
     found = set(np.unique(poses.side[poses.tracked]).tolist())
     if len(found) > 1 and side is None:
         raise LumbricalError("it holds both hands: say which one, --side right or --side left")

@@ -110,7 +110,8 @@ def whole_target(path: Path, force: bool) -> Iterator[Path]:
         # Nobody knows the name of the place where the work was done.
         if work is None or str(work) not in str(error):
             raise
-        raise LumbricalError(str(error).replace(str(work / path.name), str(path))) from error
+        told = str(error).replace(str(work / path.name), str(path)).replace(str(work), str(path.parent))
+        raise LumbricalError(told) from error
     except FileExistsError as error:
         raise LumbricalError(f"{path} exists already: choose another name or add --force") from error
     except OSError as error:
