@@ -99,7 +99,7 @@ def test_every_kind_says_what_was_written(wave: Path, tmp_path: Path, capsys: py
         told = capsys.readouterr().out
         assert told.startswith(f"{tmp_path / out}: ") and "8 frames of a right hand" in told and told.count("\n") == 1
     assert len((tmp_path / "a.csv").read_text().splitlines()) == DEMO_FRAMES + 1
-    mesh = open3d.io.read_triangle_mesh(str(tmp_path / "meshes" / "000007.ply"))
+    mesh = open3d.io.read_triangle_mesh(tmp_path / "meshes" / "000007.ply")
     assert len(mesh.triangles) > 1000 and 300 < mesh.get_center()[2] < 1000
     assert cli.main(["export", str(tmp_path / "a.npz"), "--out", str(tmp_path / "again.glb")]) == 0
 

@@ -36,7 +36,7 @@ _FIRST_NS = 1000
 def write_db3(sensor: Sensor, frames: Iterable[DepthFrame], path: Path, *, origin: str = "") -> Converted:
     """Write the frames of an open recording to `path`, which must not exist and end in .db3.
 
-    Depth is kept bit for bit, times to the nanosecond, intrinsics as float32; colour is kept where the first frame has
+    Depth is kept bit for bit, times to the microsecond, intrinsics as float32; colour is kept where the first frame has
     it. origin: the camera's name. Raises SensorUnavailable without the SDK, LumbricalError for what cannot be written.
     """
     sdk = load_sdk()
