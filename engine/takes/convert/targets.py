@@ -89,6 +89,15 @@ def _is_sequence_only(path: Path) -> bool:
     return True
 
 
+def _move(new: Path, path: Path, old: Path, force: bool) -> None:
+    if new.is_dir():
+        put_in_place(new, path, old)
+    elif force:
+        os.replace(new, path)
+    else:
+        move_without_replacing(new, path)
+
+
 @contextmanager
 def whole_target(path: Path, force: bool) -> Iterator[Path]:
     """Where to write: a path of the same name on the same disk, which takes the place of `path` when the context ends
@@ -100,12 +109,7 @@ def whole_target(path: Path, force: bool) -> Iterator[Path]:
         yield work / path.name
         # Again, since writing may have taken minutes.
         check_target(path, force)
-        if os.path.lexists(path):
-            put_in_place(work / path.name, path, work / "old")
-        elif path.suffix:
-            move_without_replacing(work / path.name, path)
-        else:
-            os.rename(work / path.name, path)
+        _move(work / path.name, path, work / "old", force)
     except LumbricalError as error:
         # Nobody knows the name of the place where the work was done.
         if work is None or str(work) not in str(error):
