@@ -37,6 +37,8 @@ COMMANDS = {
     "replay": Command("app.commands.replay", "play a take, or track it again and compare with what was recorded"),
     "info": Command("app.commands.info", "what a take holds, what was dropped, what is damaged"),
     "recover": Command("app.commands.recover", "write a clean take from one that was cut off or damaged"),
+    "convert": Command("app.commands.convert", "any recording into a take, a sequence folder or a RealSense .db3"),
+    "export": Command("app.commands.export", "tracked motion as BVH, glTF, CSV, NumPy or meshes"),
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
     "crops": Command("app.commands.crops", "cut recordings into crops that `train` can learn from"),

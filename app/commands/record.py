@@ -7,16 +7,17 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from app.commands.track import make_tracker
-from app.runtime.describe import described
-from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
-from engine.takes.facts import Receipt, TakeError, TakeInfo
-from engine.types import LumbricalError, Side
+from app.tracked_take import TakeWishes, tracker_for, write_tracked
+from engine.sensors.protocol import Sensor, SensorDisconnected
+from engine.takes.convert.frames import all_frames
+from engine.takes.facts import Receipt, TakeError
+from engine.types import DepthFrame, LumbricalError, Side
 
 if TYPE_CHECKING:
     from app.runtime.recorder import Recorder, RecorderStatus
@@ -78,56 +79,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _info(
-    sensor: Sensor, args: argparse.Namespace, side: Side | None, weights: str = "", smoothing: float = 0.5
-) -> TakeInfo:
-    settings = None if args.no_track else {"side": side.value if side else None, "smoothing": smoothing}
-    return TakeInfo(
-        sensor=described(sensor), fps=min(1000.0, max(0.0, sensor.fps)), side=side, name=args.name, notes=args.notes,
-        user=args.user, weights_version=weights, hand_only=args.hand_only, settings=settings,
+def _wishes(args: argparse.Namespace) -> TakeWishes:
+    return TakeWishes(
+        track=not args.no_track, hand_only=args.hand_only, side=args.side, hand=args.hand,
+        user=args.user, name=args.name, notes=args.notes,
     )  # fmt: skip
 
 
-def _side(args: argparse.Namespace, sensor: Sensor) -> Side | None:
-    if args.side is None:
-        return sensor.side
-    return None if args.side == "either" else Side(args.side)
-
-
 def _convert(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
-    """Every frame of a file, each tracked, however long it takes."""
+    """Every frame of a file, each tracked; what was written until it ends, is interrupted or fails is kept."""
     from tqdm import tqdm
 
-    from engine.takes.hand_only import keep_hand
     from engine.takes.names import take_path
     from engine.takes.writer import STOPPED, TakeWriter
 
-    path = take_path(args.out, args.name)
+    path, wishes = take_path(args.out, args.name), _wishes(args)
     with sensor:
-        tracker = None if args.no_track else make_tracker(args.hand)
-        side = _side(args, sensor)
-        if tracker is not None:
-            tracker.side = side
-            tracker.reset()
-        info = _info(sensor, args, side, tracker.runner.version if tracker is not None else "")
-        writer = TakeWriter(path, info, by_device_clock=True)
-        reason, trouble, first_s = STOPPED, "", None
+        tracker = tracker_for(sensor, wishes)
+        weights = tracker.runner.version if tracker is not None else ""
+        writer = TakeWriter(path, wishes.info(sensor, wishes.side_in(sensor), weights), by_device_clock=True)
+        reason, trouble = STOPPED, ""
         try:
-            with tqdm(total=sensor.frame_count, unit="frame", desc="record", leave=False, disable=None) as bar:
-                while (frame := _next(sensor)) is not None:
-                    first_s = frame.device_time_s if first_s is None else first_s
-                    if args.seconds is not None and frame.device_time_s - first_s >= args.seconds:
-                        break
-                    result = tracker.track(frame) if tracker is not None else None
-                    if not args.hand_only:
-                        writer.write_frame(frame)
-                    elif result is not None and (hand := keep_hand(result)) is not None:
-                        writer.write_frame(hand, whole=frame)
-                    else:
-                        writer.note_dropped("no hand in view")
-                    if result is not None:
-                        writer.write_pose(result)
-                    bar.update(1)
+            frames = _until(all_frames(sensor), args.seconds)
+            with tqdm(frames, total=sensor.frame_count, unit="frame", desc="record", leave=False, disable=None) as bar:
+                write_tracked(writer, bar, tracker, args.hand_only)
         except TakeError as error:
             reason, trouble = error.reason, str(error)
         except KeyboardInterrupt:
@@ -139,15 +114,14 @@ def _convert(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | 
         return writer.path, receipt, trouble
 
 
-def _next(sensor: Sensor) -> Any:
-    """The next frame, or None at the end."""
-    while True:
-        try:
-            frame = sensor.read()
-        except EndOfStream:
-            return None
-        if frame is not None:
-            return frame
+def _until(frames: Iterator[DepthFrame], seconds: float | None) -> Iterator[DepthFrame]:
+    """The frames of the recording's first seconds."""
+    first_s = None
+    for frame in frames:
+        first_s = frame.device_time_s if first_s is None else first_s
+        if seconds is not None and frame.device_time_s - first_s >= seconds:
+            return
+        yield frame
 
 
 def _recorder() -> Recorder:
@@ -164,7 +138,8 @@ def _record_images(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Rece
 
     recorder = _recorder()
     with sensor:
-        recorder.start(args.out, _info(sensor, args, _side(args, sensor)), seconds=args.seconds)
+        wishes = _wishes(args)
+        recorder.start(args.out, wishes.info(sensor, wishes.side_in(sensor)), seconds=args.seconds)
         trouble = ""
 
         def step() -> None:
@@ -203,7 +178,7 @@ def _record_live(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receip
         session.tracking.start()
         try:
             _wait_until_ready(session)
-            recorder.start(args.out, _info(sensor, args, side), seconds=args.seconds)
+            recorder.start(args.out, _wishes(args).info(sensor, side), seconds=args.seconds)
             session.capture.start()
             _watch(recorder, lambda: time.sleep(_POLL_S), session)
             return _close(recorder, session.failure())

@@ -78,7 +78,7 @@ def whole_folder(path: Path, force: bool) -> Iterator[Path]:
         yield new
         _make_readable(new, 0o777)
         check_target(path, "", force)
-        _put_in_place(new, path, temporary / "old")
+        put_in_place(new, path, temporary / "old")
     except OSError as error:
         raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -86,8 +86,11 @@ def whole_folder(path: Path, force: bool) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put_in_place(new: Path, path: Path, old: Path) -> None:
-    """Folders cannot replace each other at once: the old one goes aside, and back if the new one cannot come."""
+def put_in_place(new: Path, path: Path, old: Path) -> None:
+    """Rename `new` to `path`, replacing what is there. Raises OSError.
+
+    Folders cannot replace each other at once: the old one goes aside to `old`, and back if the new one cannot come.
+    """
     if not path.exists():
         os.rename(new, path)
         return

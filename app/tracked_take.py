@@ -1,0 +1,80 @@
+"""A recording into a take, every frame of it tracked: what `record RECORDING` and `convert` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.commands.track import make_tracker
+from app.runtime.describe import described
+from engine.sensors.protocol import Sensor
+from engine.takes.facts import TakeInfo
+from engine.types import DepthFrame, Side
+
+if TYPE_CHECKING:
+    from engine.takes.writer import TakeWriter
+    from engine.tracker import Tracker
+
+_NO_HAND = "no hand in view"
+
+
+@dataclass(frozen=True)
+class TakeWishes:
+    """What a take is to hold. side: right, left or either, None as the source says; hand: the user's own mesh;
+    hand_only: nothing but the hand's pixels, which needs the tracker."""
+
+    track: bool = True
+    hand_only: bool = False
+    side: str | None = None
+    hand: Path | None = None
+    user: str = ""
+    name: str = ""
+    notes: str = ""
+
+    def side_in(self, sensor: Sensor) -> Side | None:
+        """The hand to look for in an open source, None for either."""
+        if self.side is None:
+            return sensor.side
+        return None if self.side == "either" else Side(self.side)
+
+    def info(self, sensor: Sensor, side: Side | None, weights: str = "", smoothing: float = 0.5) -> TakeInfo:
+        """What the take says of itself; where it is made of another one, much of what that one said."""
+        from engine.takes.source import TakeSource
+
+        old = sensor.info if isinstance(sensor, TakeSource) else TakeInfo()
+        settings = {"side": side.value if side else None, "smoothing": smoothing} if self.track else None
+        return TakeInfo(
+            sensor=described(sensor), fps=min(1000.0, max(0.0, sensor.fps)), side=side,
+            name=self.name or old.name, notes=self.notes or old.notes, user=self.user or old.user, profile=old.profile,
+            weights_version=weights, hand_only=self.hand_only or old.hand_only, settings=settings,
+        )  # fmt: skip
+
+
+def tracker_for(sensor: Sensor, wishes: TakeWishes) -> Tracker | None:
+    """The tracker for an open recording, at its start; None when it is not to be tracked."""
+    if not wishes.track:
+        return None
+    tracker = make_tracker(wishes.hand)
+    tracker.side = wishes.side_in(sensor)
+    tracker.reset()
+    return tracker
+
+
+def write_tracked(
+    writer: TakeWriter, frames: Iterable[DepthFrame], tracker: Tracker | None, hand_only: bool = False
+) -> None:
+    """Track and write frame by frame, however long it takes. Raises TakeError, and what the frames' source raises."""
+    from engine.takes.hand_only import keep_hand
+
+    for frame in frames:
+        result = tracker.track(frame) if tracker is not None else None
+        if not hand_only:
+            writer.write_frame(frame)
+        elif result is not None and (hand := keep_hand(result)) is not None:
+            writer.write_frame(hand, whole=frame)
+        else:
+            writer.note_dropped(_NO_HAND)
+        if result is not None:
+            writer.write_pose(result)
