@@ -21,7 +21,7 @@ _NO_HAND = "no hand in view"
 
 
 @dataclass(frozen=True)
-class TakeWishes:
+class TakeContents:
     """What a take is to hold. side: right, left or either, None as the source says; hand: the user's own mesh;
     hand_only: nothing but the hand's pixels, which needs the tracker."""
 
@@ -52,7 +52,7 @@ class TakeWishes:
         )  # fmt: skip
 
 
-def tracker_for(sensor: Sensor, wishes: TakeWishes) -> Tracker | None:
+def tracker_for(sensor: Sensor, wishes: TakeContents) -> Tracker | None:
     """The tracker for an open recording, at its start; None when it is not to be tracked."""
     if not wishes.track:
         return None

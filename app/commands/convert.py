@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.interrupts import terminated_in_order
-from app.tracked_take import TakeWishes, described, tracker_for, write_tracked
+from app.runtime.describe import described
+from app.tracked_take import TakeContents, tracker_for, write_tracked
 from engine.sensors.protocol import Sensor
 from engine.takes.convert.frames import Converted, all_frames
 from engine.takes.convert.targets import Target, check_target, whole_target
@@ -126,7 +127,7 @@ def _convert(
 def _write_take(sensor: Sensor, frames: Iterable[DepthFrame], work: Path, args: argparse.Namespace) -> Converted:
     from engine.takes.writer import TakeWriter
 
-    wishes = TakeWishes(track=not args.no_track, side=args.side, hand=args.hand)
+    wishes = TakeContents(track=not args.no_track, side=args.side, hand=args.hand)
     tracker = tracker_for(sensor, wishes)
     weights = tracker.runner.version if tracker is not None else ""
     writer = TakeWriter(work, wishes.info(sensor, wishes.side_in(sensor), weights), by_device_clock=True)

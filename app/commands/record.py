@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from app.commands.track import make_tracker
-from app.tracked_take import TakeWishes, tracker_for, write_tracked
+from app.tracked_take import TakeContents, tracker_for, write_tracked
 from engine.sensors.protocol import Sensor, SensorDisconnected
 from engine.takes.convert.frames import all_frames
 from engine.takes.facts import Receipt, TakeError
@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wishes(args: argparse.Namespace) -> TakeWishes:
-    return TakeWishes(
+def _wishes(args: argparse.Namespace) -> TakeContents:
+    return TakeContents(
         track=not args.no_track, hand_only=args.hand_only, side=args.side, hand=args.hand,
         user=args.user, name=args.name, notes=args.notes,
     )  # fmt: skip
