@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Train every row; errors in mm and F1 by row."""
-    from app.experiments.training import EXPERIMENTS, beginning, posed_hands, trained, with_crops
+    from app.experiments.training import EXPERIMENTS, fresh_heads, posed_hands, shipped, trained, with_crops
     from engine import metrics
     from engine.training.config import load_config
     from engine.training.shares import join
@@ -42,7 +42,7 @@ def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     subject, others, tests = _people(out)
     test = join(tests)
     who = np.repeat([0, 1], [len(part.distance) for part in tests])
-    start, truth = beginning(), test.joints.numpy()
+    start, truth = fresh_heads(shipped()), test.joints.numpy()
     rows: dict[str, Any] = {}
     for name in ROWS:
         shares = {subject: 1.0} if name == "without_shapes" else {subject: 0.75, others: 0.25}

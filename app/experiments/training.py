@@ -20,12 +20,16 @@ from engine.types import FloatArray
 EXPERIMENTS = CONFIGS / "experiments"
 
 
-def beginning() -> Encoder:
-    """What every row begins with: the shipped encoder's backbone, whose features rendered hands have taught, and heads
-    that know no hand. The paper begins with a backbone that photographs have taught."""
+def shipped() -> Encoder:
+    """The shipped encoder, which rendered hands have taught."""
     from engine.methods.gaussian.weights import load_weights
 
-    taught = load_weights().encoder
+    return load_weights().encoder
+
+
+def fresh_heads(taught: Encoder) -> Encoder:
+    """The backbone of an encoder, whose features know edges and surfaces, with heads that know no hand. The paper begins
+    with a backbone that photographs have taught."""
     torch.manual_seed(0)
     fresh = Encoder(taught.config)
     fresh.backbone.load_state_dict(taught.backbone.state_dict())

@@ -33,12 +33,12 @@ _TEST_PEOPLE, _TEST_CROPS = (206, 207), 300
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `experiment wrong-labels`."""
-    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 10000)")
+    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 8000)")
 
 
 def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Train every row on wrong labels; MDPC and true errors of labels and predictions."""
-    from app.experiments.training import EXPERIMENTS, beginning, labelled, posed_hands, trained, with_crops
+    from app.experiments.training import EXPERIMENTS, labelled, posed_hands, shipped, trained, with_crops
     from engine.evaluation.second_hand import person, render_person
     from engine.training.config import load_config
     from engine.training.shares import join
@@ -51,7 +51,7 @@ def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     if not file.exists():
         batch = join([render_person(person(seed), _CROPS, seed=seed) for seed in _PEOPLE])
         labelled(batch, wrong(batch, shift), tuple(range(JOINT_COUNT)), file)
-    start = beginning()
+    start = shipped()
     joints = {"labels": wrong(test, shift).numpy()}
     for name in ROWS:
         config = with_crops(load_config(EXPERIMENTS / "wrong_labels" / f"{name}.toml"), {file: 1.0}, args.images)

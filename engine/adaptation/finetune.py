@@ -26,7 +26,7 @@ from engine.training.renders import RenderedBatch
 from engine.training.trainer import Trainer, encode_batch, rendered_errors, test_set
 from engine.types import LumbricalError
 
-#: Of every source's frames, the last part is not trained on.
+#: Of every source's frames, the last part is not trained on; short ones are trained on whole.
 _HELD_OUT = 0.2
 _FEWEST = 10
 #: Of each batch, this much comes from the user's frames; the rest is rendered.
@@ -47,16 +47,16 @@ class Figures:
 class Finetuning:
     """Trains on `sources`, each one recording's crops in the order of time, from `weights` on. Files go to `out`.
 
-    Raises LumbricalError where a recording shows too few hands.
+    Raises LumbricalError where none of them shows enough hands.
     """
 
     def __init__(
         self, config: TrainConfig, weights: dict[str, Any], sources: list[ObservedCrops], out: Path, device: str = "cpu"
     ) -> None:
-        few = min(len(source) for source in sources)
-        if few < _FEWEST:
-            raise LumbricalError(f"only {few} frames of a recording show a hand; {_FEWEST} are needed to learn from it")
-        cuts = [len(source) - max(2, round(_HELD_OUT * len(source))) for source in sources]
+        most = max(len(source) for source in sources)
+        if most < _FEWEST:
+            raise LumbricalError(f"only {most} frames of a recording show a hand; {_FEWEST} are needed to learn from it")
+        cuts = [len(source) - _held_out(len(source)) for source in sources]
         ways = list(zip(sources, cuts, strict=True))
         out.mkdir(parents=True, exist_ok=True)
         own = joined([source.crops(slice(None, cut)) for source, cut in ways])
@@ -105,3 +105,7 @@ class Finetuning:
             for surface, distance, crop in zip(vertices, batch.distance, crops, strict=True)
         ]
         return float(np.nanmedian(each)) if np.isfinite(each).any() else float("nan")
+
+
+def _held_out(frames: int) -> int:
+    return max(2, round(_HELD_OUT * frames)) if frames >= _FEWEST else 0

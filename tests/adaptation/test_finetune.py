@@ -57,8 +57,13 @@ def test_the_last_frames_are_held_out_and_weights_change(tmp_path: Path) -> None
 
 def test_too_few_hands_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LumbricalError, match="only 9 frames of a recording show a hand"):
-        Finetuning(_config(), Encoder(SMALL).state_dict(), [_Collected(12), _Collected(9)], tmp_path / "out")
+        Finetuning(_config(), Encoder(SMALL).state_dict(), [_Collected(4), _Collected(9)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_short_recording_beside_a_long_one_is_trained_on_whole(tmp_path: Path) -> None:
+    tuning = Finetuning(_config(), Encoder(SMALL).state_dict(), [_Collected(4), _Collected(20)], tmp_path)
+    assert (tuning.trained, tuning.held_out) == (4 + 16, 4)
 
 
 def test_the_shipped_settings_can_be_read() -> None:

@@ -26,7 +26,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, name, value)
     torch.manual_seed(1)
     small = Encoder(EncoderConfig(width=0.125, head_channels=8, hidden=16))
-    monkeypatch.setattr("app.experiments.training.beginning", lambda: small)
+    monkeypatch.setattr("app.experiments.training.shipped", lambda: small)
 
 
 def _run(out: Path, name: str, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
