@@ -29,7 +29,7 @@ _SUBJECT_CROPS, _OTHERS_CROPS, _TEST_CROPS = 3000, 160, 500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `experiment ablation`."""
-    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 10000)")
+    parser.add_argument("--images", type=images, metavar="N", help="train each row on so many crops (default: 30000)")
 
 
 def measure(args: argparse.Namespace, out: Path) -> dict[str, Any]:
