@@ -96,9 +96,11 @@ class ShapeSolver:
         self.prior_precision[:26, :26] = np.diag(shape_sd**-2.0)
         self.prior_precision[26:, 26:] = config.skin.precision()
 
-    def solve(self, frames: Sequence[CalibrationFrame], start: Build | None = None) -> Solution:
-        """The build that fits all frames. LumbricalError where there are none."""
-        return self._run(frames, start or Build.mean(), self.config.steps, free=True)
+    def solve(
+        self, frames: Sequence[CalibrationFrame], start: Build | None = None, steps: int | None = None
+    ) -> Solution:
+        """The build that fits all frames. start: where to search from. LumbricalError where there is no frame."""
+        return self._run(frames, start or Build.mean(), steps or self.config.steps, free=True)
 
     def place(self, frames: Sequence[CalibrationFrame], build: Build, steps: int = 6) -> Solution:
         """The pose of a hand of that build in each frame: `solve` with the build held, which is the solution's own."""
