@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from engine.fitting.observation import Observation
 from engine.fitting.state import HandState
+from engine.geometry.camera import project
 from engine.localise.crop import CropWindow, cut
 from engine.reading import Reading
-from engine.runners.protocol import Runner
+from engine.runners.protocol import Estimate, Runner
 from engine.types import BETA_SIZE, THICKNESS_SIZE, DepthFrame, FloatArray
 
 
@@ -46,7 +47,7 @@ class CalibrationFrame:
 
     start: the pose that the encoder sees, of the mean hand. points (21, 3) mm and sigma (21,) mm: of its dense head.
     observation: the depth around the hand. crop (128, 128) in [-1, 1], its centre `distance` mm away. confidence: that
-    there is a hand. number: the frame's own.
+    there is a hand. number: the frame's own. whole: no joint lies outside the camera's picture.
     """
 
     start: HandState
@@ -57,9 +58,10 @@ class CalibrationFrame:
     distance: float
     confidence: float
     number: int = 0
+    whole: bool = True
 
     @staticmethod
-    def of(reading: Reading, number: int = 0) -> CalibrationFrame:
+    def of(reading: Reading, number: int = 0, whole: bool = True) -> CalibrationFrame:
         """From what the tracker reads of a frame."""
         estimate, i = reading.estimate, reading.index
         distance = reading.window.distance
@@ -75,7 +77,7 @@ class CalibrationFrame:
         )
         seen = Observation(reading.crop, distance, points)
         return CalibrationFrame(
-            start, points, estimate.sigma[i], seen, reading.crop, distance, reading.confidence, number
+            start, points, estimate.sigma[i], seen, reading.crop, distance, reading.confidence, number, whole
         )
 
     @staticmethod
@@ -83,4 +85,13 @@ class CalibrationFrame:
         """Look at `window` of a frame."""
         crop = cut(frame, window)
         estimate = runner.run(crop[None], np.array([window.distance], np.float32))
-        return CalibrationFrame.of(Reading(window, crop, estimate, 0), frame.number)
+        return CalibrationFrame.of(Reading(window, crop, estimate, 0), frame.number, _whole(estimate, window, frame))
+
+
+def _whole(estimate: Estimate, window: CropWindow, frame: DepthFrame) -> bool:
+    """Whether all joints lie in the picture."""
+    joints = window.to_camera(estimate.points[0]) * (-1.0 if window.mirrored else 1.0, 1.0, 1.0)
+    camera = frame.intrinsics
+    column, row = project(joints, camera).T
+    inside = (column > 0) & (column < camera.width - 1) & (row > 0) & (row < camera.height - 1)
+    return bool(inside.all())

@@ -44,7 +44,6 @@ class SessionConfig:
     within_mm: float = WITHIN_MM
     min_confidence: float = 0.6
     max_residual_mm: float = 9.0
-    edge_share: float = 0.04
     new_pose: float = 0.03
     first_frames: int = 48
     fewest: int = 6
@@ -121,7 +120,7 @@ class CalibrationSession:
             return Judgement(Verdict.RETAKE, "no hand is seen clearly: hold it before the camera, nothing in it")
         if not residual_mm <= config.max_residual_mm:
             return Judgement(Verdict.RETAKE, "the hand is not followed well: hold it still, or come nearer")
-        if _cut_off(frame.crop) > config.edge_share:
+        if not frame.whole:
             return Judgement(Verdict.RETAKE, "the hand is not whole in the picture: move it to the middle")
         if self._last is not None and _turned(frame, self._last) < config.new_pose:
             return Judgement(Verdict.NOT_ENOUGH, "this says little that is new: move on to another pose")
@@ -200,12 +199,6 @@ def coverage(solution: Solution, solver: ShapeSolver) -> Array:
         of_beta = information[:BONE_COUNT, :BONE_COUNT] / solver.config.doubt
         seen[:, view_of(hand.rotation)] += np.einsum("sb,st,tb->b", basis, of_beta, basis)
     return seen
-
-
-def _cut_off(crop: FloatArray) -> float:
-    """The part of the crop's border, but the side where the forearm leaves, that shows something in the hand's cube."""
-    border = np.concatenate((crop[0], crop[:-16, 0], crop[:-16, -1]))
-    return float((border < 1).mean())
 
 
 def _turned(frame: CalibrationFrame, other: CalibrationFrame) -> float:

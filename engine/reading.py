@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.fitting.fitter import HandFitter
 from engine.fitting.observation import Observation
-from engine.fitting.state import HandState
+from engine.fitting.state import HandState, KnownShape
 from engine.geometry.rotations import matrix_to_euler
 from engine.localise.crop import CropWindow, look_at
 from engine.runners.protocol import Estimate
@@ -68,13 +68,17 @@ class Reading:
             return self.window.roll
         return self.window.roll + float(np.arctan2(-across, down))
 
-    def fit(self, fitter: HandFitter, last_angles: FloatArray | None = None) -> FittedHand:
+    def fit(
+        self, fitter: HandFitter, last_angles: FloatArray | None = None, shape: KnownShape | None = None
+    ) -> FittedHand:
         """The hand in the canonical camera frame: the regressor's, moved towards the dense head's points and towards
-        the depth that the crop shows. last_angles: (20,) radians of the frame before, that the pose stays near to."""
+        the depth that the crop shows. last_angles: (20,) radians of the frame before, that the pose stays near to.
+        shape: where it is known, instead of the regressor's; a fitter that holds it leaves it so."""
         e, i = self.estimate, self.index
         ahead = np.array([0.0, 0.0, self.window.distance])
         translation = e.translation[i] + ahead
-        parts = (translation, e.rotation[i], e.articulation[i], e.beta[i], e.thickness[i])
+        beta, thickness = (e.beta[i], e.thickness[i]) if shape is None else (shape.beta, shape.thickness)
+        parts = (translation, e.rotation[i], e.articulation[i], beta, thickness)
         start = HandState(*(part.astype(np.float64) for part in parts))
         points = e.points[i] + ahead
         seen = Observation(self.crop, self.window.distance, points)

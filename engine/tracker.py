@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
 from engine.fitting.fitter import HandFitter
+from engine.fitting.state import KnownShape
 from engine.hand.hand import HandModel
 from engine.localise.crop import CropWindow, cut, look_at
 from engine.localise.detector import HandDetector
@@ -45,7 +46,10 @@ class TrackerConfig:
 
 
 class Tracker:
-    """Follows one hand from frame to frame. faces: (F, 3) triangles of every result's mesh vertices."""
+    """Follows one hand from frame to frame. faces: (F, 3) triangles of every result's mesh vertices.
+
+    shape: of the user's hand, where it is known: it is held then, and only the pose is found.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Tracker:
         detector: HandDetector | None = None,
         model: HandModel | None = None,
         fitter: HandFitter | None = None,
+        shape: KnownShape | None = None,
     ) -> None:
         self.config = config or TrackerConfig()
         self.runner = runner or OnnxRunner(load_weights())
@@ -61,7 +66,9 @@ class Tracker:
         self.faces = self.model.faces
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
-        self._fitter = fitter or HandFitter(self.model.template)
+        fitter = fitter or HandFitter(self.model.template)
+        self._shape = shape
+        self._fitter = fitter if shape is None else fitter.holding_shape()
         self.side = self.config.side
         self.reset()
 
@@ -97,7 +104,7 @@ class Tracker:
         if reading.confidence < self.config.min_confidence:
             return self._missed(frame, clock, "the hand was lost")
         recent = frame.device_time_s - self._angles_time_s < _RECENT_S and reading.side is self._current_side
-        fitted = reading.fit(self._fitter, self._angles if recent else None)
+        fitted = reading.fit(self._fitter, self._angles if recent else None, self._shape)
         clock.lap("fit")
         # Of the frame's own hand: a smoothed one trails, and that speaks against nothing.
         residual = surface_residual(fitted.surface, reading.window.distance, reading.crop)

@@ -70,9 +70,14 @@ class HandFitter:
 
     def __init__(self, template: HandTemplate, config: FitConfig = FitConfig()) -> None:
         self.config = config
+        self._template = template
         self.kinematics = Kinematics()
         self._surface = FittedSurface(template, self.kinematics, config.surface_points)
         self._priors = Priors(config.prior)
+
+    def holding_shape(self) -> HandFitter:
+        """A fitter that leaves bone lengths and thickness as they start."""
+        return type(self)(self._template, replace(self.config, prior=self.config.prior.holding_shape()))
 
     def fit(
         self,

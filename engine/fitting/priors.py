@@ -7,7 +7,7 @@ beside it and made rendered hands worse: the encoder has learnt that already, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from engine.types import FloatArray
 #: finger, as in the articulation; radians.
 _THUMB_SD = (0.16, 0.16, 0.20, 0.30)
 _FINGER_SD = (0.28, 0.13, 0.41, 0.29)
+#: The standard deviation of what is held: none that shows, and none that a solver minds.
+_HELD = 1e-4
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class PriorConfig:
     flesh_mm: float = 3.0
     limit_sd: float = 0.05
     frame_sd: float = 0.6
+
+    def holding_shape(self) -> PriorConfig:
+        """The same with shape as good as fixed."""
+        return replace(self, beta=_HELD, palm_mm=_HELD, flesh_mm=_HELD)
 
 
 class Priors:

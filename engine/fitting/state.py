@@ -20,6 +20,14 @@ PARAMETERS = THICKNESS.stop
 
 
 @dataclass(frozen=True)
+class KnownShape:
+    """The shape of a hand that is known beforehand: beta (20,), thickness (6,) mm."""
+
+    beta: FloatArray
+    thickness: FloatArray
+
+
+@dataclass(frozen=True)
 class HandState:
     """translation (3,) mm of the wrist and rotation (3, 3) in any camera's frame; articulation (20,) radians; beta
     (20,); thickness (6,) mm. As engine.types.HandParameters, but for the rotation."""
