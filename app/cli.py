@@ -33,12 +33,14 @@ class Command:
 COMMANDS = {
     "run": Command("app.commands.run", "open the app (what happens without a sub-command)"),
     "track": Command("app.commands.track", "track a hand in a camera or recording, with or without a window"),
+    "calibrate": Command("app.commands.calibrate", "learn the shape of a user's hand from a recording, as a profile"),
+    "profiles": Command("app.commands.profiles", "users' profiles: list, show, rename, delete, export, import"),
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
     "crops": Command("app.commands.crops", "cut recordings into crops that `train` can learn from"),
     "finetune": Command("app.commands.finetune", "fit the encoder to recordings of your own hand, without labels"),
     "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
-    "bench": Command("app.commands.bench", "measure how fast and how steady: bench live, losses, smoothing"),
+    "bench": Command("app.commands.bench", "measure how fast, how steady, how right: bench live, losses, smoothing, calibration"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }
 DEFAULT_COMMAND = "run"

@@ -45,9 +45,7 @@ class SolverConfig:
     point_doubt: float = 30.0
     nearest: NearestConfig = field(default_factory=lambda: NearestConfig(sideways=0.5))
     silhouette: SilhouetteConfig = field(default_factory=lambda: SilhouetteConfig(sigma_mm=20.0))
-    prior: PriorConfig = field(
-        default_factory=lambda: PriorConfig(place_mm=300.0, beta=inf, palm_mm=inf, flesh_mm=inf)
-    )
+    prior: PriorConfig = field(default_factory=lambda: PriorConfig(place_mm=300.0, beta=inf, palm_mm=inf, flesh_mm=inf))
     skin: SkinPrior = field(default_factory=SkinPrior)
     thickness_sd: tuple[float, ...] = (3.0, 1.5, 1.5, 1.5, 1.5, 1.5)
     outlier: float = 1.6

@@ -1,12 +1,12 @@
-"""`bench`: how fast, how steady. Each bench is a module of app/benches."""
+"""`bench`: how fast, how steady, how right. Each bench is a module of app/benches."""
 
 from __future__ import annotations
 
 import argparse
 
-from app.benches import live, losses, smoothing
+from app.benches import calibration, live, losses, smoothing
 
-_BENCHES = {"live": live, "losses": losses, "smoothing": smoothing}
+_BENCHES = {"live": live, "losses": losses, "smoothing": smoothing, "calibration": calibration}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
