@@ -38,9 +38,9 @@ def solve_arrow(
     """The step that minimises the sum of all frames' quadratic models and the shape's prior.
 
     hessians (N, 26 + S, 26 + S), gradients (N, 26 + S): of single frames, priors of their poses among them. prior
-    (S, S), prior_gradient (S,): of the shape. damping: of the poses' diagonals, relative. weights (N,): of the frames, 1 when None; a
-    pose is a frame's own whatever the frame counts. Raises numpy.linalg.LinAlgError
-    where a pose is not determined.
+    (S, S), prior_gradient (S,): of the shape. damping: of the poses' diagonals, relative. weights (N,): what frames
+    count, 1 when None; a pose is a frame's own whatever the frame counts. Raises numpy.linalg.LinAlgError where a pose
+    is not determined.
     """
     size = hessians.shape[1] - POSE.stop
     shared = slice(POSE.stop, None)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.estimate import NINETY, bone_lengths
 from calibration.frames import Build, CalibrationFrame
-from calibration.session import CalibrationSession, SessionConfig
+from calibration.session import CalibrationSession
 from calibration.solver import ShapeSolver
 from calibration.tracking import personal_hand
 from engine import metrics
@@ -57,7 +57,6 @@ def measure_person(
     seed: int,
     frames: int,
     runner: Runner,
-    config: SessionConfig = SessionConfig(),
     on_frame: Callable[[], None] = lambda: None,
 ) -> Person:
     """Render `frames` frames of one person, hold a session on them and compare it with the truth."""
@@ -67,7 +66,7 @@ def measure_person(
     true_lengths = bone_lengths(Build.of(truth), solver.kinematics)
     readings, _ = _rendered(seed, frames, runner, _SEED + seed, on_frame)
     fits = [reading.fit(fitter) for reading in readings]
-    session, start_s = CalibrationSession(solver, config), time.perf_counter()
+    session, start_s = CalibrationSession(solver), time.perf_counter()
     for number, (reading, fit) in enumerate(zip(readings, fits, strict=True)):
         residual = surface_residual(fit.surface, reading.window.distance, reading.crop)
         session.offer(CalibrationFrame.of(reading, number), residual)

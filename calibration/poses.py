@@ -130,16 +130,27 @@ CATALOGUE = (
 
 def pose_information(pose: GuidedPose, solver: ShapeSolver, build: Build) -> Array:
     """(126, 126) what one frame of that pose would say of a hand's build, skin included, if it were shown like this."""
-    hand = _hand(pose, build)
-    model = HandModel(personal_template(solver.template, build.skin, solver.kinematics))
-    frame = _frame(model, hand)
-    window = look_at(np.array([0.0, 0.0, _DISTANCE_MM]))
-    crop = cut(frame, window)
-    points = solver.kinematics.pose(hand).joints
-    sigma = np.full(len(points), _SIGMA_MM)
-    seen = Observation(crop, window.distance, points)
-    shown = CalibrationFrame(hand, points, sigma, seen, crop, window.distance, 1.0)
+    shown = shown_frame(posed_hand(pose, build), solver, build)
     return solver.place([shown], build, steps=2).information[0]
+
+
+def posed_hand(pose: GuidedPose, build: Build) -> HandState:
+    """The hand in that pose, its middle straight before the camera."""
+    rotation = euler_to_matrix(torch.tensor(pose.turn, dtype=torch.float64)).numpy()
+    middle = rotation @ np.array([0.0, -75.0, 0.0])
+    place = np.array([0.0, 0.0, _DISTANCE_MM]) - middle
+    return HandState(place, rotation, np.array(pose.articulation), build.beta, build.thickness)
+
+
+def shown_frame(hand: HandState, solver: ShapeSolver, build: Build) -> CalibrationFrame:
+    """What a camera without noise would show of a hand of that build, and an encoder without error say of it."""
+    model = HandModel(personal_template(solver.template, build.skin, solver.kinematics))
+    depth = np.rint(10 * _depth(model, hand, _CAMERA)).astype(np.uint16)
+    window = look_at(np.array([0.0, 0.0, _DISTANCE_MM]))
+    crop = cut(DepthFrame(depth, 0.1, _CAMERA, 0, 0.0, 0.0), window)
+    points = solver.kinematics.pose(hand).joints
+    seen = Observation(crop, window.distance, points)
+    return CalibrationFrame(hand, points, np.full(len(points), _SIGMA_MM), seen, crop, window.distance, 1.0)
 
 
 def expected_sd(covariance: FloatArray, information: FloatArray, solver: ShapeSolver) -> Array:
@@ -171,7 +182,7 @@ def pose_picture(
     focal = size * _DISTANCE_MM / 250.0
     camera = Intrinsics(size, size, focal, focal, (size - 1) / 2, (size - 1) / 2)
     model = HandModel()
-    depth = _depth(model, _hand(pose, build or Build.mean()), camera)
+    depth = _depth(model, posed_hand(pose, build or Build.mean()), camera)
     across, down = (np.gradient(depth, axis=axis) * focal / _DISTANCE_MM for axis in (1, 0))
     normals = np.stack((across, down, -np.ones_like(depth)), -1)
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
@@ -180,21 +191,8 @@ def pose_picture(
     return np.ascontiguousarray(picture[:, ::-1]) if side is Side.LEFT else picture
 
 
-def _hand(pose: GuidedPose, build: Build) -> HandState:
-    """The hand in that pose, its middle straight before the camera."""
-    rotation = euler_to_matrix(torch.tensor(pose.turn, dtype=torch.float64)).numpy()
-    middle = rotation @ np.array([0.0, -75.0, 0.0])
-    place = np.array([0.0, 0.0, _DISTANCE_MM]) - middle
-    return HandState(place, rotation, np.array(pose.articulation), build.beta, build.thickness)
-
-
 def _depth(model: HandModel, hand: HandState, camera: Intrinsics) -> NDArray[np.float32]:
     euler = matrix_to_euler(torch.from_numpy(hand.rotation)).numpy()
     theta = np.concatenate((hand.translation, euler, hand.articulation)).astype(np.float32)
     shape = hand.beta.astype(np.float32), hand.thickness.astype(np.float32)
     return render_depth(model(HandParameters(theta, *shape, 1.0)).vertices, model.faces, camera)
-
-
-def _frame(model: HandModel, hand: HandState) -> DepthFrame:
-    depth = np.rint(10 * _depth(model, hand, _CAMERA)).astype(np.uint16)
-    return DepthFrame(depth, 0.1, _CAMERA, 0, 0.0, 0.0)

@@ -92,7 +92,7 @@ class CalibrationSession:
         self, solver: ShapeSolver | None = None, config: SessionConfig = SessionConfig(), old: Build | None = None
     ) -> None:
         self.solver, self.config = solver or ShapeSolver(), config
-        self._old = old or Build.mean()
+        self.old = old or Build.mean()
         self._held = _Held()
         self._last: CalibrationFrame | None = None
         self.offered = 0
@@ -146,7 +146,7 @@ class CalibrationSession:
         learn, check = split(frames)
         solution = self.solver.solve(self._telling(learn))
         estimate = ShapeEstimate.of(solution, self.solver.kinematics)
-        before, after = (build_residual(self.solver, check, build) for build in (self._old, solution.build))
+        before, after = (build_residual(self.solver, check, build) for build in (self.old, solution.build))
         seen = coverage(solution, self.solver)
         return Outcome(estimate, before, after, len(check), seen, self.offered, self._held.passed)
 

@@ -69,14 +69,14 @@ class LooseSurface(FittedSurface):
         super().__init__(template, kinematics, count)
         blocks = self._position_weights.reshape(-1, BONE_COUNT, 4)
         self._bone_weights = blocks[..., 3].copy()
-        self._along = _along(blocks[..., :3].sum(1), self._bone_weights, kinematics)
+        self._along = shares_along(blocks[..., :3].sum(1), self._bone_weights, kinematics)
 
     def loosened(
         self, bones: PosedBones, thickness: FloatArray, skin: FloatArray, observation: Observation
     ) -> SeenSurface:
         """`seen` with the skin moved by skin (100,) mm. Normals and what hides what are those without it."""
         seen = self.seen(bones, thickness, observation)
-        moved = _moves(skin, self._bone_weights, self._along, bones.frames, seen.normals)
+        moved = skin_moves(skin, self._bone_weights, self._along, bones.frames, seen.normals)
         points = seen.points + moved.astype(np.float32)
         column, row, inside = observation.pixels(points)
         return SeenSurface(points, seen.normals, column, row, seen.facing & inside, seen.visible & inside)
@@ -97,19 +97,19 @@ class LooseSurface(FittedSurface):
 
 def personal_template(template: HandTemplate, skin: FloatArray, kinematics: Kinematics) -> HandTemplate:
     """The template with its skin moved by skin (100,) mm: what a calibrated hand is drawn and tracked with."""
-    along = _along(template.vertices, template.bone_weights, kinematics)
-    moved = _moves(skin, template.bone_weights, along, kinematics.rest_frames, template.normals)
+    along = shares_along(template.vertices, template.bone_weights, kinematics)
+    moved = skin_moves(skin, template.bone_weights, along, kinematics.rest_frames, template.normals)
     vertices = (template.vertices + moved).astype(np.float32)
     return replace(template, vertices=vertices, normals=_normals(vertices, template))
 
 
-def _along(rest: FloatArray, weights: FloatArray, kinematics: Kinematics) -> FloatArray:
+def shares_along(rest: FloatArray, weights: FloatArray, kinematics: Kinematics) -> FloatArray:
     """(P, 20) how far along each bone points (P, 3) of the rest surface lie, as a part of its length, weighted."""
     local = np.einsum("bi,pbi->pb", kinematics.rest_frames[:, :, 1], rest[:, None] - kinematics.rest_origins)
     return np.asarray(weights * local / kinematics.mean, np.float32)
 
 
-def _moves(
+def skin_moves(
     skin: FloatArray, weights: FloatArray, along: FloatArray, frames: FloatArray, normals: FloatArray
 ) -> FloatArray:
     """(P, 3) mm by which points move whose bones stand in frames (20, 3, 3)."""

@@ -35,22 +35,24 @@ Array = NDArray[np.float64]
 class SolverConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
     its points are taken to be off; they carry bone lengths of the hands that the encoder was trained on, so they only
-    hold the pose. prior: of each pose; it says nothing of shape. thickness_sd: of the hand, mm. outlier: frames whose
-    surface lies further off than so many times the median frame's lose their say. doubt: see ShapeSolver.covariance.
-    outline_steps: first steps, in which hands still move too far to keep an outline.
+    hold the pose; first_doubt: the same in the first steps, which they lead. prior: of each pose; it says nothing of
+    shape. thickness_sd: of the hand, mm. outlier: frames whose surface lies further off than so many times the median
+    frame's lose their say. doubt: see ShapeSolver.covariance. first_steps: in which hands still move too far to keep an
+    outline, or to tell which frames do not fit.
     """
 
-    steps: int = 8
+    steps: int = 10
     surface_points: int = 1000
     point_doubt: float = 30.0
+    first_doubt: float = 5.0
     nearest: NearestConfig = field(default_factory=lambda: NearestConfig(sideways=0.5))
     silhouette: SilhouetteConfig = field(default_factory=lambda: SilhouetteConfig(sigma_mm=20.0))
     prior: PriorConfig = field(default_factory=lambda: PriorConfig(place_mm=300.0, beta=inf, palm_mm=inf, flesh_mm=inf))
     skin: SkinPrior = field(default_factory=SkinPrior)
     thickness_sd: tuple[float, ...] = (3.0, 1.5, 1.5, 1.5, 1.5, 1.5)
     outlier: float = 1.6
-    doubt: float = 1.5
-    outline_steps: int = 4
+    doubt: float = 2.0
+    first_steps: int = 4
     damping: float = 1e-3
     longest_turn: float = 1.0
 
@@ -100,7 +102,7 @@ class ShapeSolver:
         """The build that fits all frames. start: where to search from. LumbricalError where there is no frame."""
         return self._run(frames, start or Build.mean(), steps or self.config.steps, free=True)
 
-    def place(self, frames: Sequence[CalibrationFrame], build: Build, steps: int = 6) -> Solution:
+    def place(self, frames: Sequence[CalibrationFrame], build: Build, steps: int = 8) -> Solution:
         """The pose of a hand of that build in each frame: `solve` with the build held, which is the solution's own."""
         return self._run(frames, build, steps, free=False)
 
@@ -139,11 +141,12 @@ class ShapeSolver:
         own = (slice(PARAMETERS), slice(PARAMETERS))
         bones = self.kinematics.pose(hand)
         joints = self.kinematics.joint_jacobian(bones)
-        weight = np.repeat((config.point_doubt * np.asarray(frame.sigma, np.float64)) ** -2.0, 3)
+        doubt = config.first_doubt if number < config.first_steps else config.point_doubt
+        weight = np.repeat((doubt * np.asarray(frame.sigma, np.float64)) ** -2.0, 3)
         hessian[own] = (joints.T * weight) @ joints
         gradient[:PARAMETERS] = joints.T @ (weight * (bones.joints - frame.points).reshape(-1))
         seen = self._surface.loosened(bones, hand.thickness, build.skin, frame.observation)
-        if seen.facing.any() and (state.outline is None or (number < config.outline_steps and number % 2 == 0)):
+        if seen.facing.any() and (state.outline is None or (number < config.first_steps and number % 2 == 0)):
             farthest = seen.points[seen.facing, 2].max() + config.silhouette.behind_mm
             state.outline = frame.observation.outline(farthest)
         parts = nearest_pulls(frame.observation, seen, self._surface, config.nearest, number)
@@ -161,7 +164,7 @@ class ShapeSolver:
 
     def _weights(self, distance_mm: Array, number: int) -> Array:
         """(N,) how much each frame counts; all alike at first, when poses are still on their way."""
-        if number < self.config.outline_steps or not np.isfinite(distance_mm).any():
+        if number < self.config.first_steps or not np.isfinite(distance_mm).any():
             return np.isfinite(distance_mm).astype(np.float64)
         limit = self.config.outlier * np.nanmedian(distance_mm)
         over = np.where(np.isfinite(distance_mm), np.maximum(distance_mm / limit, 1.0), inf)
