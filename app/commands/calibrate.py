@@ -1,4 +1,4 @@
-"""`calibrate SOURCE --user NAME`: learn the shape of a user's hand from a recording, or from a camera without a window."""
+"""`calibrate SOURCE --user NAME`: learn the shape of a user's hand from a recording or a camera, without a window."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_names_and_sides_are_kept_apart(store: ProfileStore) -> None:
     store.delete("Eve", Side.LEFT)
     with pytest.raises(BadProfile, match="no profile"):
         store.delete("Eve", Side.LEFT)
-    with pytest.raises(BadProfile, match="there are: Ann.right"):
+    with pytest.raises(BadProfile, match=r"there are: Ann\.right"):
         store.load("Eve", Side.LEFT)
 
 
