@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,41 +43,57 @@ class GuidedPose:
     turn: tuple[float, float, float]
 
 
+class Finger(NamedTuple):
+    """Flexions of its three joints, radians."""
+
+    knuckle: float
+    middle: float
+    end: float
+
+
 def _pose(
     name: str,
     instruction: str,
-    fingers: float | tuple[float, float, float] | Sequence[tuple[float, float, float]] = 0.0,
+    fingers: Finger | tuple[Finger, Finger, Finger, Finger],
     thumb: tuple[float, float, float, float] = (0.0, 0.1, 0.1, 0.1),
     spread: bool = False,
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> GuidedPose:
-    """Angles in radians; fingers: flexions of knuckle, middle and end joint, of all four or of each, or 0 straight."""
-    each = [(fingers,) * 3] * 4 if isinstance(fingers, float) else fingers
-    rows = [each] * 4 if isinstance(each[0], float) else list(each)
+    """Angles in radians; fingers: all four alike, or each."""
+    rows = (fingers,) * 4 if isinstance(fingers, Finger) else fingers
     aside = (-0.2, -0.02, 0.2, 0.35) if spread else (0.14, 0.0, -0.14, -0.3)
     angles = list(thumb)
-    for (knuckle, middle, end), side in zip(rows, aside, strict=True):  # type: ignore[misc]
-        angles += [knuckle, side, middle, end]
+    for finger, side in zip(rows, aside, strict=True):
+        angles += [finger.knuckle, side, finger.middle, finger.end]
     return GuidedPose(name, instruction, tuple(float(angle) for angle in angles), turn)
 
 
 _BACK = (0.0, np.pi, 0.0)
-_OPEN, _HOOK, _TABLE, _FIST = (0.05, 0.05, 0.05), (0.1, 1.5, 0.8), (1.4, 0.1, 0.1), (1.4, 1.7, 0.9)
+_OPEN, _HOOK, _TABLE, _FIST = (
+    Finger(0.05, 0.05, 0.05),
+    Finger(0.1, 1.5, 0.8),
+    Finger(1.4, 0.1, 0.1),
+    Finger(1.4, 1.7, 0.9),
+)
 CATALOGUE = (
-    _pose("open hand", "Show your palm, fingers straight and a little apart.", 0.05, spread=True),
+    _pose("open hand", "Show your palm, fingers straight and a little apart.", _OPEN, spread=True),
     _pose(
         "back of the hand",
         "Show the back of your hand, fingers straight and a little apart.",
-        0.05,
+        _OPEN,
         spread=True,
         turn=_BACK,
     ),
-    _pose("turned to one side", "Open hand, turned half to one side.", 0.05, spread=True, turn=(0.0, -0.7, 0.0)),
+    _pose("turned to one side", "Open hand, turned half to one side.", _OPEN, spread=True, turn=(0.0, -0.7, 0.0)),
     _pose(
-        "turned to the other side", "Open hand, turned half to the other side.", 0.05, spread=True, turn=(0.0, 0.7, 0.0)
+        "turned to the other side",
+        "Open hand, turned half to the other side.",
+        _OPEN,
+        spread=True,
+        turn=(0.0, 0.7, 0.0),
     ),
-    _pose("leaning back", "Open hand, finger tips away from the camera.", 0.05, spread=True, turn=(-0.6, 0.0, 0.0)),
-    _pose("leaning forward", "Open hand, finger tips towards the camera.", 0.05, spread=True, turn=(0.6, 0.0, 0.0)),
+    _pose("leaning back", "Open hand, finger tips away from the camera.", _OPEN, spread=True, turn=(-0.6, 0.0, 0.0)),
+    _pose("leaning forward", "Open hand, finger tips towards the camera.", _OPEN, spread=True, turn=(0.6, 0.0, 0.0)),
     _pose("table", "Bend all fingers at the knuckles only, and show them from the side.", _TABLE, turn=(0.0, 1.1, 0.0)),
     _pose(
         "table from behind",
@@ -94,13 +111,13 @@ CATALOGUE = (
     _pose(
         "half closed",
         "Curl all fingers half-way, as around a ball.",
-        (0.6, 0.8, 0.4),
+        Finger(0.6, 0.8, 0.4),
         spread=True,
         turn=(0.0, 0.5, 0.0),
     ),
-    _pose("thumb across", "Fingers straight, the thumb across the palm.", 0.05, thumb=(0.5, -0.5, 0.5, 0.6)),
-    _pose("thumb away", "Fingers straight, the thumb as far away as it goes.", 0.05, thumb=(-0.4, 0.2, 0.0, 0.0)),
-    _pose("thumb bent", "Fingers straight, the thumb bent at its two joints.", 0.05, thumb=(0.0, 0.0, 0.7, 1.0)),
+    _pose("thumb across", "Fingers straight, the thumb across the palm.", _OPEN, thumb=(0.5, -0.5, 0.5, 0.6)),
+    _pose("thumb away", "Fingers straight, the thumb as far away as it goes.", _OPEN, thumb=(-0.4, 0.2, 0.0, 0.0)),
+    _pose("thumb bent", "Fingers straight, the thumb bent at its two joints.", _OPEN, thumb=(0.0, 0.0, 0.7, 1.0)),
     _pose(
         "pointing",
         "Point upwards with the index finger, the others closed.",
@@ -123,7 +140,7 @@ CATALOGUE = (
     _pose(
         "stairs",
         "Bend the knuckles one more than the other, from index to little finger.",
-        ((0.1, 0.2, 0.1), (0.5, 0.4, 0.2), (0.9, 0.6, 0.3), (1.2, 0.8, 0.4)),
+        (Finger(0.1, 0.2, 0.1), Finger(0.5, 0.4, 0.2), Finger(0.9, 0.6, 0.3), Finger(1.2, 0.8, 0.4)),
     ),
 )
 

@@ -73,7 +73,7 @@ class ProfileStore:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
 
-    def list(self) -> tuple[list[Profile], list[str]]:
+    def all(self) -> tuple[list[Profile], list[str]]:
         """All that can be read, by name, and a line on each file that cannot."""
         profiles, problems = [], []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")) if self.folder.is_dir() else []:

@@ -132,7 +132,7 @@ class ShapeSolver:
             self._move(states, step, build)
         hands = [state.hand for state in states]
         covariance = self.covariance(step.information.sum(0))
-        return Solution(build, hands, covariance, step.information, distance, weights)
+        return Solution(build, hands, covariance, np.asarray(step.information, np.float64), distance, weights)
 
     def _equations(self, state: _Frame, build: Build, number: int) -> tuple[Array, Array]:
         """Normal equations (152, 152) and (152,) of one frame at its present pose."""

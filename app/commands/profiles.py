@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(store: ProfileStore, args: argparse.Namespace) -> int:
-    profiles, problems = store.list()
+    profiles, problems = store.all()
     for problem in problems:
         print(f"lumbrical: warning: {problem}", file=sys.stderr)
     if args.json:

@@ -35,14 +35,14 @@ def profiles(folder: Path, *arguments: str) -> int:
 
 
 def test_a_profile_is_written(folder: Path) -> None:
-    saved, problems = ProfileStore(folder).list()
+    saved, problems = ProfileStore(folder).all()
     assert not problems and [p.user for p in saved] == ["Ann"]
     assert 6 <= saved[0].frames <= 20
     assert saved[0].residual_after_mm > 0
 
 
 def test_it_is_listed_shown_moved_and_removed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    side = ProfileStore(folder).list()[0][0].side.value
+    side = ProfileStore(folder).all()[0][0].side.value
     copy = tmp_path / "copy.json"
     assert profiles(folder, "list") == 0 and f"Ann                     {side}" in capsys.readouterr().out
     assert profiles(folder, "show", "Ann", "--json") == 0
@@ -55,14 +55,14 @@ def test_it_is_listed_shown_moved_and_removed(folder: Path, tmp_path: Path, caps
     assert profiles(other, "import", str(copy), "--user", "Bo") == 0
     assert profiles(other, "rename", "Bo", "Cy") == 0
     assert profiles(other, "delete", "Ann") == 0
-    assert [p.user for p in ProfileStore(other).list()[0]] == ["Cy"]
+    assert [p.user for p in ProfileStore(other).all()[0]] == ["Cy"]
 
 
 def test_both_hands_ask_for_a_side(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import replace
 
     store = ProfileStore(tmp_path)
-    one = ProfileStore(folder).list()[0][0]
+    one = ProfileStore(folder).all()[0][0]
     for side in Side:
         store.save(replace(one, side=side))
     assert profiles(tmp_path, "delete", "Ann") == 2

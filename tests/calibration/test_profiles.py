@@ -56,7 +56,7 @@ def test_what_was_not_measured_is_null(store: ProfileStore) -> None:
 def test_names_and_sides_are_kept_apart(store: ProfileStore) -> None:
     for user, side in (("Ann", Side.RIGHT), ("Ann", Side.LEFT), ("Jürgen B.-2", Side.RIGHT)):
         store.save(a_profile(user, side))
-    assert [(p.user, p.side) for p in store.list()[0]] == [
+    assert [(p.user, p.side) for p in store.all()[0]] == [
         ("Ann", Side.LEFT), ("Ann", Side.RIGHT), ("Jürgen B.-2", Side.RIGHT),
     ]  # fmt: skip
     assert store.sides("Ann") == [Side.RIGHT, Side.LEFT]
@@ -111,7 +111,7 @@ def test_wrong_files_are_refused_in_one_line(store: ProfileStore, change: dict[s
     with pytest.raises(LumbricalError, match=words) as told:
         read_profile(path)
     assert "\n" not in str(told.value)
-    assert store.list()[0] == [] and len(store.list()[1]) == 1
+    assert store.all()[0] == [] and len(store.all()[1]) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": "lumbrical-profile"', "[" * 100_000])

@@ -97,7 +97,7 @@ def test_telling_frames_are_chosen_first(solver: ShapeSolver, information: list[
 def test_the_next_pose_is_the_one_that_is_missing(solver: ShapeSolver, information: list[np.ndarray]) -> None:
     names = [pose.name for pose in CATALOGUE]
     shown = [index for index, name in enumerate(names) if "thumb" not in name]
-    covariance = solver.covariance(20 * sum(information[index] for index in shown))
+    covariance = solver.covariance(20 * np.sum([information[index] for index in shown], axis=0))
     asked = most_telling(covariance, information, solver, 1.0, set())
     assert asked is not None
     before = expected_sd(covariance, 0 * information[0], solver)

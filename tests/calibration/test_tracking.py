@@ -52,7 +52,7 @@ def test_a_fitter_that_holds_the_shape_moves_the_pose_only() -> None:
 
 
 def test_the_users_skin_is_what_is_drawn() -> None:
-    build = Build(SHAPE.beta, SHAPE.thickness, np.full(100, 1.0))
+    build = Build(np.linspace(-1, 1, 20), np.linspace(1, -1, 6), np.full(100, 1.0))
     model, shape = personal_hand(build)
     assert np.array_equal(shape.beta, build.beta)
     assert model.faces.shape == HandModel().faces.shape
