@@ -40,7 +40,7 @@ COMMANDS = {
     "crops": Command("app.commands.crops", "cut recordings into crops that `train` can learn from"),
     "finetune": Command("app.commands.finetune", "fit the encoder to recordings of your own hand, without labels"),
     "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
-    "bench": Command("app.commands.bench", "how fast, steady and right it is: bench live, losses, smoothing, calibration"),
+    "bench": Command("app.commands.bench", "how fast, steady and right: bench live, losses, smoothing, calibration"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }
 DEFAULT_COMMAND = "run"

@@ -51,7 +51,7 @@ class SolverConfig:
     skin: SkinPrior = field(default_factory=SkinPrior)
     thickness_sd: tuple[float, ...] = (3.0, 1.5, 1.5, 1.5, 1.5, 1.5)
     outlier: float = 1.6
-    doubt: float = 2.0
+    doubt: float = 1.75
     first_steps: int = 4
     damping: float = 1e-3
     longest_turn: float = 1.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import cli
+from app.commands.calibrate import EXIT_NO_BETTER
 from calibration.profiles import ProfileStore
 from engine.types import Side
 
@@ -15,9 +16,8 @@ DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Profiles, with one learnt from a part of the demo recording."""
-    folder = tmp_path_factory.mktemp("own") / "profiles"
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the demo."""
     few = tmp_path_factory.mktemp("few")
     (few / "depth").mkdir()
     for number, index in enumerate(range(0, 316, 8)):
@@ -25,9 +25,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = json.loads((DEMO / "sequence.json").read_text(encoding="utf-8"))
     about |= {"frames": len(list((few / "depth").iterdir())), "fps": 4}
     (few / "sequence.json").write_text(json.dumps(about), encoding="utf-8")
-    arguments = ["calibrate", str(few), "--user", "Ann", "--frames", "20", "--profiles", str(folder), "--force"]
-    assert cli.main(arguments) == 0
+    return few
+
+
+@pytest.fixture(scope="module")
+def folder(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Profiles, with one learnt from the recording."""
+    folder = tmp_path_factory.mktemp("own") / "profiles"
+    assert cli.main(calibrate(recording, folder, "--force")) == 0
     return folder
+
+
+def calibrate(recording: Path, folder: Path, *more: str) -> list[str]:
+    return ["calibrate", str(recording), "--user", "Ann", "--frames", "20", "--profiles", str(folder), *more]
 
 
 def profiles(folder: Path, *arguments: str) -> int:
@@ -39,6 +49,16 @@ def test_a_profile_is_written(folder: Path) -> None:
     assert not problems and [p.user for p in saved] == ["Ann"]
     assert 6 <= saved[0].frames <= 20
     assert saved[0].residual_after_mm > 0
+
+
+def test_what_is_no_better_is_not_saved(recording: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = ProfileStore(folder).path("Ann", ProfileStore(folder).all()[0][0].side)
+    before = path.read_bytes()
+    assert cli.main(calibrate(recording, folder, "--json")) == EXIT_NO_BETTER
+    told = json.loads(capsys.readouterr().out)
+    assert told["compared_with"] == "the old profile" and not told["better"] and told["profile"] is None
+    assert told["residual_before_mm"] == told["residual_after_mm"]
+    assert path.read_bytes() == before
 
 
 def test_it_is_listed_shown_moved_and_removed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
