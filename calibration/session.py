@@ -23,6 +23,10 @@ VIEWS = ("palm", "back", "thumb's side", "little finger's side", "finger tips", 
 _AXES = np.array([[0, 0, -1], [0, 0, 1], [1, 0, 0], [-1, 0, 0], [0, -1, 0], [0, 1, 0]], np.float64)
 
 
+#: A residual that falls by less than this is the same.
+_CLEARLY = 0.99
+
+
 class Verdict(enum.Enum):
     """What a pose is worth."""
 
@@ -74,8 +78,8 @@ class Outcome:
 
     @property
     def better(self) -> bool:
-        """Whether the new build lies nearer to what was measured than the old one."""
-        return self.after_mm < self.before_mm
+        """Whether the new build lies clearly nearer to what was measured than the old one."""
+        return self.after_mm < _CLEARLY * self.before_mm
 
 
 @dataclass
