@@ -120,11 +120,13 @@ class ShapeSolver:
         if not frames:
             raise LumbricalError("there is no frame with a hand to learn its shape from")
         states = [_Frame(f, replace(f.start, beta=build.beta, thickness=build.thickness)) for f in frames]
+        # The last step is never one that the encoder leads: what frames say of the build is taken from it.
+        lead = min(self.config.first_steps, steps // 2)
         for number in range(steps):
             hessians = np.empty((len(frames), ALL_PARAMETERS, ALL_PARAMETERS))
             gradients = np.empty((len(frames), ALL_PARAMETERS))
             for index, state in enumerate(states):
-                hessians[index], gradients[index] = self._equations(state, build, number)
+                hessians[index], gradients[index] = self._equations(state, build, number, number < lead)
             distance = np.array([state.distance_mm for state in states])
             weights = self._weights(distance, number)
             step = self._step(hessians, gradients, weights, build, free)
@@ -134,14 +136,14 @@ class ShapeSolver:
         covariance = self.covariance(step.information.sum(0))
         return Solution(build, hands, covariance, np.asarray(step.information, np.float64), distance, weights)
 
-    def _equations(self, state: _Frame, build: Build, number: int) -> tuple[Array, Array]:
-        """Normal equations (152, 152) and (152,) of one frame at its present pose."""
+    def _equations(self, state: _Frame, build: Build, number: int, led: bool) -> tuple[Array, Array]:
+        """Normal equations (152, 152) and (152,) of one frame at its present pose. led: by the encoder's points."""
         frame, hand, config = state.frame, state.hand, self.config
         hessian, gradient = np.zeros((ALL_PARAMETERS, ALL_PARAMETERS)), np.zeros(ALL_PARAMETERS)
         own = (slice(PARAMETERS), slice(PARAMETERS))
         bones = self.kinematics.pose(hand)
         joints = self.kinematics.joint_jacobian(bones)
-        doubt = config.first_doubt if number < config.first_steps else config.point_doubt
+        doubt = config.first_doubt if led else config.point_doubt
         weight = np.repeat((doubt * np.asarray(frame.sigma, np.float64)) ** -2.0, 3)
         hessian[own] = (joints.T * weight) @ joints
         gradient[:PARAMETERS] = joints.T @ (weight * (bones.joints - frame.points).reshape(-1))
