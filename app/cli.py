@@ -39,12 +39,14 @@ COMMANDS = {
     "recover": Command("app.commands.recover", "write a clean take from one that was cut off or damaged"),
     "convert": Command("app.commands.convert", "any recording into a take, a sequence folder or a RealSense .db3"),
     "export": Command("app.commands.export", "tracked motion as BVH, glTF, CSV, NumPy or meshes"),
+    "calibrate": Command("app.commands.calibrate", "learn the shape of a user's hand from a recording, as a profile"),
+    "profiles": Command("app.commands.profiles", "users' profiles: list, show, rename, delete, export, import"),
     "evaluate": Command("app.commands.evaluate", "measure the tracker against labelled recordings"),
     "train": Command("app.commands.train", "train the networks from nothing, on rendered hands"),
     "crops": Command("app.commands.crops", "cut recordings into crops that `train` can learn from"),
     "finetune": Command("app.commands.finetune", "fit the encoder to recordings of your own hand, without labels"),
     "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
-    "bench": Command("app.commands.bench", "measure how fast and how steady: live, losses, smoothing, record, codecs"),
+    "bench": Command("app.commands.bench", "measure: live, losses, smoothing, calibration, record, codecs"),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }
 DEFAULT_COMMAND = "run"

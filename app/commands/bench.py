@@ -1,12 +1,19 @@
-"""`bench`: how fast, how steady. Each bench is a module of app/benches."""
+"""`bench`: how fast, how steady, how right. Each bench is a module of app/benches."""
 
 from __future__ import annotations
 
 import argparse
 
-from app.benches import codecs, live, losses, record, smoothing
+from app.benches import calibration, codecs, live, losses, record, smoothing
 
-_BENCHES = {"live": live, "losses": losses, "smoothing": smoothing, "record": record, "codecs": codecs}
+_BENCHES = {
+    "live": live,
+    "losses": losses,
+    "smoothing": smoothing,
+    "calibration": calibration,
+    "record": record,
+    "codecs": codecs,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,8 @@ def shipped() -> Encoder:
 
 
 def fresh_heads(taught: Encoder) -> Encoder:
-    """The backbone of an encoder, whose features know edges and surfaces, with heads that know no hand. The paper begins
-    with a backbone that photographs have taught."""
+    """The backbone of an encoder, whose features know edges and surfaces, with heads that know no hand. The paper
+    begins with a backbone that photographs have taught."""
     torch.manual_seed(0)
     fresh = Encoder(taught.config)
     fresh.backbone.load_state_dict(taught.backbone.state_dict())

@@ -55,7 +55,7 @@ class Finetuning:
     ) -> None:
         most = max(len(source) for source in sources)
         if most < _FEWEST:
-            raise LumbricalError(f"only {most} frames of a recording show a hand; {_FEWEST} are needed to learn from it")
+            raise LumbricalError(f"only {most} frames of a recording show a hand; {_FEWEST} are needed to learn")
         cuts = [len(source) - _held_out(len(source)) for source in sources]
         ways = list(zip(sources, cuts, strict=True))
         out.mkdir(parents=True, exist_ok=True)

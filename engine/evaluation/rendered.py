@@ -105,8 +105,8 @@ def read_rendered(
     joints, truth, sigma, hidden = [], [], [], []
     for batch in rendered_test(config, size=_IMAGE_SIZE):
         true = batch.joints.numpy() + batch.distance.numpy()[:, None, None] * (0, 0, 1)
-        for index, frame in enumerate(_frames(batch)):
-            fitted = _read(runner, frame, float(batch.distance[index])).fit(fitter)
+        for index, frame in enumerate(frames_of(batch)):
+            fitted = read_frame(runner, frame, float(batch.distance[index])).fit(fitter)
             joints.append(model.pose(fitted.parameters).joints[0].numpy())
             sigma.append(fitted.joint_sigma_mm)
             hidden.append(hidden_joints(frame, true[index]))
@@ -124,7 +124,7 @@ def hidden_joints(frame: DepthFrame, joints: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(inside & (depth > 0) & (joints[:, 2] - depth > _OWN_FLESH_MM))
 
 
-def _frames(batch: RenderedBatch) -> Iterator[DepthFrame]:
+def frames_of(batch: RenderedBatch) -> Iterator[DepthFrame]:
     """The batch's images as a camera delivers them."""
     for index, depth in enumerate(batch.depth.numpy()):
         focal, middle = float(batch.distance[index]) / PIXEL_MM, (len(depth) - 1) / 2
@@ -133,7 +133,9 @@ def _frames(batch: RenderedBatch) -> Iterator[DepthFrame]:
         yield DepthFrame(np.rint(steps).astype(np.uint16), _UNIT_MM, camera, index, 0.0, 0.0)
 
 
-def _read(runner: Runner, frame: DepthFrame, distance: float) -> Reading:
+def read_frame(runner: Runner, frame: DepthFrame, distance: float) -> Reading:
+    """Read an image of `frames_of`, its cube's centre `distance` mm away, as the tracker reads a hand that it has just
+    found."""
     window = look_at(np.array([0.0, 0.0, distance], np.float32))
     for _ in range(1 + SETTLE_ROUNDS):
         crop = cut(frame, window)

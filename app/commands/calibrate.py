@@ -1,0 +1,237 @@
+"""`calibrate SOURCE --user NAME`: learn the shape of a user's hand from a recording or a camera, without a window."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.arguments import add_weights
+from app.commands.track import make_tracker, open_sensor
+from app.interrupts import terminated_in_order
+from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
+from engine.types import DepthFrame, LumbricalError, Side, TrackingState
+
+if TYPE_CHECKING:
+    from calibration.frames import CalibrationFrame
+    from calibration.profiles import Profile, ProfileStore
+    from calibration.session import CalibrationSession, Outcome
+    from engine.tracker import Tracker
+
+_FRAMES = 150
+_QUIET_S = 2.0
+#: In so many words: the new shape lies no nearer to the frames held out than the old one, and was not saved.
+EXIT_NO_BETTER = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-command's own options."""
+    parser.add_argument("source", metavar="SOURCE", help="a recording or sequence folder, or a camera")
+    parser.add_argument("--user", required=True, metavar="NAME", help="whose hand it is: the profile's name")
+    parser.add_argument(
+        "--frames", type=_frame_count, default=_FRAMES, metavar="N", help=f"to learn from, at most (default: {_FRAMES})"
+    )
+    parser.add_argument("--side", choices=("right", "left"), help="the hand to learn (default: the one that is seen)")
+    parser.add_argument("--seconds", type=_seconds, help="stop reading after this long")
+    parser.add_argument("--profiles", type=Path, metavar="FOLDER", help="where profiles are kept")
+    parser.add_argument("--dry-run", action="store_true", help="tell what was learnt, write nothing")
+    parser.add_argument("--force", action="store_true", help="save it even where it is no better than what is there")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_weights(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track the source, choose frames, solve, compare with the old profile on frames held out, and save.
+
+    Returns 0 when the profile was saved, EXIT_NO_BETTER when the new one was no better.
+    """
+    from calibration.profiles import ProfileStore, checked_name
+
+    store = ProfileStore(args.profiles)
+    checked_name(args.user)
+    sensor = open_sensor(args.source)
+    with terminated_in_order(), sensor:
+        for warning in sensor.warnings:
+            print(f"lumbrical: warning: {warning}", file=sys.stderr)
+        tracker = make_tracker(weights=args.weights)
+        tracker.side = Side(args.side) if args.side else sensor.side
+        tracker.reset()
+        take = _collect(sensor, tracker, args)
+    side, session = take.chosen()
+    old = _old_profile(store, args.user, side)
+    if old is not None:
+        session.old = old.build
+    start_s = time.monotonic()
+    outcome = session.solve()
+    profile = _profile(args.user, side, outcome, sensor.name)
+    saved = _save(store, profile, outcome, args)
+    report = _report(profile, outcome, take, old, saved, time.monotonic() - start_s)
+    print(json.dumps(report, allow_nan=False) if args.json else as_text(report))
+    return 0 if saved is not None or args.dry_run else EXIT_NO_BETTER
+
+
+@dataclass
+class _Take:
+    """Sessions by side, as a source need not say which hand it shows; and what became of the frames."""
+
+    sessions: dict[Side, CalibrationSession] = field(default_factory=dict)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+
+    def chosen(self) -> tuple[Side, CalibrationSession]:
+        """The hand with the most frames. LumbricalError where there is none."""
+        if not self.sessions:
+            raise LumbricalError(f"no hand is seen in any of {self.frames} frames: there is nothing to learn from")
+        side = max(self.sessions, key=lambda one: len(self.sessions[one]))
+        return side, self.sessions[side]
+
+
+def _collect(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> _Take:
+    """Track every frame and offer it to the session of its hand's side."""
+    from tqdm import tqdm
+
+    from calibration.frames import CalibrationFrame
+    from calibration.session import CalibrationSession, SessionConfig
+    from engine.adaptation.observed import result_window
+
+    take, config = _Take(), SessionConfig(frames=args.frames, candidates=2 * args.frames)
+    with tqdm(
+        total=sensor.frame_count, unit="frame", desc="calibrate", delay=_QUIET_S, leave=False, disable=None,
+        file=sys.stderr,
+    ) as bar:  # fmt: skip
+        for frame in _frames(sensor, args.seconds):
+            take.frames += 1
+            bar.update(1)
+            if sensor.fps == 0:
+                tracker.reset()  # single pictures: where the hand was in the last one says nothing
+            result = tracker.track(frame)
+            window = result_window(result)
+            if result.state is not TrackingState.TRACKING or window is None:
+                take.verdicts["no hand"] += 1
+                continue
+            if result.side not in take.sessions:
+                take.sessions[result.side] = CalibrationSession(config=config)
+            shown: CalibrationFrame = CalibrationFrame.read(tracker.runner, frame, window)
+            judgement = take.sessions[result.side].offer(shown, result.residual_mm)
+            take.verdicts[judgement.verdict.value] += 1
+            if judgement.reason:
+                take.reasons[judgement.reason] += 1
+    return take
+
+
+def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
+    """Until the source's end; a camera's until it vanishes or Ctrl-C, which only ends the reading."""
+    end_s = time.monotonic() + (seconds if seconds is not None else math.inf)
+    try:
+        while time.monotonic() < end_s:
+            frame = sensor.read()
+            if frame is not None:
+                yield frame
+    except (EndOfStream, SensorDisconnected):
+        return
+    except KeyboardInterrupt:
+        if not sensor.is_live:
+            raise
+
+
+def _old_profile(store: ProfileStore, user: str, side: Side) -> Profile | None:
+    return store.load(user, side) if store.path(user, side).is_file() else None
+
+
+def _profile(user: str, side: Side, outcome: Outcome, sensor: str) -> Profile:
+    from calibration.profiles import Profile
+
+    estimate = outcome.estimate
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Profile(
+        user, side, estimate.build, estimate.covariance, estimate.frames, sensor, now,
+        outcome.before_mm, outcome.after_mm,
+    )  # fmt: skip
+
+
+def _save(store: ProfileStore, profile: Profile, outcome: Outcome, args: argparse.Namespace) -> Path | None:
+    if args.dry_run or not (outcome.better or args.force):
+        return None
+    return store.save(profile)
+
+
+def _report(
+    profile: Profile, outcome: Outcome, take: _Take, old: Profile | None, saved: Path | None, seconds: float
+) -> dict[str, Any]:
+    from calibration.estimate import BONE_NAMES
+
+    estimate = outcome.estimate
+    rows = zip(BONE_NAMES, estimate.lengths_mm.tolist(), estimate.sd_mm.tolist(), strict=True)
+    return {
+        "user": profile.user,
+        "side": profile.side.value,
+        "frames": take.frames,
+        "verdicts": dict(take.verdicts),
+        "advice": [reason for reason, _ in take.reasons.most_common()],
+        "frames_learnt_from": estimate.frames,
+        "frames_held_out": outcome.held_out,
+        "bones_mm": {name: {"length": length, "sd": sd} for name, length, sd in rows},
+        "undetermined": list(estimate.undetermined()),
+        "compared_with": "the old profile" if old is not None else "the mean hand",
+        "residual_before_mm": outcome.before_mm if math.isfinite(outcome.before_mm) else None,
+        "residual_after_mm": outcome.after_mm if math.isfinite(outcome.after_mm) else None,
+        "better": outcome.better,
+        "seconds": seconds,
+        "profile": str(saved) if saved is not None else None,
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report for people."""
+    from calibration.estimate import WITHIN_MM
+
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in report["verdicts"].items())
+    before, after = (_mm(report[f"residual_{when}_mm"]) for when in ("before", "after"))
+    unsure = report["undetermined"]
+    lines = [
+        f"{report['user']}'s {report['side']} hand: {report['frames']} frames ({verdicts}), learnt from "
+        f"{report['frames_learnt_from']} in {report['seconds']:.1f} s",
+        *(f"{name:26}{bone['length']:6.1f} ± {bone['sd']:.1f} mm" for name, bone in report["bones_mm"].items()),
+        f"every bone is within ± {WITHIN_MM:g} mm"
+        if not unsure
+        else f"not within ± {WITHIN_MM:g} mm: {', '.join(unsure)}",
+        *(f"advice: {reason}" for reason in report["advice"][: 2 if unsure else 0]),
+        f"median depth residual of {report['frames_held_out']} frames held out: {report['compared_with']} {before}, "
+        f"new {after}",
+    ]
+    if report["profile"] is not None:
+        lines.append(f"saved: {report['profile']}")
+    else:
+        lines.append(
+            "not saved" + ("" if report["better"] else f": no better than {report['compared_with']} (--force)")
+        )
+    return "\n".join(lines)
+
+
+def _mm(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} mm"
+
+
+def _frame_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 6 <= int(text[:9]) <= 300):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames from 6 to 300")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
