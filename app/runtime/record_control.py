@@ -155,10 +155,8 @@ class RecordControl(Worker):
         self._woken.set()
 
     def _new_recorder(self) -> Recorder:
-        preroll_s, config = self._wishes.preroll_s, self._config
-        # At a start the pre-roll waits to be written all at once; what comes then must still find its room.
-        queue_bytes = config.queue_bytes + (config.preroll_bytes if preroll_s > 0 else 0)
-        return Recorder(replace(config, preroll_s=preroll_s, queue_bytes=queue_bytes))
+        config = replace(self._config, preroll_s=self._wishes.preroll_s)
+        return Recorder(config)
 
     def _take_up(self, wishes: TakeWishes) -> None:
         changed = wishes.preroll_s != self._wishes.preroll_s

@@ -85,13 +85,15 @@ class RecordQueue:
             return True
 
     def extend(self, items: Iterable[Item]) -> None:
-        """Append what was kept from before the start; the caller has bounded it."""
+        """Append what was kept from before the start, and as much room: what follows must still find its own. The caller
+        has bounded it."""
         with self._changed:
             for item in items:
                 shared = isinstance(item, LiveResult) and not self._results_own_frames
                 size = _RESULT_BYTES if shared else item_bytes(item)
                 self._items.append((item, size))
                 self._bytes += size
+                self.capacity_bytes += size
             self._changed.notify()
 
     def get(self, timeout_s: float) -> Item | None:
