@@ -155,8 +155,7 @@ class RecordControl(Worker):
         self._woken.set()
 
     def _new_recorder(self) -> Recorder:
-        config = replace(self._config, preroll_s=self._wishes.preroll_s)
-        return Recorder(config)
+        return Recorder(replace(self._config, preroll_s=self._wishes.preroll_s))
 
     def _take_up(self, wishes: TakeWishes) -> None:
         changed = wishes.preroll_s != self._wishes.preroll_s

@@ -85,8 +85,8 @@ class RecordQueue:
             return True
 
     def extend(self, items: Iterable[Item]) -> None:
-        """Append what was kept from before the start, and as much room: what follows must still find its own. The caller
-        has bounded it."""
+        """Append what was kept from before the start, and as much room: what follows must still find its own. The
+        caller has bounded it."""
         with self._changed:
             for item in items:
                 shared = isinstance(item, LiveResult) and not self._results_own_frames
