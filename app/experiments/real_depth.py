@@ -104,5 +104,5 @@ def draw(report: dict[str, Any], path: Path) -> None:
     axes.axhline(report["mediapipe_mm"], color="k", linestyle="--", label="MediaPipe lifted by the depth, open-hand")
     axes.set(ylabel="mean joint error, mm")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend()
+    axes.legend(loc="lower right")
     write_figure(path, figure)
