@@ -10,7 +10,6 @@ tips, so that one gain holds for place, rotation and angles. `python main.py ben
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -62,6 +61,14 @@ class ShapeAverage:
     values: FloatArray
     weight: float
     time_s: float
+
+    @property
+    def beta(self) -> FloatArray:
+        return self.values[:20]
+
+    @property
+    def thickness(self) -> FloatArray:
+        return self.values[20:]
 
 
 class OneEuro:
@@ -136,25 +143,24 @@ class PoseFilter:
         """Forget how the hand was held, not whose it is."""
         self._filter = OneEuro(_GROUPS)
 
-    def update(
-        self,
-        parameters: HandParameters,
-        time_s: float,
-        certainty: float = 1.0,
-        refit: Callable[[HandParameters], HandParameters] = lambda parameters: parameters,
-    ) -> HandParameters:
-        """The smoothed parameters at time_s (seconds, any clock that goes forward).
+    def shape_with(self, parameters: HandParameters, time_s: float, certainty: float = 1.0) -> ShapeAverage:
+        """The averaged shape if this frame's counts; it does once it is given to `take`.
 
         certainty: how much this frame's shape counts against other frames', in any unit; a closed fist says little
-        of the lengths of its fingers. refit: given the frame's pose with the averaged shape, gives the pose that suits
-        that shape; it was found with the frame's own.
+        of the lengths of its fingers.
         """
         values = np.concatenate((parameters.beta, parameters.thickness))
-        self.shape = _averaged(self.shape, values, time_s, certainty, self.config.shape_seconds)
-        averaged = refit(replace(parameters, beta=self.shape.values[:20], thickness=self.shape.values[20:]))
-        if self.config.amount == 0:
-            return averaged
-        return replace(averaged, theta=self._smooth_theta(averaged.theta, time_s))
+        return _averaged(self.shape, values, time_s, certainty, self.config.shape_seconds)
+
+    def take(self, parameters: HandParameters, shape: ShapeAverage, time_s: float) -> HandParameters:
+        """The smoothed parameters at time_s (seconds, any clock that goes forward), with an averaged shape."""
+        self.shape = shape
+        theta = parameters.theta if self.config.amount == 0 else self._smooth_theta(parameters.theta, time_s)
+        return replace(parameters, theta=theta, beta=shape.beta, thickness=shape.thickness)
+
+    def update(self, parameters: HandParameters, time_s: float, certainty: float = 1.0) -> HandParameters:
+        """Both at once, for a pose that is not fitted again to the averaged shape."""
+        return self.take(parameters, self.shape_with(parameters, time_s, certainty), time_s)
 
     def _smooth_theta(self, theta: FloatArray, time_s: float) -> FloatArray:
         six = matrix_to_six_d(euler_to_matrix(torch.from_numpy(theta[3:6]))).numpy()

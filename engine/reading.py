@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.fitting.fitter import HandFitter
 from engine.fitting.observation import Observation
 from engine.fitting.state import HandState, KnownShape
-from engine.geometry.rotations import euler_to_matrix, matrix_to_euler
+from engine.geometry.rotations import matrix_to_euler
 from engine.localise.crop import CropWindow, look_at
 from engine.runners.protocol import Estimate
 from engine.types import FloatArray, HandParameters, Side
@@ -25,9 +25,10 @@ _POINTS_AT_CAMERA = 0.25
 
 @dataclass(frozen=True)
 class FittedHand:
-    """parameters: in the canonical camera frame. joint_sigma_mm (21,), surface (P, 3): see FitResult."""
+    """parameters: in the canonical camera frame. joint_sigma_mm (21,), surface (P, 3), state: see FitResult."""
 
     parameters: HandParameters
+    state: HandState
     joint_sigma_mm: NDArray[np.float32]
     surface: FloatArray
 
@@ -79,25 +80,28 @@ class Reading:
         beta, thickness = (e.beta[i], e.thickness[i]) if shape is None else (shape.beta, shape.thickness)
         parts = (e.translation[i] + self._ahead, e.rotation[i], e.articulation[i], beta, thickness)
         start = HandState(*(part.astype(np.float64) for part in parts))
-        return self._fit_from(start, fitter, last_angles)
+        fitted = fitter.fit(start, *self._seen(), last_angles)
+        sigma_mm = fitted.joint_sigma_mm.astype(np.float32)
+        return FittedHand(self._parameters(fitted.hand), fitted.hand, sigma_mm, fitted.surface)
 
-    def refit(self, fitter: HandFitter, hand: HandParameters, last_angles: FloatArray | None = None) -> FittedHand:
-        """The same from a hand in the canonical camera frame on."""
-        turn = self.window.rotation.astype(np.float64)
-        theta = hand.theta.astype(np.float64)
-        rotation = turn @ euler_to_matrix(torch.from_numpy(theta[3:6])).numpy()
-        shape = hand.beta.astype(np.float64), hand.thickness.astype(np.float64)
-        return self._fit_from(HandState(turn @ theta[:3], rotation, theta[6:], *shape), fitter, last_angles)
+    def refit(
+        self, fitter: HandFitter, hand: FittedHand, shape: KnownShape, last_angles: FloatArray | None = None
+    ) -> FittedHand:
+        """The pose that suits another shape, from a fitted hand on; what joints are expected to be off stays."""
+        start = replace(hand.state, beta=shape.beta.astype(np.float64), thickness=shape.thickness.astype(np.float64))
+        state, surface = fitter.refit(start, *self._seen(), last_angles)
+        return FittedHand(self._parameters(state), state, hand.joint_sigma_mm, surface)
 
-    def _fit_from(self, start: HandState, fitter: HandFitter, last_angles: FloatArray | None) -> FittedHand:
-        points, sigma = self.estimate.points[self.index] + self._ahead, self.estimate.sigma[self.index]
-        fitted = fitter.fit(start, points, sigma, self._observation, last_angles)
-        back, hand = self.window.rotation.T.astype(np.float64), fitted.hand
+    def _seen(self) -> tuple[FloatArray, FloatArray, Observation]:
+        """The encoder's points in the crop's camera, their expected errors, and the depth."""
+        points = self.estimate.points[self.index] + self._ahead
+        return points, self.estimate.sigma[self.index], self._observation
+
+    def _parameters(self, hand: HandState) -> HandParameters:
+        back = self.window.rotation.T.astype(np.float64)
         euler = matrix_to_euler(torch.from_numpy(back @ hand.rotation)).numpy()
         theta = np.concatenate((back @ hand.translation, euler, hand.articulation)).astype(np.float32)
-        beta, thickness = hand.beta.astype(np.float32), hand.thickness.astype(np.float32)
-        parameters = HandParameters(theta, beta, thickness, self.confidence)
-        return FittedHand(parameters, fitted.joint_sigma_mm.astype(np.float32), fitted.surface)
+        return HandParameters(theta, hand.beta.astype(np.float32), hand.thickness.astype(np.float32), self.confidence)
 
     @property
     def _ahead(self) -> FloatArray:

@@ -26,8 +26,8 @@ _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
 #: What lies so far before the model's surface is not a misplaced hand but something before it.
 _HIDDEN_MM = 25.0
-#: Steps of the fit that take a pose from the frame's own shape to the averaged one.
-_POSE_STEPS = 1
+#: Steps of the fit for the frame's own shape, then for the pose that suits the averaged one.
+_SHAPE_STEPS, _POSE_STEPS = 1, 1
 #: A frame no older than this says something of how the fingers are held now.
 _RECENT_S = 0.1
 
@@ -70,8 +70,8 @@ class Tracker:
         self._filter = PoseFilter(self.config.smoothing)
         fitter = fitter or HandFitter(self.model.template)
         self._shape = shape
-        self._fitter = fitter if shape is None else fitter.holding_shape()
-        self._pose_fitter = fitter.holding_shape(_POSE_STEPS)
+        self._fitter = (fitter if shape is None else fitter.holding_shape()).stepping(_SHAPE_STEPS)
+        self._pose_fitter = fitter.holding_shape().stepping(_POSE_STEPS)
         self.side = self.config.side
         self.reset()
 
@@ -109,24 +109,22 @@ class Tracker:
         recent = frame.device_time_s - self._angles_time_s < _RECENT_S and reading.side is self._current_side
         angles = self._angles if recent else None
         fitted = reading.fit(self._fitter, angles, self._shape)
+        certainty = shape_certainty(fitted.parameters, fitted.joint_sigma_mm)
+        shape = self._filter.shape_with(fitted.parameters, frame.device_time_s, certainty)
+        # The pose was found with the frame's own shape; what is drawn has the averaged one, which it must suit.
+        posed = reading.refit(self._pose_fitter, fitted, KnownShape(shape.beta, shape.thickness), angles)
         clock.lap("fit")
-        # Of the frame's own hand: a smoothed one trails, and that speaks against nothing.
-        residual = surface_residual(fitted.surface, reading.window.distance, reading.crop)
+        # Of the pose before smoothing: a smoothed one trails, and that speaks against nothing.
+        residual = surface_residual(posed.surface, reading.window.distance, reading.crop)
         clock.lap("residual")
         # Not a number where nothing of the hand is in the image: nothing there speaks for it.
         if residual <= self.config.max_residual_mm:
             self._follow_side(reading)
-            certainty = shape_certainty(fitted.parameters, fitted.joint_sigma_mm)
-            parameters = self._filter.update(
-                fitted.parameters,
-                frame.device_time_s,
-                certainty,
-                lambda hand: reading.refit(self._pose_fitter, hand, angles).parameters,
-            )
+            parameters = self._filter.take(posed.parameters, shape, frame.device_time_s)
             clock.lap("filter")
             geometry = self.model(parameters)
             clock.lap("model")
-            return self._found(frame, reading, fitted, parameters, geometry, residual, clock)
+            return self._found(frame, reading, posed, parameters, geometry, residual, clock)
         return self._missed(frame, clock, "the hand was lost", residual)
 
     def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:

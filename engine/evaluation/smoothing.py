@@ -8,7 +8,7 @@ looks or what it reads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,10 @@ from engine.types import HandParameters, LumbricalError, Side, TrackingState
 Array = NDArray[np.float64]
 
 AMOUNTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-#: A tracker so set gives each frame's own pose and shape: a half-life this short forgets every frame before.
-UNSMOOTHED = TrackerConfig(side=Side.RIGHT, smoothing=SmoothingConfig(amount=0.0, shape_seconds=1e-6))
+#: A tracker so set gives each frame's own pose, of the averaged shape.
+UNSMOOTHED = TrackerConfig(side=Side.RIGHT, smoothing=SmoothingConfig(amount=0.0))
+#: A half-life so short that every frame before is forgotten: shape is averaged by then.
+_AVERAGED_ALREADY_S = 1e-6
 #: Left out at the beginning of a motion, seconds: the filter has seen nothing yet.
 _SETTLING_S = 0.5
 _LATEST_S, _EARLIEST_S, _STEP_S = 0.2, -0.05, 0.001
@@ -75,7 +77,7 @@ def track(scene: Scene, tracker: Tracker, seconds: float, on_frame: Callable[[],
 
 def smoothed(tracked: Tracked, config: SmoothingConfig, model: HandModel) -> tuple[Array, Array]:
     """Times (N,) s of the frames that were tracked and the joints (N, 21, 3) mm that the filter leaves of them."""
-    pose_filter = PoseFilter(config)
+    pose_filter = PoseFilter(replace(config, shape_seconds=_AVERAGED_ALREADY_S))
     times, hands = [], []
     for sighting in tracked.sightings:
         if sighting is None:

@@ -75,10 +75,13 @@ class HandFitter:
         self._surface = FittedSurface(template, self.kinematics, config.surface_points)
         self._priors = Priors(config.prior)
 
-    def holding_shape(self, steps: int | None = None) -> HandFitter:
-        """A fitter that leaves bone lengths and thickness as they start. steps: instead of its own number."""
-        prior = self.config.prior.holding_shape()
-        return type(self)(self._template, replace(self.config, prior=prior, steps=steps or self.config.steps))
+    def holding_shape(self) -> HandFitter:
+        """A fitter that leaves bone lengths and thickness as they start."""
+        return type(self)(self._template, replace(self.config, prior=self.config.prior.holding_shape()))
+
+    def stepping(self, steps: int) -> HandFitter:
+        """The same with another number of steps."""
+        return type(self)(self._template, replace(self.config, steps=steps))
 
     def fit(
         self,
@@ -92,6 +95,32 @@ class HandFitter:
         observed. All in the crop's camera frame. last_angles: (20,) radians, of the
         frame before, that the pose stays near to.
         """
+        end = self._steps(start, points, sigma, observation, last_angles)
+        covariance = np.linalg.inv(end.hessian)
+        expected = self.config.expected_errors(_joint_spread(end.joints, covariance))
+        surface, _ = self._surface.posed(self.kinematics.pose(end.hand), end.hand.thickness)
+        return FitResult(end.hand, end.residual_mm, covariance, expected, surface)
+
+    def refit(
+        self,
+        start: HandState,
+        points: FloatArray,
+        sigma: FloatArray,
+        observation: Observation | None = None,
+        last_angles: FloatArray | None = None,
+    ) -> tuple[HandState, FloatArray]:
+        """The hand and the surface that `fit` would give, without what else it tells."""
+        hand = self._steps(start, points, sigma, observation, last_angles).hand
+        return hand, self._surface.posed(self.kinematics.pose(hand), hand.thickness)[0]
+
+    def _steps(
+        self,
+        start: HandState,
+        points: FloatArray,
+        sigma: FloatArray,
+        observation: Observation | None,
+        last_angles: FloatArray | None,
+    ) -> _End:
         weight = np.repeat((self.config.point_doubt * np.asarray(sigma, np.float64)) ** -2.0, 3)
         hand, outline, residual = start, None, float("nan")
         for number in range(self.config.steps):
@@ -112,10 +141,7 @@ class HandFitter:
             if evidence is not None and number == self.config.steps - 1:
                 residual = evidence.distance_after(step)
             hand = hand.moved(step)
-        covariance = np.linalg.inv(hessian)
-        expected = self.config.expected_errors(_joint_spread(joints, covariance))
-        surface, _ = self._surface.posed(self.kinematics.pose(hand), hand.thickness)
-        return FitResult(hand, residual, covariance, expected, surface)
+        return _End(hand, joints, hessian, residual)
 
     def _outline(self, observation: Observation, seen: SeenSurface) -> Outline | None:
         if not seen.facing.any():
@@ -168,6 +194,28 @@ class WithoutFit(HandFitter):
         fitted = super().fit(start, points, sigma, observation, last_angles)
         surface, _ = self._surface.posed(self.kinematics.pose(start), start.thickness)
         return replace(fitted, hand=start, surface=surface)
+
+    def refit(
+        self,
+        start: HandState,
+        points: FloatArray,
+        sigma: FloatArray,
+        observation: Observation | None = None,
+        last_angles: FloatArray | None = None,
+    ) -> tuple[HandState, FloatArray]:
+        """Where it starts."""
+        return start, self._surface.posed(self.kinematics.pose(start), start.thickness)[0]
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where the steps end: the hand; the joints' derivatives (63, 52) and J'WJ (52, 52) before the last step; see
+    FitResult for residual_mm."""
+
+    hand: HandState
+    joints: FloatArray
+    hessian: FloatArray
+    residual_mm: float
 
 
 @dataclass(frozen=True)

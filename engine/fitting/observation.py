@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,8 @@ _MIDDLE = np.float32((CROP_SIZE - 1) / 2)
 _STRIDE = 2
 #: Neighbours further than this in depth are of another surface.
 _SAME_SURFACE_MM = 12.0
+#: How finely an outline is told by how deep it reaches.
+_OUTLINE_STEP_MM = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Observation:
         near = squared.min(0) + dot(data, data) < reach_mm**2
         self.points = points[near]
         self.normals = self._normals(row[near], column[near])
+        # The last one, which a fit that goes on from another mostly asks for again.
+        self._outline: tuple[int, Outline | None] | None = None
 
     def pixels(self, points: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Column and row (P,) of points (P, 3), 0 where they fall outside the image, and whether they are inside."""
@@ -64,7 +69,13 @@ class Observation:
         return np.where(inside, column, 0), np.where(inside, row, 0), inside
 
     def outline(self, farthest_mm: float) -> Outline | None:
-        """Of everything measured up to that depth, small gaps closed; None where there is nothing."""
+        """Of everything measured up to about that depth, small gaps closed; None where there is nothing."""
+        step = math.ceil(farthest_mm / _OUTLINE_STEP_MM)
+        if self._outline is None or self._outline[0] != step:
+            self._outline = step, self._outline_before(step * _OUTLINE_STEP_MM)
+        return self._outline[1]
+
+    def _outline_before(self, farthest_mm: float) -> Outline | None:
         solid = (self.measured & (self.depth < farthest_mm)).astype(np.uint8)
         if not solid.any():
             return None
