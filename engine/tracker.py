@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from engine.filter import PoseFilter, SmoothingConfig, shape_certainty
+from engine.filter import PoseFilter, ShapeAverage, SmoothingConfig, shape_certainty
 from engine.fitting.fitter import HandFitter
 from engine.fitting.state import KnownShape
 from engine.hand.hand import HandModel
@@ -26,8 +26,6 @@ _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
 #: What lies so far before the model's surface is not a misplaced hand but something before it.
 _HIDDEN_MM = 25.0
-#: Steps of the fit for the frame's own shape, then for the pose that suits the averaged one.
-_SHAPE_STEPS, _POSE_STEPS = 1, 1
 #: A frame no older than this says something of how the fingers are held now.
 _RECENT_S = 0.1
 
@@ -70,8 +68,8 @@ class Tracker:
         self._filter = PoseFilter(self.config.smoothing)
         fitter = fitter or HandFitter(self.model.template)
         self._shape = shape
-        self._fitter = (fitter if shape is None else fitter.holding_shape()).stepping(_SHAPE_STEPS)
-        self._pose_fitter = fitter.holding_shape().stepping(_POSE_STEPS)
+        self._fitter = fitter if shape is None else fitter.holding_shape()
+        self._shape_fitter, self._pose_fitter = self._fitter.stepping(1), fitter.holding_shape().stepping(1)
         self.side = self.config.side
         self.reset()
 
@@ -108,11 +106,7 @@ class Tracker:
             return self._missed(frame, clock, "the hand was lost")
         recent = frame.device_time_s - self._angles_time_s < _RECENT_S and reading.side is self._current_side
         angles = self._angles if recent else None
-        fitted = reading.fit(self._fitter, angles, self._shape)
-        certainty = shape_certainty(fitted.parameters, fitted.joint_sigma_mm)
-        shape = self._filter.shape_with(fitted.parameters, frame.device_time_s, certainty)
-        # The pose was found with the frame's own shape; what is drawn has the averaged one, which it must suit.
-        posed = reading.refit(self._pose_fitter, fitted, KnownShape(shape.beta, shape.thickness), angles)
+        posed, shape = self._fit(reading, angles, frame.device_time_s)
         clock.lap("fit")
         # Of the pose before smoothing: a smoothed one trails, and that speaks against nothing.
         residual = surface_residual(posed.surface, reading.window.distance, reading.crop)
@@ -126,6 +120,20 @@ class Tracker:
             clock.lap("model")
             return self._found(frame, reading, posed, parameters, geometry, residual, clock)
         return self._missed(frame, clock, "the hand was lost", residual)
+
+    def _fit(self, reading: Reading, angles: FloatArray | None, time_s: float) -> tuple[FittedHand, ShapeAverage]:
+        """The hand of one frame, of the shape that is averaged over time, and that shape.
+
+        Once a shape is known, half of the steps find the frame's own, and half the pose that suits the averaged one,
+        which is what is drawn.
+        """
+        known = self._filter.shape is not None
+        own = reading.fit(self._shape_fitter if known else self._fitter, angles, self._shape)
+        certainty = shape_certainty(own.parameters, own.joint_sigma_mm)
+        shape = self._filter.shape_with(own.parameters, time_s, certainty)
+        if not known:
+            return own, shape
+        return reading.refit(self._pose_fitter, own, KnownShape(shape.beta, shape.thickness), angles), shape
 
     def _read(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading | None:
         if self._state is TrackingState.TRACKING:
