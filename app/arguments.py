@@ -19,6 +19,17 @@ def minutes(text: str) -> float:
     return value
 
 
+def seconds(text: str) -> float:
+    """A number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
 def whole_number(text: str) -> int:
     """From 0 to 9999."""
     if not re.fullmatch(r"[0-9]{1,4}", text):

@@ -43,8 +43,11 @@ def run(args: argparse.Namespace) -> int:
         raise LumbricalError("--threads must be from 1 to 256")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
+    # Few and slow turns: each is shown, the last one too (mininterval 0).
     total = part_count(args.repeats, args.plain_repeats)
-    with tqdm(total=total, unit="turn", desc="bench losses", leave=False, disable=None, file=sys.stderr) as bar:
+    with tqdm(
+        total=total, unit="turn", desc="bench losses", leave=False, mininterval=0, disable=None, file=sys.stderr
+    ) as bar:
         report = measure(args.batch, args.repeats, args.plain_repeats, args.device, lambda: bar.update(1) and None)
     print(json.dumps(report, indent=2) if args.json else as_table(report))
     return 0

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.arguments import add_weights
+from app.arguments import add_weights, seconds
 from app.commands.track import make_tracker, open_sensor
 from app.interrupts import terminated_in_order
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames", type=_frame_count, default=_FRAMES, metavar="N", help=f"to learn from, at most (default: {_FRAMES})"
     )
     parser.add_argument("--side", choices=("right", "left"), help="the hand to learn (default: the one that is seen)")
-    parser.add_argument("--seconds", type=_seconds, help="stop reading after this long")
+    parser.add_argument("--seconds", type=seconds, help="stop reading after this long")
     parser.add_argument("--profiles", type=Path, metavar="FOLDER", help="where profiles are kept")
     parser.add_argument("--dry-run", action="store_true", help="tell what was learnt, write nothing")
     parser.add_argument("--force", action="store_true", help="save it even where it is no better than what is there")
@@ -225,13 +225,3 @@ def _frame_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 6 <= int(text[:9]) <= 300):
         raise argparse.ArgumentTypeError(f"{text} is not a number of frames from 6 to 300")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value

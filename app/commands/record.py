@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from app.arguments import seconds
 from app.commands.track import make_tracker
 from app.tracked_take import TakeContents, tracker_for, write_tracked
 from engine.sensors.protocol import Sensor, SensorDisconnected
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR|FILE.mcap", help="the take, or the folder it goes to"
     )
-    parser.add_argument("--seconds", type=_seconds, help="stop after this long (default: until Ctrl-C, or the end)")
+    parser.add_argument("--seconds", type=seconds, help="stop after this long (default: until Ctrl-C, or the end)")
     parser.add_argument("--user", default="", metavar="NAME", help="whose hand it is")
     parser.add_argument("--name", default="", help="a title; part of the file's name")
     parser.add_argument("--notes", default="", metavar="TEXT", help="anything worth knowing later")
@@ -46,16 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`")
     parser.add_argument("--json", action="store_true", help="print the receipt as one JSON object")
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

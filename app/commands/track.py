@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.arguments import add_weights
+from app.arguments import add_weights, seconds
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
-    parser.add_argument("--seconds", type=_seconds, help="stop after this long (implies --headless)")
+    parser.add_argument("--seconds", type=seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
         "--side", choices=("right", "left", "either"), help="the hand to look for (default: as SOURCE says)"
     )
@@ -98,16 +98,6 @@ def make_tracker(hand: Path | None = None, weights: Path | None = None) -> Track
 
     runner = OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS))
     return Tracker(runner=runner, model=HandModel(load_hand(hand)) if hand is not None else None)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
 
 
 def _side(asked: str | None, sensor: Sensor) -> Side | None:

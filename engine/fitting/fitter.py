@@ -180,31 +180,17 @@ class HandFitter:
 
 
 class WithoutFit(HandFitter):
-    """Leaves the encoder's hand as it is: what the fit is compared with."""
+    """Leaves the encoder's hand as it is: what the fit is compared with. Residual and covariance are the fit's."""
 
-    def fit(
+    def _steps(
         self,
         start: HandState,
         points: FloatArray,
         sigma: FloatArray,
-        observation: Observation | None = None,
-        last_angles: FloatArray | None = None,
-    ) -> FitResult:
-        """See HandFitter.fit; residual and covariance are those of the fit that is not used."""
-        fitted = super().fit(start, points, sigma, observation, last_angles)
-        surface, _ = self._surface.posed(self.kinematics.pose(start), start.thickness)
-        return replace(fitted, hand=start, surface=surface)
-
-    def refit(
-        self,
-        start: HandState,
-        points: FloatArray,
-        sigma: FloatArray,
-        observation: Observation | None = None,
-        last_angles: FloatArray | None = None,
-    ) -> tuple[HandState, FloatArray]:
-        """Where it starts."""
-        return start, self._surface.posed(self.kinematics.pose(start), start.thickness)[0]
+        observation: Observation | None,
+        last_angles: FloatArray | None,
+    ) -> _End:
+        return replace(super()._steps(start, points, sigma, observation, last_angles), hand=start)
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,7 @@ def test_open_hand_as_gltf(results: list[TrackingResult], motion: Motion, tmp_pa
     assert np.linalg.norm(found - y_up(motion.joints_mm), axis=2)[motion.tracked].max() < 0.1
     model = y_up(np.stack([r.geometry.vertices for r in results if r.geometry is not None]))
     off = np.linalg.norm(1e3 * glb.vertices()[motion.tracked] - model, axis=2)
-    # Flesh grows along the posed normal, which linear blend skinning cannot say where bones share the skin.
-    assert np.median(off) < 0.02 and np.percentile(off, 90) < 0.1 and off.max() < 1.0
+    assert np.percentile(off, 95) < 0.1 and off.max() < 0.8
     scene: Any = trimesh.load(tmp_path / "open-hand.glb")
     assert set(WEBXR_JOINTS) <= set(scene.graph.nodes)
 
