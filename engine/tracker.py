@@ -25,7 +25,7 @@ from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, S
 _DOUBTED_SIDE = 0.3
 _DOUBT_FRAMES = 5
 #: What lies so far before the model's surface is not a misplaced hand but something before it.
-_HIDDEN_MM = 25.0
+HIDDEN_MM = 25.0
 #: A frame no older than this says something of how the fingers are held now.
 _RECENT_S = 0.1
 
@@ -277,5 +277,5 @@ def surface_residual(surface: FloatArray, distance: float, crop: FloatArray) -> 
     front = z < nearest[cells] + 6.0
     observed = crop[row, column]
     behind = z - (observed * HALF_CUBE_MM + distance)
-    apart = np.where(observed < 1.0, np.abs(behind), np.inf)[front & ((behind < _HIDDEN_MM) | (observed >= 1.0))]
+    apart = np.where(observed < 1.0, np.abs(behind), np.inf)[front & ((behind < HIDDEN_MM) | (observed >= 1.0))]
     return float(np.median(apart)) if len(apart) > 0.1 * front.sum() else float("nan")

@@ -26,6 +26,7 @@ _COLUMNS = (
     ("within_20mm", "<20mm", 6),
     ("mdpc_median_mm", "MDPC", 6),
     ("depth_residual_median_mm", "residual", 8),
+    ("unoccluded_residual_median_mm", "unoccluded", 10),
     ("palm_error_median_mm", "palm", 6),
     ("palm_within_45mm", "palm<45", 7),
     ("uv_error_median_px", "2D px", 6),

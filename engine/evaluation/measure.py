@@ -19,6 +19,7 @@ from engine.hand.skeleton import Skeleton
 from engine.rendering.mesh_depth import render_depth
 from engine.sensors.labels import SequenceLabels
 from engine.sensors.protocol import BadRecording
+from engine.tracker import HIDDEN_MM
 from engine.types import (
     JOINT_COUNT,
     DepthFrame,
@@ -53,7 +54,8 @@ class Measured:
     """N frames beside their labels; NaN where there is no label or, in the first four of the arrays, no prediction.
 
     tracked: (N,) bool. mapped, anatomical: (N, 21, 3) mm, predicted joints in the labels' convention and in ours.
-    cloud_distance: (N, 21) mm (MDPC). residual: (N,) mm, |depth - rendered mesh|. truth: (N, 21, 3) mm.
+    cloud_distance: (N, 21) mm (MDPC). residual: (N,) mm, |depth - rendered mesh|; unoccluded_residual: (N,) mm, where
+    nothing was measured well before the mesh. truth: (N, 21, 3) mm.
     palm_error: (N,) mm, infinite where a labelled frame was not tracked. uv_error:
     (N, 21) pixels, of 2D labels that stand alone.
     """
@@ -63,6 +65,7 @@ class Measured:
     anatomical: Array
     cloud_distance: Array
     residual: Array
+    unoccluded_residual: Array
     truth: Array
     palm_error: Array
     uv_error: Array
@@ -77,8 +80,8 @@ class Measured:
         tracked = np.zeros(frames, bool)
         joints = (JOINT_COUNT, 3)
         return Measured(
-            tracked, unknown(*joints), unknown(*joints), unknown(JOINT_COUNT), unknown(), unknown(*joints), unknown(),
-            unknown(JOINT_COUNT),
+            tracked, unknown(*joints), unknown(*joints), unknown(JOINT_COUNT), unknown(), unknown(), unknown(*joints),
+            unknown(), unknown(JOINT_COUNT),
         )  # fmt: skip
 
     @staticmethod
@@ -189,18 +192,20 @@ class Evaluator:
             measured.tracked[index] = True
             measured.anatomical[index] = joints
             measured.mapped[index] = joints + self._shift(recording.convention, result)
-            measured.residual[index] = self._surface_residual(result)
+            measured.residual[index], measured.unoccluded_residual[index] = self._surface_residuals(result)
             cloud = depth_to_points(frame.depth_mm(), frame.intrinsics)[frame.depth > 0]
             measured.cloud_distance[index] = metrics.point_cloud_distances(joints, cloud)
         self._measure_2d(recording.labels, measured, index, joints, frame.intrinsics)
 
-    def _surface_residual(self, result: TrackingResult) -> float:
-        """Median |observed - rendered mesh| in mm over the pixels that the mesh covers and the camera measured."""
+    def _surface_residuals(self, result: TrackingResult) -> tuple[float, float]:
+        """Median |observed - rendered mesh| in mm over the pixels that the mesh covers and the camera measured, and
+        over those of them where nothing, as an object held, was measured more than HIDDEN_MM before the mesh."""
         assert result.geometry is not None
         rendered = render_depth(result.geometry.vertices, self._tracker.faces, result.frame.intrinsics)
         observed = result.frame.depth_mm()
-        both = (rendered > 0) & (observed > 0)
-        return float(np.median(np.abs(observed - rendered)[both])) if both.any() else float("nan")
+        behind = (rendered - observed)[(rendered > 0) & (observed > 0)]
+        unoccluded = behind[behind < HIDDEN_MM]
+        return _median_size(behind), _median_size(unoccluded)
 
     def _shift(self, convention: str, result: TrackingResult) -> Array:
         """(21, 3) mm from our joints to the convention's, camera frame, on the hand's own side."""
@@ -221,6 +226,11 @@ class Evaluator:
         if labels.joints_uv_2d is not None and labels.joints_mm is None and joints is not None:
             pixels = project(joints, camera)
             measured.uv_error[index] = np.linalg.norm(pixels - labels.joints_uv_2d[index], axis=-1)
+
+
+def _median_size(values: FloatArray) -> float:
+    """Median absolute value, NaN of nothing."""
+    return float(np.median(np.abs(values))) if len(values) else float("nan")
 
 
 def _crop_centres(truth: FloatArray) -> Array:

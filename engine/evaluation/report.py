@@ -42,6 +42,7 @@ def summarise(measured: Measured) -> dict[str, Any]:
         "within_20mm": _number(metrics.fraction_within(worst, WORST_JOINT_LIMIT_MM)),
         "mdpc_median_mm": metrics.median_or_none(measured.cloud_distance),
         "depth_residual_median_mm": metrics.median_or_none(measured.residual),
+        "unoccluded_residual_median_mm": metrics.median_or_none(measured.unoccluded_residual),
         "palm_error_median_mm": metrics.median_or_none(palm[np.isfinite(palm)]),
         "palm_within_45mm": float((palm <= PALM_LIMIT_MM).mean()) if palm.size else None,
         "uv_error_median_px": metrics.median_or_none(measured.uv_error),

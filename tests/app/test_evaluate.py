@@ -88,9 +88,14 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     return put
 
 
-def _folder(path: Path, arrays: Labels, fps: float = 30.0, frames: int = 4, **extra: object) -> Path:
+def _folder(
+    path: Path, arrays: Labels, fps: float = 30.0, frames: int = 4, held: int | None = None, **extra: object
+) -> Path:
+    """A plate 3 mm before the fake tracker's surface; held: the depth, mm, of something that covers most of it."""
     depth = np.zeros((CAMERA.height, CAMERA.width), np.uint16)
     depth[10:40, 20:50] = 480
+    if held is not None:
+        depth[10:27, 20:50] = held
     source = (DepthFrame(depth, 1.0, CAMERA, i, i / 30, 0.0) for i in range(frames))
     write_sequence(path, source, fps=fps, side=Side.RIGHT, sensor="test", labels=arrays, extra=extra)
     return path
@@ -123,11 +128,21 @@ def test_errors_are_those_of_the_convention_named(tmp_path: Path, use: Use, caps
     assert report["per_joint_error_mm"]["index_tip"] == pytest.approx(3, abs=1e-3)
     assert (report["frames"], report["frames_tracked"]) == (4, 4)
     assert report["mdpc_median_mm"] > 0
-    assert report["depth_residual_median_mm"] == 3
+    assert report["depth_residual_median_mm"] == report["unoccluded_residual_median_mm"] == 3
     assert report["palm_error_median_mm"] is None and report["palm_within_45mm"] is None
     assert report["joint_convention"] == "nyu" and report["images"] == "real" and report["gt_crop"] is False
     assert report["sequences"]["hand"]["labels"] == "made up"
     assert report["sequences"]["hand"]["mean_joint_error_mm"] == report["mean_joint_error_mm"]
+
+
+def test_what_covers_the_hand_is_not_counted_in_its_unoccluded_residual(
+    tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(FakeTracker())
+    near = _report(capsys, _folder(tmp_path / "near", {}, held=463))
+    assert near["depth_residual_median_mm"] == near["unoccluded_residual_median_mm"] == 20  # may be the hand itself
+    held = _report(capsys, _folder(tmp_path / "held", {}, held=433))
+    assert (held["depth_residual_median_mm"], held["unoccluded_residual_median_mm"]) == (50, 3)
 
 
 def test_a_left_hand_is_mapped_as_the_mirror_of_a_right_one(
