@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.fitting.kinematics import Kinematics, PosedBones
-from engine.fitting.observation import Observation, dot
+from engine.fitting.observation import Observation
 from engine.fitting.state import PARAMETERS, HandState
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.geometry.vectors import dot
 from engine.hand.template import HandTemplate
 from engine.types import BONE_COUNT, FloatArray
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, TURN, HandState
+from engine.geometry.vectors import cross
 from engine.hand.model import rest_pose
 from engine.hand.skeleton import Skeleton
 from engine.types import BONE_COUNT, JOINT_COUNT, FloatArray
@@ -91,18 +92,15 @@ def _bent(frames: FloatArray, cosine: FloatArray, sine: FloatArray) -> FloatArra
     """Frames (5, 3, 3) after a turn about their own x."""
     x, y, z = frames[..., 0], frames[..., 1], frames[..., 2]
     c, s = cosine[:, None], sine[:, None]
-    return np.stack((x, c * y + s * z, c * z - s * y), -1)
+    turned = np.empty_like(frames)
+    turned[..., 0], turned[..., 1], turned[..., 2] = x, c * y + s * z, c * z - s * y
+    return turned
 
 
 def _spread(frames: FloatArray, cosine: FloatArray, sine: FloatArray) -> FloatArray:
     """Frames (5, 3, 3) after a turn about their own z."""
     x, y, z = frames[..., 0], frames[..., 1], frames[..., 2]
     c, s = cosine[:, None], sine[:, None]
-    return np.stack((c * x + s * y, c * y - s * x, z), -1)
-
-
-def cross(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Cross product over the last axis; numpy's own costs several times more on small arrays."""
-    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
-    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return np.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), -1)
+    turned = np.empty_like(frames)
+    turned[..., 0], turned[..., 1], turned[..., 2] = c * x + s * y, c * y - s * x, z
+    return turned

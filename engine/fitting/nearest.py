@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.fitting.observation import Observation, dot
+from engine.fitting.observation import Observation
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface, robust_weight
+from engine.geometry.vectors import dot
 from engine.types import FloatArray
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry.vectors import cross, dot, vectors
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.types import FloatArray
 
@@ -28,11 +29,6 @@ class Outline:
 
     distance: FloatArray
     nearest: NDArray[np.int16]
-
-
-def dot(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Row by row: (N, D) and (N, D) -> (N,). Sums over a short axis are slow in numpy."""
-    return np.einsum("ij,ij->i", a, b)
 
 
 class Observation:
@@ -89,20 +85,20 @@ class Observation:
     def sideways(self, points: FloatArray, column: NDArray[np.int16], row: NDArray[np.int16]) -> FloatArray:
         """(P, 2) mm in x and y from a pixel's ray to points (P, 3), at each point's own depth."""
         size = points[:, 2:] / self._focal
-        return points[:, :2] - (np.stack((column, row), 1).astype(np.float32) - _MIDDLE) * size
+        ray = np.empty((len(points), 2), np.float32)
+        ray[:, 0], ray[:, 1] = column, row
+        return points[:, :2] - (ray - _MIDDLE) * size
 
     def _lifted(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
         z = self.depth[row, column]
         scale = z / self._focal
         x, y = column.astype(np.float32) - _MIDDLE, row.astype(np.float32) - _MIDDLE
-        return np.stack((x * scale, y * scale, z), 1)
+        return vectors(x * scale, y * scale, z)
 
     def _normals(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
         x, has_x = self._slope(row, column, 0, _STRIDE)
         y, has_y = self._slope(row, column, _STRIDE, 0)
-        ux, uy, uz = x.T
-        vx, vy, vz = y.T
-        normals = np.stack((vy * uz - vz * uy, vz * ux - vx * uz, vx * uy - vy * ux), 1)
+        normals = cross(y, x)
         length = np.sqrt(dot(normals, normals))[:, None]
         known = (has_x & has_y)[:, None] & (length > 1e-6)
         return np.where(known, normals / np.maximum(length, 1e-6), 0.0)

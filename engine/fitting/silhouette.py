@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.fitting.observation import Observation, Outline, dot
+from engine.fitting.observation import Observation, Outline
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface, robust_weight
+from engine.geometry.vectors import dot
 
 
 @dataclass(frozen=True)

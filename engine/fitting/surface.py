@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fitting.kinematics import ANGLE_BONE, Kinematics, PosedBones, cross
-from engine.fitting.observation import Observation, dot
+from engine.fitting.kinematics import ANGLE_BONE, Kinematics, PosedBones
+from engine.fitting.observation import Observation
 from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, THICKNESS, TURN, HandState
+from engine.geometry.vectors import cross, dot
 from engine.hand.model import sample_surface
 from engine.hand.skeleton import Skeleton
 from engine.hand.template import HandTemplate

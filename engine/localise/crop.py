@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry.vectors import cross
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.types import DepthFrame, FloatArray
 
@@ -58,11 +59,11 @@ def look_at(centre_mm: FloatArray, mirrored: bool = False, roll: float = 0.0) ->
         raise ValueError(f"no camera can look at {centre_mm}")
     z = centre / distance
     # Straight up or down no direction is level: any will do.
-    level = np.cross([0.0, 1.0, 0.0], z) if np.hypot(z[0], z[2]) > 1e-6 else np.array([1.0, 0.0, 0.0])
+    level = np.array([z[2], 0.0, -z[0]]) if np.hypot(z[0], z[2]) > 1e-6 else np.array([1.0, 0.0, 0.0])
     level /= np.linalg.norm(level)
-    down = np.cross(z, level)
+    down = cross(z, level)
     x = np.cos(roll) * level + np.sin(roll) * down
-    rotation = np.stack((x, np.cross(z, x), z)).astype(np.float32)
+    rotation = np.array((x, cross(z, x), z), np.float32)
     return CropWindow(rotation, distance, mirrored, roll)
 
 
