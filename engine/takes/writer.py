@@ -70,6 +70,9 @@ class TakeWriter:
         self._bulk_scratch, self._light_scratch = Scratch(), Scratch()
         self._bulk: ChunkBuilder | None = None
         self._light: ChunkBuilder | None = None
+        #: When what comes next came in (time.monotonic()), where that is longer ago than now; see unwritten_since_s.
+        self.came_in_s: float | None = None
+        self._unwritten: dict[bool, float] = {}
         self._received = 0
         self._dropped: Counter[str] = Counter()
         self._poses = 0
@@ -111,6 +114,12 @@ class TakeWriter:
     def frames_written(self) -> int:
         """Frames in the file; those of the chunk in progress are not yet among them."""
         return self._container.counts[schemas.DEPTH.id]
+
+    @property
+    def unwritten_since_s(self) -> float | None:
+        """When the oldest thing came in (time.monotonic()) that is not in the file yet: in the chunks in progress, or
+        being written at this moment. None where there is none. For other threads, too."""
+        return min(list(self._unwritten.values()), default=None)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -281,16 +290,20 @@ class TakeWriter:
             chunk = self._bulk = self._bulk or ChunkBuilder(self._bulk_scratch)
         else:
             chunk = self._light = self._light or ChunkBuilder(self._light_scratch)
+        self._unwritten.setdefault(topic.bulk, chunk.since_s if self.came_in_s is None else self.came_in_s)
         chunk.add(topic, log_ns, publish_ns, sequence, parts)
 
     def _write_chunks(self, bulk: bool = True, light: bool = True) -> None:
-        self._tell_drops()
+        # What was dropped is told at once: the process may not live to write the next chunk.
+        light = self._tell_drops() or light
         if bulk and self._bulk is not None:
             chunk, self._bulk = self._bulk, None
             self._write_chunk(chunk)
+            self._unwritten.pop(True, None)
         if light and self._light is not None:
             chunk, self._light = self._light, None
             self._write_chunk(chunk)
+            self._unwritten.pop(False, None)
 
     def _write_chunk(self, chunk: ChunkBuilder) -> None:
         level = self.effort.level()
@@ -307,11 +320,11 @@ class TakeWriter:
                 raise DiskFull(f"{folder} is full ({error.strerror}): make room or record elsewhere") from error
             raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
 
-    def _tell_drops(self) -> None:
+    def _tell_drops(self) -> bool:
         """Say how many frames were dropped, when that has changed: a take that is cut off has no receipt."""
         drops = sum(self._dropped.values()) + self.camera_gaps
         if drops == self._told:
-            return
+            return False
         self._told = drops
         now_ns = self._clock.now_ns()
         fields = {
@@ -319,6 +332,7 @@ class TakeWriter:
             "dropped": dict(self._dropped), "camera_gaps": self.camera_gaps,
         }  # fmt: skip
         self._add(schemas.DROPS, now_ns, now_ns, 0, (messages.to_json(fields),))
+        return True
 
     def _check_space(self) -> None:
         folder = self.part.absolute().parent
