@@ -1,6 +1,7 @@
 """Records takes in child processes and kills them at random moments: `python -m tests.takes.kill_recorder DIR N SEED`.
 
-With a fourth argument, `slow`, the disk takes less than comes, and now and then nothing at all for seconds. Prints one JSON line a kill: what the child had handed to the recorder last, for the test to compare with the files.
+With a fourth argument, `slow`, the disk takes less than comes, and now and then nothing at all for seconds. Prints
+one JSON line a kill: what the child had handed to the recorder last, for the test to compare with the files.
 Children are forked from this small process, because starting Python a hundred times would take minutes.
 """
 

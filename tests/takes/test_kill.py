@@ -72,7 +72,8 @@ def test_every_file_opens_and_a_second_at_most_is_lost(killed: tuple[Path, list[
             lost.append(_lost_s(take, report))
     assert len(lost) > 0.8 * KILLS and cut > 0.5 * KILLS and poses > KILLS
     assert max(lost) <= MOST_LOST_S, sorted(lost)[-5:]
-    print(f"{KILLS} kills, all files open; lost {sorted(lost)[len(lost) // 2]:.2f} s in the middle, {max(lost):.2f} at most")
+    middle = sorted(lost)[len(lost) // 2]
+    print(f"{KILLS} kills, all files open; lost {middle:.2f} s in the middle, {max(lost):.2f} s at most")
 
 
 def test_no_more_is_lost_where_the_disk_is_slow(tmp_path: Path) -> None:

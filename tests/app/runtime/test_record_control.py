@@ -69,7 +69,7 @@ def test_a_take_from_key_to_key(tmp_path: Path) -> None:
         assert (info.name, info.notes, info.user, info.side, info.sensor) == (
             "wave", "slow", "Ann", Side.LEFT, "fake camera"
         )  # fmt: skip
-        assert info.settings == {"side": "left", "smoothing": 0.25}
+        assert info.settings == {"side": "left", "smoothing": 0.25, "method": "fit"}
         assert [event.kind for event in take.events()] == ["settings"]
         # Nothing from before its start was wished for.
         assert take.duration_s < take.receipt().duration_s + 0.5
