@@ -18,6 +18,7 @@ TOO_SLOW = "the disk or the processor was too slow"
 NO_HAND = "no hand in view"
 NOT_TRACKED = "passed over by the tracker"
 TIME_OVER = "the time was over"
+BROKEN = "the program failed"
 _WAIT_S = 0.05
 #: A queue so full is one that writing does not keep up with, until it is so empty again.
 _BEHIND_SHARE, _CAUGHT_UP_SHARE = 0.15, 0.05
@@ -164,8 +165,8 @@ class Recording(Worker):
                 raise TakeError(f"{self.writer.part} cannot be written: {self._syncer.message}")
             if waiting is not None:
                 self._write(waiting)
-            else:
-                self.writer.tick()
+            if not len(self.queue):
+                self.writer.tick(caught_up=True)
         except TakeError as error:
             self._give_up(error)
         if self._seconds is not None and self.elapsed_s >= self._seconds:
@@ -178,8 +179,16 @@ class Recording(Worker):
         self.queue.close()
         self._ended_s = time.monotonic()
         deadline_s = self._ended_s + self._config.drain_s
+        try:
+            while (waiting := self.queue.get(0.0)) is not None:
+                self._drain(waiting, deadline_s)
+        finally:
+            # Whatever fails, a fault of the program included: the take is closed.
+            self._close()
+
+    def _close(self) -> None:
         while (waiting := self.queue.get(0.0)) is not None:
-            self._drain(waiting, deadline_s)
+            self._drop(waiting.item, BROKEN)
         self._report()
         if self._hand_only:
             unseen = self.received - self._handled - self._refused[TOO_SLOW]
@@ -197,15 +206,18 @@ class Recording(Worker):
         if not self._failure and time.monotonic() > deadline_s:
             self._failure = TOO_SLOW
         if self._failure:
-            if self._is_image(item):
-                self._handled += 1
-                self.writer.note_dropped(self._failure)
-            self._poses_refused += isinstance(item, LiveResult)
+            self._drop(item, self._failure)
             return
         try:
             self._write(waiting)
         except TakeError as error:
             self._give_up(error)
+
+    def _drop(self, item: Item, reason: str) -> None:
+        if self._is_image(item):
+            self._handled += 1
+            self.writer.note_dropped(reason)
+        self._poses_refused += isinstance(item, LiveResult)
 
     def _is_image(self, item: Item) -> bool:
         return isinstance(item, LiveResult if self._hand_only else CapturedFrame)

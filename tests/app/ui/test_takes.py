@@ -240,7 +240,7 @@ def select(window: MainWindow, name: str) -> None:
 def test_the_library_shows_searches_and_plays(takes: Path) -> None:
     with open_window(config=config(takes), open_source=lambda spec: open_source(spec)) as window:
         assert open_library(window) and window.library.isVisible() and not window.view.isVisible()
-        assert {"fist", "wave", "broken"} == set(rows(window))
+        assert pump(lambda: {"fist", "wave", "broken"} == set(rows(window)))
         window.library.search.setText("ann")
         assert rows(window) == ["fist"]
         window.library.search.setText("no such word")
