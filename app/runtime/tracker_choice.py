@@ -67,7 +67,8 @@ class TrackerChoice:
             self.wish, self.trouble = used, str(error)
             if method_named(used.method).needs_profile and used.source != wish.source:
                 # What tracks now holds the hand of somebody else.
-                self._use(replace(wish, method=DEFAULT_METHOD, weights=used.weights))
+                self.wish = replace(wish, method=DEFAULT_METHOD, weights=used.weights)
+                self._use(self.wish)
 
     def _use(self, wish: TrackerWish) -> None:
         tracker = self._make(wish)

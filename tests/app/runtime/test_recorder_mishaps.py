@@ -167,10 +167,9 @@ def test_a_queue_has_caught_up_once_it_was_empty() -> None:
     assert not queue.catching_up and queue.waiting_since_s() is None
     queue.extend([CapturedFrame(make_frame(0), 0)])
     assert queue.put(CapturedFrame(make_frame(1), 0))
-    held = queue.catching_up
-    assert held
+    states = [queue.catching_up]
     assert queue.get(0.0) is not None and queue.get(0.0) is not None
     assert queue.put(CapturedFrame(make_frame(2), 0))
-    assert queue.catching_up is False
+    assert [*states, queue.catching_up] == [True, False]
     since_s = queue.waiting_since_s()
     assert since_s is not None and 0 <= time.monotonic() - since_s < 5

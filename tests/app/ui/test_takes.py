@@ -19,7 +19,7 @@ from app.runtime.record_control import RecordPhase
 from app.runtime.sources import open_source
 from app.runtime.tracker_choice import TrackerWish
 from app.take_notes import TakeNotes, read_notes
-from app.take_words import alarm
+from app.take_words import alarm, particulars
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory, RecordChoices
 from app.ui.state_words import CLOSING_NOTE
@@ -211,6 +211,18 @@ def test_a_remembered_folder_inside_the_program_is_not_used(tmp_path: Path) -> N
     with open_window(memory=Memory(file)) as window:
         assert not window.recording.folder.is_relative_to(Path(__file__).resolve().parents[3])
         assert "program's own folder" in window.recording.alarm()
+
+
+def test_a_take_of_the_hand_only_says_what_that_saves(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        window.recording.panel.hand_only.setChecked(True)
+        assert recorded_by_fake(window)
+        assert pump(lambda: "instead of about" in window.recording.status.text)
+        QTest.keyClick(window, Key.Key_L)
+        assert pump(lambda: bool(window.takes.view.entries) and all(one.done for one in window.takes.view.entries))
+        (entry,) = window.takes.view.entries
+        assert "whole images would take about" in particulars(entry)
 
 
 @pytest.fixture
@@ -409,8 +421,7 @@ def test_another_method_is_chosen_beside_the_weights(tmp_path: Path) -> None:
         picker._methods.activated.emit(1)
         assert pump(lambda: [wish.method for wish in made] == ["encoder"]) and made[0].weights is None
         assert pump(lambda: picker._methods.currentText() == "Encoder alone")
-        written = window.recording.view.status.frames_written
-        assert pump(lambda: window.recording.view.status.frames_written > written + 5)
+        assert pump(lambda: window._last is not None and window._last.result.weights_version == "shipped, encoder")
         QTest.keyClick(window, Key.Key_R)
         assert pump(lambda: window.recording.view.finished == 1)
         (path,) = tmp_path.glob("*.mcap")
