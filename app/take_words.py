@@ -12,7 +12,7 @@ from app.takes_library import TakeEntry
 from engine.takes.names import SUFFIX
 
 #: Writing that lags so far behind is worth a word before anything is lost.
-_LAG_S = 1.5
+_LAG_S = 0.6
 _SCARCE_S = 120.0
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}(-\d+)?(\.part)?")
 

@@ -50,7 +50,7 @@ class _Labelled:
     def __init__(self, runner: Runner, label: str) -> None:
         self._runner = runner
         self.name = runner.name
-        self.version = f"{runner.version}, {label}"
+        self.version = f"{runner.version} ({label})"
 
     def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
         """See Runner.run."""
@@ -90,7 +90,7 @@ def _holding_shape(parts: TrackerParts) -> Tracker:
 
 
 METHODS = (
-    Method("fit", "Encoder and fit", "the encoder's hand, fitted to the depth; its shape is learnt", _fitted),
+    Method("fit", "Encoder and fit", "the encoder's hand, fitted to the depth, its shape learnt", _fitted),
     Method("encoder", "Encoder alone", "the encoder's hand as it is, without fitting", _encoder_alone),
     Method("profile", "User's shape", "fitted with the shape that the take's user calibrated", _holding_shape, True),
 )
