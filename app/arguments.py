@@ -45,6 +45,18 @@ def images(text: str) -> int:
     return int(digits)
 
 
+def add_method(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """Declare --method, a name or None. default: what holds without it, in words."""
+    from app.runtime.methods import DEFAULT_METHOD, METHODS
+
+    what = "; ".join(f"{method.name}: {method.what}" for method in METHODS)
+    parser.add_argument(
+        "--method",
+        choices=[method.name for method in METHODS],
+        help=f"how the hand is found. {what} (default: {default or DEFAULT_METHOD})",
+    )
+
+
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """Declare --weights, a Path or None."""
     parser.add_argument(

@@ -12,8 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.takes.facts import MAX_TEXT
-from engine.takes.names import SUFFIX, final_path, is_part, move_without_replacing
+from engine.takes.facts import MAX_TEXT, check_text
+from engine.takes.names import SUFFIX, file_words, final_path, is_part, move_without_replacing
 from engine.types import LumbricalError
 
 _ENDING = ".about.json"
@@ -53,6 +53,8 @@ def write_notes(take: Path, notes: TakeNotes) -> None:
     if max(len(notes.name), len(notes.notes)) > MAX_TEXT:
         raise LumbricalError(f"a take's name and notes have at most {MAX_TEXT} characters: shorten them")
     target = notes_path(take)
+    check_text(notes.name, "name")
+    check_text(notes.notes, "notes")
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=".json", dir=target.parent)
@@ -72,7 +74,7 @@ def rename_take(take: Path, notes: TakeNotes) -> Path:
     where the file's name says the same already. LumbricalError when it cannot be done; nothing is ever replaced."""
     write_notes(take, notes)
     date = _DATE.match(take.name)
-    words = re.sub(r"[^\w-]+", "-", notes.name).strip("-")[:60]
+    words = file_words(notes.name)
     stem = "_".join(filter(None, (date.group() if date else "", words)))
     if not stem or is_part(take) or stem == take.name[: -len(SUFFIX)]:
         return take

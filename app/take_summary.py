@@ -45,7 +45,8 @@ class TakeState(enum.Enum):
 class TakeSummary:
     """name, notes: as changed later, where they were. state RECOVERED: it was cut off, or rewritten after that, and all
     that is there can be read; DAMAGED: something in it, or all of it, cannot: problem says what. side: the hand that
-    was looked for, None for either. dropped: frames that were received and not written."""
+    was looked for, None for either. dropped: frames that were received and not written. full_size: bytes that a take of
+    the hand only would have with whole images, 0 where it is none."""
 
     name: str
     notes: str
@@ -60,6 +61,7 @@ class TakeSummary:
     hand_only: bool
     state: TakeState
     problem: str = ""
+    full_size: int = 0
 
     @property
     def recording(self) -> bool:
@@ -94,6 +96,7 @@ def read_summary(path: Path, go_on: Callable[[], bool] | None = None) -> TakeSum
                 hand_only=info.hand_only,
                 state=state,
                 problem="" if state is TakeState.COMPLETE else "; ".join(take.damage) or receipt.reason,
+                full_size=receipt.full_size_bytes,
             )
     except (LumbricalError, OSError) as error:
         name, notes = (changed.name, changed.notes) if changed else ("", "")

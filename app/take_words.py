@@ -12,7 +12,7 @@ from app.takes_library import TakeEntry
 from engine.takes.names import SUFFIX
 
 #: Writing that lags so far behind is worth a word before anything is lost.
-_LAG_S = 1.5
+_LAG_S = 0.6
 _SCARCE_S = 120.0
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}(-\d+)?(\.part)?")
 
@@ -87,7 +87,9 @@ def particulars(entry: TakeEntry) -> str:
         poses = f", {summary.poses} poses" if summary.poses else ", no poses"
         lost = f"; {summary.dropped} were lost while recording" if summary.dropped else ""
         lines += [f"{summary.frames} frames{poses}{lost}", f"from {summary.sensor}" if summary.sensor else ""]
-        lines += ["only the hand's pixels are in it" if summary.hand_only else "", summary.problem, summary.notes]
+        saved = f"; whole images would take about {size_words(summary.full_size)}" if summary.full_size else ""
+        lines += [f"only the hand's pixels are in it{saved}" if summary.hand_only else ""]
+        lines += [summary.problem, summary.notes]
     return "\n".join(filter(None, lines))
 
 
@@ -113,7 +115,9 @@ def saved_words(view: RecordView) -> str:
     if receipt is None or view.path is None:
         return ""
     lost = f", {receipt.frames_dropped} frames lost" if receipt.frames_dropped else ""
-    return f"saved {clock(receipt.duration_s)}, {size_words(view.status.size_bytes)}{lost}"
+    size = size_words(view.status.size_bytes)
+    instead = f" instead of about {size_words(receipt.full_size_bytes)}" if receipt.full_size_bytes else ""
+    return f"saved {clock(receipt.duration_s)}, {size}{instead}{lost}"
 
 
 def alarm(view: RecordView) -> str:

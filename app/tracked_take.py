@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from app.commands.track import make_tracker
 from app.runtime.describe import described
+from app.runtime.methods import tracker_settings
+from app.take_profile import profile_of_user
 from engine.sensors.protocol import Sensor
 from engine.takes.facts import TakeInfo
 from engine.types import DepthFrame, Side
@@ -44,10 +46,13 @@ class TakeContents:
         from engine.takes.source import TakeSource
 
         old = sensor.info if isinstance(sensor, TakeSource) else TakeInfo()
-        settings = {"side": side.value if side else None, "smoothing": smoothing} if self.track else None
+        settings = tracker_settings(side, smoothing) if self.track else None
+        user = self.user or old.user
+        profile = old.profile if user == old.user else None
         return TakeInfo(
             sensor=described(sensor), fps=min(1000.0, max(0.0, sensor.fps)), side=side,
-            name=self.name or old.name, notes=self.notes or old.notes, user=self.user or old.user, profile=old.profile,
+            name=self.name or old.name, notes=self.notes or old.notes, user=user,
+            profile=profile if profile is not None else profile_of_user(user, side),
             weights_version=weights, hand_only=self.hand_only or old.hand_only, settings=settings,
         )  # fmt: skip
 

@@ -148,7 +148,7 @@ def checked_name(user: str) -> str:
 
 def write_profile(path: Path, profile: Profile) -> None:
     """Write the file whole or not at all. BadProfile when it cannot be."""
-    text = json.dumps(_as_json(profile), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(profile_as_json(profile), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.absolute().parent, delete=False) as file:
@@ -175,6 +175,11 @@ def read_profile(path: Path) -> Profile:
         raise BadProfile(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise BadProfile(f"{path} is damaged, it is no JSON: delete it and calibrate again") from error
+    return profile_from_json(source, path)
+
+
+def profile_from_json(source: object, path: object) -> Profile:
+    """Check what a file holds, or what a take carries. path: where it is from, for the message of BadProfile."""
     if not isinstance(source, dict) or source.get("format") != FORMAT:
         raise BadProfile(f"{path} is no hand profile: `calibrate` writes them")
     version = source.get("format_version")
@@ -188,7 +193,8 @@ def read_profile(path: Path) -> Profile:
         raise BadProfile(f"{path} is damaged ({str(error)[:80]}): delete it and calibrate again") from error
 
 
-def _as_json(profile: Profile) -> dict[str, Any]:
+def profile_as_json(profile: Profile) -> dict[str, Any]:
+    """What its file holds, as JSON can hold it; takes carry it, too."""
     estimate = profile.estimate(Kinematics())
     bones = {
         name: {"length": round(float(length), 1), "sd": round(float(sd), 2)}

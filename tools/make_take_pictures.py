@@ -25,7 +25,7 @@ from app.display import require_display  # noqa: E402
 from app.runtime.interfaces import FrameTracker  # noqa: E402
 from app.runtime.session import LiveSession  # noqa: E402
 from app.runtime.sources import open_source  # noqa: E402
-from app.runtime.tracker_choice import TrackerChoice  # noqa: E402
+from app.runtime.tracker_choice import TrackerChoice, TrackerWish  # noqa: E402
 from app.runtime.tracker_factory import limit_threads, make_tracker  # noqa: E402
 from engine.types import LumbricalError  # noqa: E402
 
@@ -57,10 +57,10 @@ def _make(folder: Path) -> None:
     get_application()
     config = AppConfig(source=str(DEMO_SOURCE), takes_folder=str(folder))
 
-    def make(weights: Path | None) -> FrameTracker:
-        return make_tracker(config.tracking, weights=weights)
+    def make(wish: TrackerWish) -> FrameTracker:
+        return make_tracker(config.tracking, None, wish.weights, wish.method, wish.source)
 
-    session = LiveSession(open_source, str(DEMO_SOURCE), lambda: make(None))
+    session = LiveSession(open_source, str(DEMO_SOURCE), lambda: make(TrackerWish()))
     window = MainWindow(session, config, Memory.forgetful(), [], TrackerChoice(session, make))
     session.start()
     window.show()

@@ -70,8 +70,17 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append(f"  missing    {receipt['camera_gaps']} frames never came from the camera")
     if receipt["full_size_bytes"]:
         lines.append(f"  hand only  whole images would take about {receipt['full_size_bytes'] / 1e6:.1f} MB")
-    words = ("name", "user", "notes", "sensor", "side", "created", "software", "weights_version")
+    report = report | {"profile": _profile_words(report["profile"])}
+    words = ("name", "user", "profile", "notes", "sensor", "side", "created", "software", "weights_version")
     lines += [f"  {name.partition('_')[0]:10} {report[name]}" for name in words if report[name]]
     if not report["complete"] and not report["recording"]:
         lines.append(f"  `python main.py recover {report['path']}` writes a clean copy")
     return "\n".join(lines)
+
+
+def _profile_words(profile: Any) -> str:
+    """Whose calibrated hand the take carries; what a damaged file says is not believed to be text."""
+    if not isinstance(profile, dict):
+        return ""
+    user, side, created = (str(profile.get(key, "?"))[:60] for key in ("user", "side", "created"))
+    return f"{user}'s {side} hand, calibrated {created}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.arguments import add_weights
+from app.arguments import add_method, add_weights
 from engine.types import LumbricalError, Side, TrackingResult
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object (implies --headless)")
     parser.add_argument("--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`")
     add_weights(parser)
+    add_method(parser, "as recorded; in the window fit")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     with Take(args.take) as take:
         if not take.frame_count:
             raise LumbricalError(f"{take.path} holds no frames: there is nothing to replay")
-        report = compare(take, make_tracker(args.hand, args.weights))
+        method = args.method or (take.info.settings or {}).get("method")
+        method = method if isinstance(method, str) else None
+        report = compare(take, make_tracker(args.hand, args.weights, method, args.take))
         for line in take.damage:
             print(f"lumbrical: {take.path}: {line}", file=sys.stderr)
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else _as_text(report))
@@ -53,8 +56,8 @@ def _open_window(args: argparse.Namespace) -> int:
 
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    files = {"hand": args.hand, "weights": args.weights}
-    own = [f"--{name}={file}" for name, file in files.items() if file is not None]
+    given = {"hand": args.hand, "weights": args.weights, "method": args.method}
+    own = [f"--{name}={value}" for name, value in given.items() if value is not None]
     return window.run(parser.parse_args([f"--source={args.take}", *own]))
 
 

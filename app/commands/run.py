@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from app.arguments import add_weights
+from app.arguments import add_method, add_weights
 from app.display import require_display
 from app.interrupts import end_at_once
 
@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
     parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
     add_weights(parser)
+    add_method(parser)
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
@@ -29,34 +30,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the window; 0 when it was closed. LumbricalError on what the user can mend, before any window opens."""
-    from app.config import load_config
+    from app.config import DEMO_SOURCE, load_config
+    from app.runtime.methods import DEFAULT_METHOD, method_named
     from app.runtime.sources import check_source, choose_source, list_sources, open_source
     from app.runtime.tracker_factory import limit_threads, make_tracker
+    from app.take_profile import profile_for_source
 
     config = load_config(args.config)
     _check(args.exit_after, args.screenshot)
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
         check_source(wanted)
+    method = args.method or DEFAULT_METHOD
+    if method_named(method).needs_profile:
+        profile_for_source(wanted or str(DEMO_SOURCE))
     require_display()
     end_at_once()
     limit_threads(config.tracking.threads)
 
     from app.runtime.interfaces import FrameTracker
     from app.runtime.session import LiveSession
-    from app.runtime.tracker_choice import TrackerChoice
+    from app.runtime.tracker_choice import TrackerChoice, TrackerWish
     from app.ui.application import WindowRun, run_window
     from engine.hand.imports import load_hand
 
     hand = load_hand(args.hand) if args.hand is not None else None
     sources = list_sources()
 
-    def make(weights: Path | None) -> FrameTracker:
-        return make_tracker(config.tracking, hand, weights)
+    def make(wish: TrackerWish) -> FrameTracker:
+        return make_tracker(config.tracking, hand, wish.weights, wish.method, wish.source)
 
-    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make(args.weights))
+    spec = choose_source(wanted, sources)
+    wish = TrackerWish(args.weights, method, spec)
+    session = LiveSession(open_source, spec, lambda: make(wish))
     shown = WindowRun(args.exit_after, args.screenshot)
-    return run_window(session, config, sources, shown, trackers=TrackerChoice(session, make, args.weights))
+    return run_window(session, config, sources, shown, trackers=TrackerChoice(session, make, wish))
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

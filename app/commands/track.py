@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.arguments import add_weights, seconds
+from app.arguments import add_method, add_weights, seconds
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
     add_weights(parser)
+    add_method(parser)
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
-        tracker = make_tracker(args.hand, args.weights)
+        tracker = make_tracker(args.hand, args.weights, args.method, args.source)
         tracker.side = _side(args.side, sensor)
         tracker.reset()
         return _track_all(sensor, tracker, args)
@@ -73,8 +74,8 @@ def _open_window(args: argparse.Namespace) -> int:
         raise LumbricalError("--side is for tracking without a window: add --headless")
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    files = {"hand": args.hand, "weights": args.weights}
-    own = [f"--{name}={file}" for name, file in files.items() if file is not None]
+    given = {"hand": args.hand, "weights": args.weights, "method": args.method}
+    own = [f"--{name}={value}" for name, value in given.items() if value is not None]
     return window.run(parser.parse_args([f"--source={args.source}", *own]))
 
 
@@ -87,17 +88,18 @@ def open_sensor(source: str) -> Sensor:
     return found.sensor if isinstance(found, Playback) else cast(Sensor, found)
 
 
-def make_tracker(hand: Path | None = None, weights: Path | None = None) -> Tracker:
-    """The tracker the app uses, with the user's own hand and weights, if any. LumbricalError when a file cannot be
-    loaded."""
-    from engine.hand.hand import HandModel
+def make_tracker(
+    hand: Path | None = None, weights: Path | None = None, method: str | None = None, source: str = ""
+) -> Tracker:
+    """The tracker the app uses, with the user's own hand and weights, if any. source: what is tracked, for methods that
+    ask whose hand it is. LumbricalError when a file cannot be loaded or the method cannot track that source."""
+    from app.runtime.methods import DEFAULT_METHOD, TrackerParts, method_named
+    from app.take_profile import profile_for_source
     from engine.hand.imports import load_hand
-    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
-    from engine.runners.onnx_runner import OnnxRunner
-    from engine.tracker import Tracker
 
-    runner = OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS))
-    return Tracker(runner=runner, model=HandModel(load_hand(hand)) if hand is not None else None)
+    chosen = method_named(method or DEFAULT_METHOD)
+    profile = profile_for_source(source) if chosen.needs_profile else None
+    return chosen.make(TrackerParts(weights, load_hand(hand) if hand is not None else None, profile))
 
 
 def _side(asked: str | None, sensor: Sensor) -> Side | None:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from app.runtime.interfaces import CapturedFrame, LiveResult
+from app.runtime.methods import DEFAULT_METHOD, tracker_settings
 from app.runtime.recorder import Recorder, RecorderState, RecorderStatus
 from app.runtime.recording import RecorderConfig
 from app.runtime.session import LiveSession
 from app.runtime.worker import Worker
 from app.take_notes import TakeNotes, write_notes
+from app.take_profile import profile_of_user
 from engine.takes.facts import TakeInfo
 from engine.types import LumbricalError, Side
 
@@ -39,8 +41,9 @@ class RecordPhase(enum.Enum):
 
 @dataclass(frozen=True)
 class TakeWishes:
-    """What the user wants of the next take. folder: where it goes; side, smoothing: the tracker's; hand_only: zero
-    everything but the hand. countdown_s and preroll_s are 0 where they are switched off."""
+    """What the user wants of the next take. folder: where it goes; side, smoothing, method: the tracker's; hand_only:
+    zero everything but the hand; profile: the user's that is in use, else the one kept under that name is taken.
+    countdown_s and preroll_s are 0 where they are switched off."""
 
     folder: Path
     name: str = ""
@@ -51,6 +54,8 @@ class TakeWishes:
     hand_only: bool = False
     side: Side | None = None
     smoothing: float = 0.5
+    method: str = DEFAULT_METHOD
+    profile: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,8 @@ class RecordControl(Worker):
             name=wishes.name,
             notes=wishes.notes,
             user=wishes.user,
-            settings={"side": wishes.side.value if wishes.side else None, "smoothing": wishes.smoothing},
+            profile=wishes.profile or profile_of_user(wishes.user, wishes.side),
+            settings=tracker_settings(wishes.side, wishes.smoothing, wishes.method),
             weights_version=self._weights,
             hand_only=wishes.hand_only,
         )

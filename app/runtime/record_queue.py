@@ -16,6 +16,8 @@ from engine.types import DepthFrame
 _RESULT_BYTES = 64 << 10
 #: So much of the queue is kept for poses and events when images fill the rest.
 _RESERVE = 0.1
+#: What was kept from before the start may take so long to be written before it counts as late.
+_CATCH_UP_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,15 @@ class RecordedEvent:
 
 
 Item = CapturedFrame | LiveResult | RecordedEvent
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An item of the queue; came_in_s: when it was put there (time.monotonic())."""
+
+    item: Item
+    size: int
+    came_in_s: float
 
 
 def item_bytes(item: Item) -> int:
@@ -50,9 +61,10 @@ class RecordQueue:
         self.capacity_bytes = capacity_bytes
         self._results_own_frames = results_own_frames
         self._changed = threading.Condition()
-        self._items: deque[tuple[Item, int]] = deque()
+        self._items: deque[Waiting] = deque()
         self._bytes = 0
         self._closed = False
+        self._catch_up_until_s: float | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -65,7 +77,7 @@ class RecordQueue:
     def oldest_s(self) -> float | None:
         """When the oldest waiting frame arrived (time.monotonic()), or None."""
         with self._changed:
-            first = self._items[0][0] if self._items else None
+            first = self._items[0].item if self._items else None
         if isinstance(first, CapturedFrame):
             return first.frame.host_time_s
         return first.result.frame.host_time_s if isinstance(first, LiveResult) else None
@@ -79,9 +91,8 @@ class RecordQueue:
             # One item always fits, however large.
             if self._closed or (self._items and self._bytes + size > limit):
                 return False
-            self._items.append((item, size))
-            self._bytes += size
-            self._changed.notify()
+            self._note_caught_up()
+            self._append(item, size)
             return True
 
     def extend(self, items: Iterable[Item]) -> None:
@@ -91,12 +102,31 @@ class RecordQueue:
             for item in items:
                 shared = isinstance(item, LiveResult) and not self._results_own_frames
                 size = _RESULT_BYTES if shared else item_bytes(item)
-                self._items.append((item, size))
-                self._bytes += size
+                self._append(item, size)
                 self.capacity_bytes += size
-            self._changed.notify()
+            self._catch_up_until_s = time.monotonic() + _CATCH_UP_S
 
-    def get(self, timeout_s: float) -> Item | None:
+    def _append(self, item: Item, size: int) -> None:
+        self._items.append(Waiting(item, size, time.monotonic()))
+        self._bytes += size
+        self._changed.notify()
+
+    def _note_caught_up(self) -> None:
+        until_s = self._catch_up_until_s
+        if until_s is not None and (not self._items or time.monotonic() > until_s):
+            self._catch_up_until_s = None
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether what was kept from before the start, and what came while that was written, is still on its way."""
+        return self._catch_up_until_s is not None
+
+    def waiting_since_s(self) -> float | None:
+        """When the oldest item was put here, or None."""
+        with self._changed:
+            return self._items[0].came_in_s if self._items else None
+
+    def get(self, timeout_s: float) -> Waiting | None:
         """Take the oldest, waiting up to timeout_s; None then, or once closed and empty."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
@@ -107,9 +137,9 @@ class RecordQueue:
                 self._changed.wait(left)
             if not self._items:
                 return None
-            item, size = self._items.popleft()
-            self._bytes -= size
-            return item
+            waiting = self._items.popleft()
+            self._bytes -= waiting.size
+            return waiting
 
     def close(self) -> None:
         """Refuse further items and wake the reader; what is inside can still be taken."""

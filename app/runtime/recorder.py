@@ -15,11 +15,12 @@ from app.runtime.interfaces import CapturedFrame, LiveResult
 from app.runtime.record_queue import PreRoll, RecordedEvent
 from app.runtime.recording import RecorderConfig, Recording
 from app.runtime.session import LiveSession
-from engine.takes.facts import Receipt, TakeError, TakeInfo
+from engine.takes.facts import Receipt, TakeError, TakeExists, TakeInfo
 from engine.takes.names import take_path
 from engine.takes.writer import TakeWriter
 
 _DISK_LOOK_S = 1.0
+_NAME_TRIES = 20
 
 
 class RecorderState(enum.Enum):
@@ -108,14 +109,25 @@ class Recorder:
         """
         if self._active is not None and self._active.alive:
             raise TakeError("a take is being recorded already: stop it first")
-        path = take_path(out, info.name if title is None else title)
-        recording = Recording(TakeWriter(path, info, self.config.writer), self.config, seconds)
+        writer = self._writer(out, info, info.name if title is None else title)
+        recording = Recording(writer, self.config, seconds)
         with self._lock:
             kept = self._preroll.take() if preroll else []
             self._preroll.clear()
             recording.begin(kept)
             self._active = recording
-        return path
+        return writer.path
+
+    def _writer(self, out: Path, info: TakeInfo, title: str) -> TakeWriter:
+        for _ in range(_NAME_TRIES):
+            path = take_path(out, title)
+            try:
+                return TakeWriter(path, info, self.config.writer)
+            except TakeExists:
+                # Another recorder took the name at this moment; in a folder, there are others.
+                if path == out:
+                    raise
+        raise TakeExists(f"{out}: too many recorders begin here at once; start again")
 
     def stop(self, timeout_s: float = 60.0) -> Receipt | None:
         """End the take, wait until all that waits is written, and return its receipt; None when there is no take or it

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.runtime.interfaces import CapturedFrame, LiveResult
-from app.runtime.record_queue import Item, RecordedEvent, RecordQueue
+from app.runtime.record_queue import Item, RecordedEvent, RecordQueue, Waiting
 from app.runtime.worker import Worker, WorkerState
 from engine.takes.facts import Receipt, TakeError
 from engine.takes.hand_only import keep_hand
@@ -18,19 +18,27 @@ TOO_SLOW = "the disk or the processor was too slow"
 NO_HAND = "no hand in view"
 NOT_TRACKED = "passed over by the tracker"
 TIME_OVER = "the time was over"
+BROKEN = "the program failed"
 _WAIT_S = 0.05
 #: A queue so full is one that writing does not keep up with, until it is so empty again.
 _BEHIND_SHARE, _CAUGHT_UP_SHARE = 0.15, 0.05
+#: So is one whose oldest item waits so long.
+_BEHIND_S, _CAUGHT_UP_S = 0.4, 0.15
+#: So much longer than images poses are taken on: they are small, and worth more than the next image.
+_POSE_GRACE_S = 0.05
 
 
 @dataclass(frozen=True)
 class RecorderConfig:
     """preroll_s: so much from before the start is recorded too, as far as preroll_bytes hold it. queue_bytes: what may
-    wait to be written. sync_s: how often the disk is told to really write. drain_s: how long closing may take."""
+    wait to be written. most_late_s: nor is an image taken on while anything waits for so long, or a pose for a little
+    longer: what waits is what a kill would cost. sync_s: how often the disk is told to really write. drain_s: how long
+    closing may take."""
 
     preroll_s: float = 5.0
     preroll_bytes: int = 512 << 20
     queue_bytes: int = 256 << 20
+    most_late_s: float = 0.9
     sync_s: float = 1.0
     drain_s: float = 30.0
     writer: WriterConfig = field(default_factory=WriterConfig)
@@ -102,19 +110,28 @@ class Recording(Worker):
         """Take a frame on; False when there is no room, which is counted."""
         self._count(captured)
         # Of a hand-only take, frames come with their results: before, nobody knows where the hand is.
-        if self._hand_only or self.queue.put(captured):
+        if self._hand_only or (not self._is_late() and self.queue.put(captured)):
             return True
         self._refused[TOO_SLOW] += 1
         return False
 
     def put_result(self, live: LiveResult) -> bool:
         """Take a result on; False when there is no room."""
-        if self.queue.put(live):
+        grace_s = 0.0 if self._hand_only else _POSE_GRACE_S
+        if not self._is_late(grace_s) and self.queue.put(live):
             return True
         self._poses_refused += 1
         if self._hand_only:
             self._refused[TOO_SLOW] += 1
         return False
+
+    def _is_late(self, grace_s: float = 0.0) -> bool:
+        """Whether something that was taken on has not reached the file for so long that no more is to hang on it."""
+        if self.queue.catching_up:
+            return False
+        now_s = time.monotonic()
+        waiting = (self.writer.unwritten_since_s, self.queue.waiting_since_s())
+        return any(since_s is not None and now_s - since_s > self._config.most_late_s + grace_s for since_s in waiting)
 
     def _count(self, captured: CapturedFrame) -> None:
         self.received += 1
@@ -140,16 +157,16 @@ class Recording(Worker):
 
     def step(self) -> None:
         """Write one thing, or what has waited long enough."""
-        item = self.queue.get(_WAIT_S)
+        waiting = self.queue.get(_WAIT_S)
         try:
             self._ease()
             self._report()
             if self._syncer.state is WorkerState.FAILED:
                 raise TakeError(f"{self.writer.part} cannot be written: {self._syncer.message}")
-            if item is not None:
-                self._write(item)
-            else:
-                self.writer.tick()
+            if waiting is not None:
+                self._write(waiting)
+            if not len(self.queue):
+                self.writer.tick(caught_up=True)
         except TakeError as error:
             self._give_up(error)
         if self._seconds is not None and self.elapsed_s >= self._seconds:
@@ -162,8 +179,16 @@ class Recording(Worker):
         self.queue.close()
         self._ended_s = time.monotonic()
         deadline_s = self._ended_s + self._config.drain_s
-        while (item := self.queue.get(0.0)) is not None:
-            self._drain(item, deadline_s)
+        try:
+            while (waiting := self.queue.get(0.0)) is not None:
+                self._drain(waiting, deadline_s)
+        finally:
+            # Whatever fails, a fault of the program included: the take is closed.
+            self._close()
+
+    def _close(self) -> None:
+        while (waiting := self.queue.get(0.0)) is not None:
+            self._drop(waiting.item, BROKEN)
         self._report()
         if self._hand_only:
             unseen = self.received - self._handled - self._refused[TOO_SLOW]
@@ -176,19 +201,23 @@ class Recording(Worker):
             self.trouble = str(error)
         self.cpu_s = time.thread_time()
 
-    def _drain(self, item: Item, deadline_s: float) -> None:
+    def _drain(self, waiting: Waiting, deadline_s: float) -> None:
+        item = waiting.item
         if not self._failure and time.monotonic() > deadline_s:
             self._failure = TOO_SLOW
         if self._failure:
-            if self._is_image(item):
-                self._handled += 1
-                self.writer.note_dropped(self._failure)
-            self._poses_refused += isinstance(item, LiveResult)
+            self._drop(item, self._failure)
             return
         try:
-            self._write(item)
+            self._write(waiting)
         except TakeError as error:
             self._give_up(error)
+
+    def _drop(self, item: Item, reason: str) -> None:
+        if self._is_image(item):
+            self._handled += 1
+            self.writer.note_dropped(reason)
+        self._poses_refused += isinstance(item, LiveResult)
 
     def _is_image(self, item: Item) -> bool:
         return isinstance(item, LiveResult if self._hand_only else CapturedFrame)
@@ -201,8 +230,10 @@ class Recording(Worker):
     def _ease(self) -> None:
         """Let the writer hurry while much waits."""
         effort = self.writer.effort
-        limit = _CAUGHT_UP_SHARE if effort.behind else _BEHIND_SHARE
-        effort.behind = self.queue.waiting_bytes > limit * self._config.queue_bytes
+        share, late_s = (_CAUGHT_UP_SHARE, _CAUGHT_UP_S) if effort.behind else (_BEHIND_SHARE, _BEHIND_S)
+        since_s = self.queue.waiting_since_s()
+        waits_s = time.monotonic() - since_s if since_s is not None else 0.0
+        effort.behind = self.queue.waiting_bytes > share * self._config.queue_bytes or waits_s > late_s
 
     def _report(self) -> None:
         """Let the file itself say what was lost: it may be all that is left of this process."""
@@ -211,7 +242,14 @@ class Recording(Worker):
             self._told[reason] += count
             self.writer.note_dropped(reason, count)
 
-    def _write(self, item: Item) -> None:
+    def _write(self, waiting: Waiting) -> None:
+        self.writer.came_in_s = waiting.came_in_s
+        try:
+            self._write_item(waiting.item)
+        finally:
+            self.writer.came_in_s = None
+
+    def _write_item(self, item: Item) -> None:
         if isinstance(item, CapturedFrame):
             self.writer.write_frame(item.frame, item.epoch)
         elif isinstance(item, RecordedEvent):

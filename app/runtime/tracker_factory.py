@@ -9,6 +9,8 @@ import cv2
 
 from app.config import TrackingConfig
 from app.runtime.interfaces import FrameTracker
+from app.runtime.methods import DEFAULT_METHOD, TrackerParts, method_named
+from app.take_profile import profile_for_source
 from engine.hand.template import HandTemplate
 
 
@@ -24,20 +26,23 @@ def limit_threads(wanted: int) -> None:
     cv2.setNumThreads(thread_count(wanted))
 
 
-def make_tracker(config: TrackingConfig, hand: HandTemplate | None = None, weights: Path | None = None) -> FrameTracker:
+def make_tracker(
+    config: TrackingConfig,
+    hand: HandTemplate | None = None,
+    weights: Path | None = None,
+    method: str = DEFAULT_METHOD,
+    source: str = "",
+) -> FrameTracker:
     """The tracker with the shipped weights or other ones, and the user's own hand, if any; slow, so it belongs on the
-    tracking thread.
+    tracking thread. source: what is tracked, for methods that ask whose hand it is.
 
-    Errors: LumbricalError when weights are missing or of another version.
+    Errors: LumbricalError when weights are missing or of another version, or the method cannot track that source.
     """
     import torch
 
-    from engine.hand.hand import HandModel
-    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
-    from engine.runners.onnx_runner import OnnxRunner
-    from engine.tracker import Tracker
-
     torch.set_num_threads(thread_count(config.threads))
-    tracker: FrameTracker = Tracker(runner=OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS)), model=HandModel(hand))
+    chosen = method_named(method)
+    profile = profile_for_source(source) if chosen.needs_profile else None
+    tracker: FrameTracker = chosen.make(TrackerParts(weights, hand, profile))
     tracker.set_smoothing(config.smoothing)
     return tracker

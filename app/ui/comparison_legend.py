@@ -25,7 +25,7 @@ def paint_comparison_legend(painter: QPainter, view: QRect, comparison: Comparis
     same = comparison.recorded == comparison.tracked
     rows: tuple[tuple[list[QColor], str], ...] = (
         ([recorded], f"recorded with {comparison.recorded or 'unknown weights'}"),
-        (fingers, "tracked now with the same weights" if same else f"tracked now with {comparison.tracked}"),
+        (fingers, "tracked now with the same" if same else f"tracked now with {comparison.tracked}"),
         ([], distance_words(comparison)),
     )
     widest = max(metrics.horizontalAdvance(words) + (_SWATCH + 8 if colors else 0) for colors, words in rows)

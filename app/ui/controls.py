@@ -76,8 +76,8 @@ class TrackingControls(QWidget):
     smoothing_changed = Signal(float)
     side_changed = Signal(object)
 
-    def __init__(self, weights: QWidget | None = None) -> None:
-        """weights: a widget of its owner's to choose them."""
+    def __init__(self, picker: QWidget | None = None) -> None:
+        """picker: a widget of its owner's to choose weights and method."""
         super().__init__()
         self._side: Side | None = None
         self._slider = theme.slider(100)
@@ -105,8 +105,8 @@ class TrackingControls(QWidget):
         layout.addLayout(heading)
         layout.addWidget(self._slider)
         layout.addLayout(sides)
-        if weights is not None:
-            layout.addWidget(weights)
+        if picker is not None:
+            layout.addWidget(picker)
 
     @property
     def smoothing(self) -> float:

@@ -64,7 +64,7 @@ class MainWindow(QMainWindow):
         sources: list[SourceChoice],
         trackers: TrackerChoice | None = None,
     ) -> None:
-        """trackers: what other weights are tracked with; without it, they cannot be chosen."""
+        """trackers: what other weights and methods are tracked with; without it, they cannot be chosen."""
         super().__init__()
         self.setWindowTitle("Lumbrical")
         self._session, self._memory = session, memory
@@ -84,7 +84,7 @@ class MainWindow(QMainWindow):
         self.layers = LayerSwitches(self.replay.switch)
         self.controls = TrackingControls(self.replay.picker)
         self.playback = PlaybackBar()
-        self.recording = RecordingPart(session, config, memory, self.controls, self.view)
+        self.recording = RecordingPart(session, config, memory, self.controls, self.view, trackers)
         self.takes = TakesLibrary(self.recording.folder, thumbnails_folder())
         self.takes.start()
         self.library = LibraryPanel(self.takes)

@@ -8,9 +8,11 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.config import AppConfig
+from app.runtime.methods import DEFAULT_METHOD, tracker_settings
 from app.runtime.record_control import RecordControl, RecordPhase, RecordView, TakeWishes
 from app.runtime.recording import RecorderConfig
 from app.runtime.session import LiveSession
+from app.runtime.tracker_choice import TrackerChoice
 from app.take_words import alarm
 from app.takes_folder import checked_takes_folder, default_takes_folder
 from app.ui.controls import TrackingControls
@@ -29,9 +31,16 @@ class RecordingPart(QObject):
     folder_changed = Signal(Path)
 
     def __init__(
-        self, session: LiveSession, config: AppConfig, memory: Memory, controls: TrackingControls, over: QWidget
+        self,
+        session: LiveSession,
+        config: AppConfig,
+        memory: Memory,
+        controls: TrackingControls,
+        over: QWidget,
+        trackers: TrackerChoice | None = None,
     ) -> None:
         super().__init__()
+        self._trackers, self._changes = trackers, 0
         self._config, self._memory, self._controls, self._over = config, memory, controls, over
         settings = config.recording
         self.panel = RecordPanel(settings.countdown_s, settings.preroll_s)
@@ -80,6 +89,10 @@ class RecordingPart(QObject):
     def refresh(self) -> None:
         """Show how things stand."""
         view = self.control.view
+        if self._trackers is not None and self._trackers.changes != self._changes:
+            self._changes = self._trackers.changes
+            self._tell_wishes()
+            self._note_settings()
         self.panel.show_view(view)
         self.status.show_view(view)
         self._overlay.show_view(view)
@@ -119,7 +132,12 @@ class RecordingPart(QObject):
             hand_only=choices.hand_only,
             side=self._controls.side,
             smoothing=self._controls.smoothing,
+            method=self._method,
         )
+
+    @property
+    def _method(self) -> str:
+        return self._trackers.wish.method if self._trackers is not None else DEFAULT_METHOD
 
     def _tell_wishes(self) -> None:
         self.control.wish(self._wishes())
@@ -127,8 +145,8 @@ class RecordingPart(QObject):
     def _note_settings(self, *_: object) -> None:
         """A take says with which settings it began, and when they were changed."""
         if self.control.view.phase is RecordPhase.RECORDING:
-            side = self._controls.side
-            self.control.note("settings", {"side": side.value if side else None, "smoothing": self._controls.smoothing})
+            controls = self._controls
+            self.control.note("settings", tracker_settings(controls.side, controls.smoothing, self._method))
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self._over, "Where takes go", str(self._folder))

@@ -1,15 +1,17 @@
-"""Replaying a take in the window: its recorded poses beside the new ones, and other weights to make new ones with."""
+"""Replaying a take in the window: its recorded poses beside new ones, and other weights and methods to make them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.runtime.interfaces import LiveResult
+from app.runtime.methods import METHODS
 from app.runtime.pose_comparison import ComparisonView, PoseComparison
 from app.runtime.session import LiveSession
 from app.runtime.tracker_choice import TrackerChoice
@@ -18,64 +20,87 @@ from app.ui import theme
 _SHIPPED = "Shipped weights"
 
 
-class WeightsPicker(QWidget):
-    """The weights to track with: the shipped ones, or files opened so far."""
+class TrackerPicker(QWidget):
+    """What to track with: the method, and the weights, the shipped ones or files opened so far."""
 
     def __init__(self, choice: TrackerChoice) -> None:
         super().__init__()
         self._choice = choice
-        self._box = QComboBox()
-        self._box.setMinimumContentsLength(8)
-        self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._methods = _box()
+        self._methods.setToolTip("How the hand is found; a take can be tracked again with another method")
+        for row, method in enumerate(METHODS):
+            self._methods.addItem(method.title, method.name)
+            self._methods.setItemData(row, f"{method.title}: {method.what}", Qt.ItemDataRole.ToolTipRole)
+        self._methods.activated.connect(lambda index: self.use_method(self._methods.itemData(index)))
+        self._box = _box()
         self._box.setToolTip("The encoder's weights; a take can be tracked again with others")
         self._box.addItem(_SHIPPED, None)
         self._box.activated.connect(lambda index: self.use(self._box.itemData(index)))
         open_file = QPushButton("File …")
         open_file.setToolTip("Weights of your own, such as finetune writes")
         open_file.clicked.connect(self._open)
-        for widget in (self._box, open_file):
+        for widget in (self._methods, self._box, open_file):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        layout = QHBoxLayout(self)
+        weights = QHBoxLayout()
+        weights.setSpacing(6)
+        weights.addWidget(self._box, 1)
+        weights.addWidget(open_file)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
-        layout.addWidget(self._box, 1)
-        layout.addWidget(open_file)
+        layout.setSpacing(8)
+        layout.addWidget(self._methods)
+        layout.addLayout(weights)
         self.refresh()
 
     def use(self, weights: Path | None) -> None:
-        """Track with these from soon on."""
-        self._choice.choose(weights)
+        """Track with these weights from soon on."""
+        self._choice.choose(replace(self._choice.wish, weights=weights))
+        self.refresh()
+
+    def use_method(self, method: str) -> None:
+        """Track with this method from soon on."""
+        self._choice.choose(replace(self._choice.wish, method=method))
         self.refresh()
 
     def refresh(self) -> None:
-        """Show which weights are used."""
-        weights = self._choice.weights
+        """Show what is used."""
+        weights = self._choice.wish.weights
         if weights is not None and self._place(weights) < 0:
             self._box.addItem(weights.name, weights)
         place = self._place(weights)
-        if self._box.currentIndex() != place and not self._box.view().isVisible():
-            self._box.setCurrentIndex(place)
-        self._box.setEnabled(not self._choice.busy)
+        for box, row in ((self._box, place), (self._methods, self._methods.findData(self._choice.wish.method))):
+            if box.currentIndex() != row and not box.view().isVisible():
+                box.setCurrentIndex(row)
+            box.setEnabled(not self._choice.busy)
 
     def _place(self, weights: Path | None) -> int:
         return next((row for row in range(self._box.count()) if self._box.itemData(row) == weights), -1)
 
     def _open(self) -> None:
         kinds = "Weights (*.safetensors);;All files (*)"
-        folder = str(self._choice.weights.parent) if self._choice.weights is not None else ""
+        used = self._choice.wish.weights
+        folder = str(used.parent) if used is not None else ""
         name = QFileDialog.getOpenFileName(self, "Open weights", folder, kinds)[0]
         if name:
             self.use(Path(name))
 
 
+def _box() -> QComboBox:
+    box = QComboBox()
+    box.setMinimumContentsLength(8)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
+
+
 class ReplayPart(QObject):
-    """The switch for recorded poses, the picker of weights (None without a TrackerChoice), and what both lead to."""
+    """The switch for recorded poses, the picker of method and weights (None without a TrackerChoice), and what they
+    lead to."""
 
     def __init__(self, session: LiveSession, choice: TrackerChoice | None) -> None:
         super().__init__()
         self._comparison = PoseComparison(session)
         self._choice = choice
-        self.picker = WeightsPicker(choice) if choice is not None else None
+        self.picker = TrackerPicker(choice) if choice is not None else None
         self.switch = theme.switch("Recorded")
         self.switch.setToolTip("The pose that the take holds, in pink, beside the one that is tracked now (G)")
         self.switch.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -84,7 +109,7 @@ class ReplayPart(QObject):
 
     @property
     def trouble(self) -> str:
-        """Why weights could not be used."""
+        """Why the weights or the method could not be used."""
         return self._choice.trouble if self._choice is not None else ""
 
     def toggle(self) -> None:
@@ -95,7 +120,8 @@ class ReplayPart(QObject):
     def refresh(self) -> ComparisonView | None:
         """Notice a new source; what the legend has to say while recorded poses are shown."""
         self._comparison.look()
-        if self.picker is not None:
+        if self._choice is not None and self.picker is not None:
+            self._choice.follow_source()
             self.picker.refresh()
         available = self._comparison.available
         if self.switch.isEnabled() != available:
@@ -105,7 +131,7 @@ class ReplayPart(QObject):
                 self.switch.setChecked(False)
         view = self._comparison.view()
         if view is not None and view.recorded != view.tracked and (view.recorded, view.tracked) not in self._shown_for:
-            # Other weights than those it was recorded with are there to be compared.
+            # Other weights than those it was recorded with, or another method, are there to be compared.
             self._shown_for.add((view.recorded, view.tracked))
             self.switch.setChecked(True)
         return view if self.switch.isChecked() else None

@@ -31,10 +31,22 @@ class DiskFull(TakeError):
     reason = "the disk is nearly full"
 
 
+class TakeExists(TakeError):
+    """Another take has that name already."""
+
+
 class ImageChanged(TakeError):
     """Frames came from another camera, or of another resolution, than the take's first one."""
 
     reason = "another camera or resolution"
+
+
+def check_text(text: str, name: str) -> None:
+    """Raise TakeError where a text cannot be written down: one that came of bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TakeError(f"{name} has characters that are none (it is no UTF-8): type it again") from error
 
 
 def utc_now() -> str:
@@ -68,6 +80,7 @@ class TakeInfo:
         for name in ("sensor", "name", "notes", "user", "weights_version"):
             if len(getattr(self, name)) > MAX_TEXT:
                 raise TakeError(f"{name} is longer than {MAX_TEXT} characters: shorten it")
+            check_text(getattr(self, name), name)
         if not (math.isfinite(self.fps) and 0 <= self.fps <= 1000):
             raise TakeError(f"the frame rate must be from 0 to 1000, not {self.fps}")
 
@@ -86,7 +99,10 @@ class TakeInfo:
         """Read it back. Raises BadRecording for another format; single damaged fields become unknown."""
         found = source.get("format", "")
         if found != FORMAT:
-            raise BadRecording(f"{path} is a take of another version ({found!r:.40}, this program reads {FORMAT})")
+            raise BadRecording(
+                f"{path} is a take of another version ({found!r:.40}, this program reads {FORMAT}): use the version of "
+                "Lumbrical that recorded it, or a newer one"
+            )
         texts = {name: source.get(name, "")[:MAX_TEXT] for name in ("sensor", "name", "notes", "user", "created")}
         return TakeInfo(
             fps=_rate(source.get("fps", "")),

@@ -13,6 +13,8 @@ from engine.takes.facts import TakeError
 SUFFIX = ".mcap"
 _PART = ".part.mcap"
 _MOST_NAMES = 10_000
+#: Of a title; file systems allow 255 for a whole name.
+_MOST_NAME_BYTES = 160
 #: What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EINVAL}
 
@@ -35,6 +37,13 @@ def final_path(part: Path) -> Path:
 def take_path(out: Path, title: str = "", now: datetime | None = None) -> Path:
     """Where a new take goes: `out` itself when it ends in .mcap, else a name by date and title in the folder `out`,
     which is made. Raises TakeError when that take exists already or the folder cannot be used."""
+    try:
+        return _take_path(out, title, now)
+    except OSError as error:
+        raise TakeError(f"{str(out)[:200]} cannot be used: {error.strerror or error}") from error
+
+
+def _take_path(out: Path, title: str, now: datetime | None) -> Path:
     if out.suffix.lower() == SUFFIX and not out.is_dir():
         if is_part(out):
             raise TakeError(f"{out}: takes that are being written end in {_PART}; choose another name")
@@ -50,8 +59,14 @@ def take_path(out: Path, title: str = "", now: datetime | None = None) -> Path:
     except OSError as error:
         raise TakeError(f"{out} cannot be made: {error.strerror}") from error
     moment = (now or datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
-    words = re.sub(r"[^\w-]+", "-", title).strip("-")[:60]
+    words = file_words(title)
     return _free(out / f"{'_'.join(filter(None, (moment, words)))}{SUFFIX}")
+
+
+def file_words(title: str) -> str:
+    """A title as part of a file's name: letters, digits, - and _, no longer than every file system takes."""
+    words = re.sub(r"[^\w-]+", "-", title[:200]).strip("-")[:60]
+    return words.encode("utf-8", "ignore")[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
 
 
 def _free(path: Path) -> Path:

@@ -25,6 +25,7 @@ from engine.takes.poses import PoseTable, pose_table
 _KEPT_CHUNKS = 2
 #: Frames of a take, at most: a month at 90 frames a second.
 _MOST_FRAMES = 1 << 28
+_KNOWN_TOPICS = {topic.name for topic in schemas.TOPICS}
 _IMAGE_TOPICS = (schemas.DEPTH.name, schemas.CALIBRATION.name, schemas.FRAME.name, schemas.COLOR.name)
 
 
@@ -118,6 +119,8 @@ class Take:
             return TakeInfo.from_metadata(source, self.path)
         if not self._bulk and not self._light:
             raise BadRecording(f"{self.path} holds no take: nothing of it can be read")
+        if not _KNOWN_TOPICS & set(self._layout.topics.values()):
+            raise BadRecording(f"{self.path} holds no take: it is an MCAP file of another program")
         self.note("what it says of itself (user, notes, sensor) is lost")
         return TakeInfo(created="", software="")
 

@@ -17,10 +17,11 @@ from engine.takes import messages, schemas
 from engine.takes.clock import LogClock
 from engine.takes.container import Buffer, ChunkBuilder, Container, Scratch
 from engine.takes.effort import Effort
-from engine.takes.facts import DiskFull, ImageChanged, Receipt, TakeError, TakeInfo
+from engine.takes.facts import DiskFull, ImageChanged, Receipt, TakeError, TakeExists, TakeInfo
 from engine.takes.hand_only import SavedSize
 from engine.takes.lock import lock_file
 from engine.takes.names import move_without_replacing, part_path, publish
+from engine.takes.whereabouts import is_deleted, write_again
 from engine.types import DepthFrame, Intrinsics, TrackingResult
 
 DISK_FULL = "the disk is full"
@@ -70,6 +71,9 @@ class TakeWriter:
         self._bulk_scratch, self._light_scratch = Scratch(), Scratch()
         self._bulk: ChunkBuilder | None = None
         self._light: ChunkBuilder | None = None
+        #: When what comes next came in (time.monotonic()), where that is longer ago than now; see unwritten_since_s.
+        self.came_in_s: float | None = None
+        self._unwritten: dict[bool, float] = {}
         self._received = 0
         self._dropped: Counter[str] = Counter()
         self._poses = 0
@@ -84,10 +88,10 @@ class TakeWriter:
     def _open(self) -> None:
         self.part = part_path(self.path)
         if self.path.exists() or self.part.exists():
-            raise TakeError(f"{self.path} exists already: choose another name; takes are never replaced")
+            raise TakeExists(f"{self.path} exists already: choose another name; takes are never replaced")
         self._check_space()
         # Under a name of its own first, so that what is called a take has its head whenever this process ends.
-        hidden = self.part.with_name(f".{self.part.name}.{os.getpid()}")
+        hidden = self.part.with_name(f".{self.part.name}.{os.urandom(4).hex()}")
         try:
             self._file = open(hidden, "xb", buffering=0)  # noqa: SIM115 - it stays open until close()
             try:
@@ -99,6 +103,8 @@ class TakeWriter:
                 raise
             finally:
                 hidden.unlink(missing_ok=True)
+        except FileExistsError as error:
+            raise TakeExists(f"{self.part} exists already: choose another name; takes are never replaced") from error
         except OSError as error:
             raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
 
@@ -111,6 +117,12 @@ class TakeWriter:
     def frames_written(self) -> int:
         """Frames in the file; those of the chunk in progress are not yet among them."""
         return self._container.counts[schemas.DEPTH.id]
+
+    @property
+    def unwritten_since_s(self) -> float | None:
+        """When the oldest thing came in (time.monotonic()) that is not in the file yet: in the chunks in progress, or
+        being written at this moment. None where there is none. For other threads, too."""
+        return min(list(self._unwritten.values()), default=None)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -183,13 +195,17 @@ class TakeWriter:
         """Count poses that were made but will not be written."""
         self._poses += count
 
-    def tick(self) -> None:
-        """Write what has waited long enough; to be called a few times a second when nothing else comes."""
+    def tick(self, caught_up: bool = False) -> None:
+        """Write what has waited long enough; to be called a few times a second when nothing else comes. caught_up:
+        nothing waits behind it, so count from when it came in."""
         now_s = time.monotonic()
-        bulk, light = (chunk is not None and self._is_due(chunk, now_s) for chunk in (self._bulk, self._light))
+        late = caught_up and now_s - (self.unwritten_since_s or now_s) >= self._config.chunk_s
+        bulk, light = (
+            chunk is not None and (late or self._is_due(chunk, now_s)) for chunk in (self._bulk, self._light)
+        )
         if bulk or light:
             self._write_chunks(bulk, light)
-            self._check_space()
+            self._check()
 
     def _is_due(self, chunk: ChunkBuilder, now_s: float) -> bool:
         return chunk.raw_size >= self._config.chunk_bytes or now_s - chunk.since_s >= self._config.chunk_s
@@ -197,7 +213,7 @@ class TakeWriter:
     def flush(self) -> None:
         """Hand everything to the operating system, from where no end of this process can take it."""
         self._write_chunks()
-        self._check_space()
+        self._check()
 
     def sync(self) -> None:
         """Wait until all that was flushed is on the disk, from where no power cut can take it. For another thread."""
@@ -208,20 +224,25 @@ class TakeWriter:
     def close(self, reason: str = STOPPED) -> Receipt:
         """End the file, give it its name and return the receipt.
 
-        On a full disk the last chunks make room for the end and count as dropped. Raises TakeError when not even that
-        can be written; the part file then stays, and opens as any take that was cut off.
+        On a full disk the last chunks make room for the end and count as dropped. A file that was deleted is written
+        again. Raises TakeError when not even that can be written; the part file then stays, and opens as any take that
+        was cut off.
         """
         if self.receipt is not None:
             return self.receipt
         try:
             with_receipt = self._finish(reason)
             os.fsync(self._file.fileno())
+            if is_deleted(self._file):
+                write_again(self._file, self.part)
         except OSError as error:
             raise TakeError(f"{self.part} could not be closed ({error.strerror}), but can still be opened") from error
         finally:
             self._file.close()
         try:
             self.path = publish(self.part, self.path)
+        except FileNotFoundError as error:
+            raise TakeError(f"{self.part} is whole, but its folder was moved or renamed: look for it there") from error
         except OSError as error:
             raise TakeError(f"{self.part} is whole but cannot be renamed: {error.strerror}") from error
         self.receipt = with_receipt
@@ -281,16 +302,20 @@ class TakeWriter:
             chunk = self._bulk = self._bulk or ChunkBuilder(self._bulk_scratch)
         else:
             chunk = self._light = self._light or ChunkBuilder(self._light_scratch)
+        self._unwritten.setdefault(topic.bulk, chunk.since_s if self.came_in_s is None else self.came_in_s)
         chunk.add(topic, log_ns, publish_ns, sequence, parts)
 
     def _write_chunks(self, bulk: bool = True, light: bool = True) -> None:
-        self._tell_drops()
+        # What was dropped is told at once: the process may not live to write the next chunk.
+        light = self._tell_drops() or light
         if bulk and self._bulk is not None:
             chunk, self._bulk = self._bulk, None
             self._write_chunk(chunk)
+            self._unwritten.pop(True, None)
         if light and self._light is not None:
             chunk, self._light = self._light, None
             self._write_chunk(chunk)
+            self._unwritten.pop(False, None)
 
     def _write_chunk(self, chunk: ChunkBuilder) -> None:
         level = self.effort.level()
@@ -307,11 +332,11 @@ class TakeWriter:
                 raise DiskFull(f"{folder} is full ({error.strerror}): make room or record elsewhere") from error
             raise TakeError(f"{self.part} cannot be written: {error.strerror}") from error
 
-    def _tell_drops(self) -> None:
+    def _tell_drops(self) -> bool:
         """Say how many frames were dropped, when that has changed: a take that is cut off has no receipt."""
         drops = sum(self._dropped.values()) + self.camera_gaps
         if drops == self._told:
-            return
+            return False
         self._told = drops
         now_ns = self._clock.now_ns()
         fields = {
@@ -319,6 +344,12 @@ class TakeWriter:
             "dropped": dict(self._dropped), "camera_gaps": self.camera_gaps,
         }  # fmt: skip
         self._add(schemas.DROPS, now_ns, now_ns, 0, (messages.to_json(fields),))
+        return True
+
+    def _check(self) -> None:
+        if is_deleted(self._file):
+            raise TakeError(f"{self.part} was deleted while it was recorded: record elsewhere")
+        self._check_space()
 
     def _check_space(self) -> None:
         folder = self.part.absolute().parent

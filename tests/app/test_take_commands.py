@@ -118,7 +118,9 @@ def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.Cap
     assert report["complete"] and report["frames"] == report["poses"] == report["tracked"] == FRAMES
     assert report["intrinsics"]["width"] == 640 and report["measured_fps"] == pytest.approx(30, abs=0.1)
     assert "rendered" in report["sensor"]
-    assert report["receipt"]["frames_written"] == FRAMES and report["settings"] == {"side": "right", "smoothing": 0.5}
+    assert report["receipt"]["frames_written"] == FRAMES and report["settings"] == {
+        "side": "right", "smoothing": 0.5, "method": "fit",
+    }  # fmt: skip
     cut = tmp_path / "cut.part.mcap"
     cut.write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
     assert cli.main(["info", str(cut)]) == 1

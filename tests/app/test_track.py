@@ -96,7 +96,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[FakeSensor], Fake
         tracker = FakeTracker()
         sensors.append(sensor)
         monkeypatch.setattr(track, "open_sensor", lambda source: sensor)
-        monkeypatch.setattr(track, "make_tracker", lambda hand, weights: tracker)
+        monkeypatch.setattr(track, "make_tracker", lambda *_: tracker)
         return tracker
 
     yield put
@@ -131,7 +131,7 @@ def test_a_recording_is_tracked_once_through_and_without_waiting(
 ) -> None:
     depth = np.full((3, 4), 500, np.uint16)
     write_sequence(tmp_path / "slow", (DepthFrame(depth, 1.0, CAMERA, i, 0.0, 0.0) for i in range(3)), fps=0.01)
-    monkeypatch.setattr(track, "make_tracker", lambda hand, weights: FakeTracker())
+    monkeypatch.setattr(track, "make_tracker", lambda *_: FakeTracker())
     assert cli.main(["track", str(tmp_path / "slow"), "--json"]) == 0
     assert [record["number"] for record in _lines(capsys.readouterr().out)] == [0, 1, 2]
 

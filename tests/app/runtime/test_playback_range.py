@@ -8,7 +8,7 @@ import pytest
 
 from app.runtime.interfaces import CapturedFrame, FrameTracker
 from app.runtime.session import LiveSession
-from app.runtime.tracker_choice import TrackerChoice
+from app.runtime.tracker_choice import TrackerChoice, TrackerWish
 from engine.sensors.playback import Playback
 from engine.sensors.synthetic import SyntheticSensor
 from engine.types import LumbricalError, Side
@@ -106,8 +106,8 @@ def test_an_exchanged_tracker_takes_over_with_side_and_smoothing() -> None:
     old, new = FakeTracker(), FakeTracker()
     session, places = playing(old)
 
-    def make(weights: Path | None) -> FrameTracker:
-        assert weights == Path("mine")
+    def make(wish: TrackerWish) -> FrameTracker:
+        assert wish == TrackerWish(Path("mine"), source=session.capture.spec)
         return new
 
     try:
@@ -116,11 +116,11 @@ def test_an_exchanged_tracker_takes_over_with_side_and_smoothing() -> None:
         session.capture.pause()
         assert wait_until(lambda: old.smoothing == 0.8)
         choice = TrackerChoice(session, make)
-        assert choice.choose(Path("mine"))
+        assert choice.choose(TrackerWish(Path("mine")))
         # The frame that is held is tracked again.
         assert wait_until(lambda: len(new.tracked) >= 1)
         assert new.tracked[-1] % FRAMES == places.seen[-1]
-        assert (new.side, new.smoothing) == (Side.LEFT, 0.8) and choice.weights == Path("mine")
+        assert (new.side, new.smoothing) == (Side.LEFT, 0.8) and choice.wish.weights == Path("mine")
         tracked = len(old.tracked)
         session.capture.play()
         assert wait_until(lambda: len(new.tracked) > 5) and len(old.tracked) == tracked
@@ -132,16 +132,40 @@ def test_weights_that_cannot_be_used_leave_the_others_in_place() -> None:
     tracker = FakeTracker()
     session, _ = playing(tracker)
 
-    def make(weights: Path | None) -> FrameTracker:
+    def make(wish: TrackerWish) -> FrameTracker:
         raise LumbricalError("weights of another version")
 
     try:
         choice = TrackerChoice(session, make)
-        choice.choose(Path("bad"))
+        choice.choose(TrackerWish(Path("bad")))
         assert wait_until(lambda: choice.trouble == "weights of another version" and not choice.busy)
-        assert choice.weights is None
+        assert choice.wish.weights is None
         before = len(tracker.tracked)
         assert wait_until(lambda: len(tracker.tracked) > before + 5)
+    finally:
+        assert session.stop()
+
+
+def test_a_users_shape_does_not_stay_on_with_another_take() -> None:
+    session, _ = playing()
+    made: list[TrackerWish] = []
+
+    def make(wish: TrackerWish) -> FrameTracker:
+        if wish.method == "profile" and wish.source == "another":
+            raise LumbricalError("another take does not say whose hand it shows")
+        made.append(wish)
+        return FakeTracker()
+
+    try:
+        choice = TrackerChoice(session, make)
+        choice.choose(TrackerWish(method="profile"))
+        assert wait_until(lambda: choice.changes == 1 and not choice.busy)
+        choice.follow_source()
+        assert not choice.busy and len(made) == 1, "the source is the same"
+        session.switch_source("another")
+        choice.follow_source()
+        assert wait_until(lambda: choice.changes == 2 and not choice.busy)
+        assert choice.wish.method == "fit" == made[-1].method and "whose hand" in choice.trouble
     finally:
         assert session.stop()
 
@@ -152,14 +176,14 @@ def test_only_one_set_of_weights_is_loaded_at_a_time() -> None:
     session, _ = playing()
     go_on = threading.Event()
 
-    def make(weights: Path | None) -> FrameTracker:
+    def make(wish: TrackerWish) -> FrameTracker:
         go_on.wait(5)
         return FakeTracker()
 
     try:
         choice = TrackerChoice(session, make)
-        assert choice.choose(Path("one")) and choice.busy and not choice.choose(Path("two"))
-        assert choice.weights == Path("one")
+        assert choice.choose(TrackerWish(Path("one"))) and choice.busy and not choice.choose(TrackerWish(Path("two")))
+        assert choice.wish.weights == Path("one")
         go_on.set()
         assert wait_until(lambda: not choice.busy)
     finally:

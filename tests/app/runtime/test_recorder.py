@@ -252,7 +252,7 @@ def test_a_failure_of_the_program_still_closes_the_take(monkeypatch: pytest.Monk
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(TakeWriter, "write_frame", broken)
-    recorder.put_frame(CapturedFrame(make_frame(10), 0))
+    _feed(recorder, range(10, 20))
     assert wait_until(lambda: recorder.status().state is RecorderState.IDLE)
     assert "a bug" in recorder.status().message
     with Take(path) as take:

@@ -29,7 +29,7 @@ def recording(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fake tracker, no search for cameras, and no settings of whoever runs the tests."""
-    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, hand=None, weights=None: FakeTracker())
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, *_: FakeTracker())
     monkeypatch.setattr(sources, "list_sources", list)
     monkeypatch.setattr(application, "Memory", settings.Memory.forgetful)
 
@@ -59,7 +59,7 @@ def test_the_picture_waits_for_the_first_result(
         taken.append(bool(finished) and window.view.shows_result)
 
     taken: list[bool] = []
-    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, hand, weights: LateTracker())
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, *_: LateTracker())
     monkeypatch.setattr(application, "save_picture", photograph)
     assert cli.main(["run", f"--source={recording}", "--exit-after=0", f"--screenshot={tmp_path / 'shot.png'}"]) == 0
     assert taken == [True]
@@ -68,7 +68,7 @@ def test_the_picture_waits_for_the_first_result(
 def test_run_ends_with_the_line_a_dead_tracker_left(
     recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_weights(config: object, hand: object, weights: object) -> FrameTracker:
+    def no_weights(*_: object) -> FrameTracker:
         raise LumbricalError("no weights; train them")
 
     monkeypatch.setattr(tracker_factory, "make_tracker", no_weights)

@@ -17,8 +17,9 @@ from app.config import AppConfig, RecordingConfig
 from app.runtime.interfaces import FrameSource
 from app.runtime.record_control import RecordPhase
 from app.runtime.sources import open_source
+from app.runtime.tracker_choice import TrackerWish
 from app.take_notes import TakeNotes, read_notes
-from app.take_words import alarm
+from app.take_words import alarm, particulars
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory, RecordChoices
 from app.ui.state_words import CLOSING_NOTE
@@ -212,6 +213,18 @@ def test_a_remembered_folder_inside_the_program_is_not_used(tmp_path: Path) -> N
         assert "program's own folder" in window.recording.alarm()
 
 
+def test_a_take_of_the_hand_only_says_what_that_saves(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path)) as window:
+        assert tracking(window)
+        window.recording.panel.hand_only.setChecked(True)
+        assert recorded_by_fake(window)
+        assert pump(lambda: "instead of about" in window.recording.status.text)
+        QTest.keyClick(window, Key.Key_L)
+        assert pump(lambda: bool(window.takes.view.entries) and all(one.done for one in window.takes.view.entries))
+        (entry,) = window.takes.view.entries
+        assert "whole images would take about" in particulars(entry)
+
+
 @pytest.fixture
 def takes(tmp_path: Path) -> Path:
     folder = tmp_path / "takes"
@@ -239,7 +252,7 @@ def select(window: MainWindow, name: str) -> None:
 def test_the_library_shows_searches_and_plays(takes: Path) -> None:
     with open_window(config=config(takes), open_source=lambda spec: open_source(spec)) as window:
         assert open_library(window) and window.library.isVisible() and not window.view.isVisible()
-        assert {"fist", "wave", "broken"} == set(rows(window))
+        assert pump(lambda: {"fist", "wave", "broken"} == set(rows(window)))
         window.library.search.setText("ann")
         assert rows(window) == ["fist"]
         window.library.search.setText("no such word")
@@ -347,10 +360,10 @@ def recorded_by_fake(window: MainWindow) -> bool:
 def test_a_take_tracked_again_is_compared_with_what_was_recorded(tmp_path: Path) -> None:
     made: list[Path | None] = []
 
-    def make(weights: Path | None) -> FakeTracker:
-        if weights == Path("bad"):
+    def make(wish: TrackerWish) -> FakeTracker:
+        if wish.weights == Path("bad"):
             raise LumbricalError("these weights are of another version")
-        made.append(weights)
+        made.append(wish.weights)
         return ShiftedTracker(30.0, "mine")
 
     tracker = ShiftedTracker(0.0, "shipped")
@@ -387,3 +400,36 @@ def test_a_take_tracked_again_is_compared_with_what_was_recorded(tmp_path: Path)
         assert pump(
             lambda: window.replay.picker is not None and window.replay.picker._box.currentText() == "mine.safetensors"
         )
+
+
+def test_another_method_is_chosen_beside_the_weights(tmp_path: Path) -> None:
+    made: list[TrackerWish] = []
+
+    def make(wish: TrackerWish) -> FakeTracker:
+        if wish.method == "profile":
+            raise LumbricalError("this take does not say whose hand it shows")
+        made.append(wish)
+        return ShiftedTracker(10.0, f"shipped, {wish.method}")
+
+    with open_window(tracker=ShiftedTracker(0.0, "shipped"), config=config(tmp_path), make_tracker=make) as window:
+        picker = window.replay.picker
+        assert tracking(window) and picker is not None
+        titles = [picker._methods.itemText(row) for row in range(picker._methods.count())]
+        assert titles == ["Encoder and fit", "Encoder alone", "User's shape"]
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.status.frames_written > 5)
+        picker._methods.activated.emit(1)
+        assert pump(lambda: [wish.method for wish in made] == ["encoder"]) and made[0].weights is None
+        assert pump(lambda: picker._methods.currentText() == "Encoder alone")
+        assert pump(lambda: window._last is not None and window._last.result.weights_version == "shipped, encoder")
+        assert pump(lambda: window.recording._changes == 1)
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.finished == 1)
+        (path,) = tmp_path.glob("*.mcap")
+        with Take(path) as take:
+            assert take.info.settings is not None and take.info.settings["method"] == "fit"
+            assert [event.details["method"] for event in take.events()] == ["encoder"]
+            assert set(take.poses().weights_version) == {"shipped", "shipped, encoder"}
+        picker._methods.activated.emit(2)
+        assert pump(lambda: "does not say whose hand" in window.banner.text)
+        assert pump(lambda: picker._methods.currentText() == "Encoder alone")

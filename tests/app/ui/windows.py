@@ -28,7 +28,7 @@ from app.config import AppConfig
 from app.runtime.interfaces import FrameSource, FrameTracker
 from app.runtime.session import LiveSession
 from app.runtime.sources import demo_choice
-from app.runtime.tracker_choice import TrackerChoice
+from app.runtime.tracker_choice import TrackerChoice, TrackerWish
 from app.ui.application import dispose, get_application
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
@@ -49,7 +49,7 @@ def open_window(
     tracker: FakeTracker | None = None,
     open_source: Callable[[str], FrameSource] | None = None,
     config: AppConfig | None = None,
-    make_tracker: Callable[[Path | None], FrameTracker] | None = None,
+    make_tracker: Callable[[TrackerWish], FrameTracker] | None = None,
 ) -> Iterator[MainWindow]:
     """The window, shown; closed, and its session stopped, on leaving."""
     get_application()

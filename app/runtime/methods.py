@@ -1,0 +1,111 @@
+"""The methods that a hand can be tracked with: --method and the window's list offer them, and takes name theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.types import FloatArray, LumbricalError, Side
+
+if TYPE_CHECKING:
+    from calibration.profiles import Profile
+    from engine.hand.template import HandTemplate
+    from engine.runners.protocol import Estimate, Runner
+    from engine.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class TrackerParts:
+    """What a tracker is made of. weights: None for the shipped ones; hand: the user's own mesh, if any; profile: the
+    user's calibrated hand, for methods that need one."""
+
+    weights: Path | None = None
+    hand: HandTemplate | None = None
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """name: as --method takes it and takes keep it; title: as the window shows it; what: it does, in a line; build:
+    makes the tracker, whose results tell the method by the version of the weights."""
+
+    name: str
+    title: str
+    what: str
+    build: Callable[[TrackerParts], Tracker]
+    needs_profile: bool = False
+
+    def make(self, parts: TrackerParts) -> Tracker:
+        """The tracker; slow. LumbricalError when the weights cannot be used."""
+        if self.needs_profile and parts.profile is None:
+            raise LumbricalError(f"the method {self.name} needs a take that names its user: choose another method")
+        return self.build(parts)
+
+
+class _Labelled:
+    """A runner whose version says by which method its estimates become hands."""
+
+    def __init__(self, runner: Runner, label: str) -> None:
+        self._runner = runner
+        self.name = runner.name
+        self.version = f"{runner.version} ({label})"
+
+    def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
+        """See Runner.run."""
+        return self._runner.run(crops, distances)
+
+
+def _runner(parts: TrackerParts) -> Runner:
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
+    from engine.runners.onnx_runner import OnnxRunner
+
+    return OnnxRunner(load_weights(parts.weights or DEFAULT_WEIGHTS))
+
+
+def _fitted(parts: TrackerParts) -> Tracker:
+    from engine.hand.hand import HandModel
+    from engine.tracker import Tracker
+
+    return Tracker(runner=_runner(parts), model=HandModel(parts.hand))
+
+
+def _encoder_alone(parts: TrackerParts) -> Tracker:
+    from engine.fitting.fitter import WithoutFit
+    from engine.hand.hand import HandModel
+    from engine.tracker import Tracker
+
+    model = HandModel(parts.hand)
+    return Tracker(runner=_Labelled(_runner(parts), "no fit"), model=model, fitter=WithoutFit(model.template))
+
+
+def _holding_shape(parts: TrackerParts) -> Tracker:
+    from calibration.tracking import personal_hand
+    from engine.tracker import Tracker
+
+    assert parts.profile is not None
+    model, shape = personal_hand(parts.profile.build, parts.hand)
+    return Tracker(runner=_Labelled(_runner(parts), f"{parts.profile.user}'s shape"), model=model, shape=shape)
+
+
+METHODS = (
+    Method("fit", "Encoder and fit", "the encoder's hand, fitted to the depth, its shape learnt", _fitted),
+    Method("encoder", "Encoder alone", "the encoder's hand as it is, without fitting", _encoder_alone),
+    Method("profile", "User's shape", "fitted with the shape that the take's user calibrated", _holding_shape, True),
+)
+DEFAULT_METHOD = METHODS[0].name
+
+
+def tracker_settings(side: Side | None, smoothing: float, method: str = DEFAULT_METHOD) -> dict[str, Any]:
+    """What a take says of the tracker that made its poses; side: None for either."""
+    return {"side": side.value if side else None, "smoothing": smoothing, "method": method}
+
+
+def method_named(name: str) -> Method:
+    """The method of that name. LumbricalError when there is none, such as of a take from a newer version."""
+    for method in METHODS:
+        if method.name == name:
+            return method
+    known = ", ".join(method.name for method in METHODS)
+    raise LumbricalError(f"there is no method {name[:40]!r}; there are: {known}")
