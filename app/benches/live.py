@@ -17,7 +17,7 @@ from app.interrupts import end_at_once
 if TYPE_CHECKING:
     from app.config import AppConfig
     from app.runtime.session import LiveSession
-    from app.runtime.statistics import StatisticsSnapshot
+    from app.runtime.statistics import Percentiles, StatisticsSnapshot
     from app.ui.main_window import MainWindow
 
 #: As fast as a RealSense D400 delivers depth at 640 x 480.
@@ -177,15 +177,17 @@ def _as_report(numbers: StatisticsSnapshot, seconds: float) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 2),
         "results_per_s": round(numbers.results_per_s, 1),
-        "latency_ms": {
-            "p50": round(numbers.latency_p50_ms, 2),
-            "p95": round(numbers.latency_p95_ms, 2),
-            "p99": round(numbers.latency_p99_ms, 2),
-        },
+        "latency_ms": _rounded(numbers.latency),
+        "stages_ms": {stage: _rounded(times) for stage, times in numbers.stages.items()},
+        "draw_ms": _rounded(numbers.draw),
         "viewer_fps": round(numbers.viewer_fps, 1),
         "dropped": numbers.dropped + numbers.lost_by_sensor,
         "results": numbers.results,
     }
+
+
+def _rounded(times: Percentiles) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in vars(times).items()}
 
 
 def compared(reports: list[dict[str, Any]]) -> dict[str, Any]:
@@ -227,5 +229,14 @@ def _numbers(report: dict[str, Any]) -> str:
             f"  latency     {latency['p50']:8.2f} ms median, {latency['p95']:.2f} ms p95, {latency['p99']:.2f} ms p99",
             f"  3D view     {report['viewer_fps']:8.1f} pictures/s",
             f"  dropped     {report['dropped']:8d} of {report['dropped'] + report['results']} frames",
+            *_stages(report),
         )
     )
+
+
+def _stages(report: dict[str, Any]) -> list[str]:
+    """Where the time goes; a picture is drawn beside the tracking, not after it."""
+    rows = report["stages_ms"] | {"draw": report["draw_ms"]}
+    return [f"  {'stage, ms':14}{'median':>6} {'p95':>6} {'p99':>6}"] + [
+        f"    {name:12}{times['p50']:6.2f} {times['p95']:6.2f} {times['p99']:6.2f}" for name, times in rows.items()
+    ]

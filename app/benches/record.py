@@ -192,8 +192,8 @@ def _tracking(session: LiveSession) -> dict[str, float]:
     numbers = session.statistics.snapshot()
     return {
         "results_per_s": round(numbers.results_per_s, 1),
-        "latency_p50_ms": round(numbers.latency_p50_ms, 2),
-        "latency_p95_ms": round(numbers.latency_p95_ms, 2),
+        "latency_p50_ms": round(numbers.latency.p50, 2),
+        "latency_p95_ms": round(numbers.latency.p95, 2),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -60,10 +61,14 @@ class FrameTracker(Protocol):
 
 @dataclass(frozen=True)
 class CapturedFrame:
-    """A frame and its epoch; a new epoch begins with each source, seek or loop, and tracks do not go on across it."""
+    """A frame and its epoch; a new epoch begins with each source, seek or loop, and tracks do not go on across it.
+
+    handed_on_s: when the capture thread was done with it, time.monotonic().
+    """
 
     frame: DepthFrame
     epoch: int
+    handed_on_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,15 @@ class TrackingWorker(Worker):
         if captured.epoch != self._epoch:
             tracker.reset()
             self._epoch = captured.epoch
+        begun = time.monotonic()
         result = tracker.track(captured.frame)
         finished = time.monotonic()
         latency = finished - captured.frame.host_time_s
-        self._statistics.record_result(latency)
+        before = {
+            "capture": 1000 * (captured.handed_on_s - captured.frame.host_time_s),
+            "hand-off": 1000 * (begun - captured.handed_on_s),
+        }
+        self._statistics.record_result(latency, before | result.stage_ms)
         live = LiveResult(result, captured.epoch, finished, latency)
         self._results.put(live)
         for listener in self._listeners:

@@ -145,8 +145,8 @@ class StatusBar(QWidget):
             "tracked": f"{numbers.results_per_s:.0f} /s",
             "view": f"{numbers.viewer_fps:.0f} fps",
             "latency": "–"
-            if math.isnan(numbers.latency_p50_ms)
-            else f"{numbers.latency_p50_ms:.1f} · {numbers.latency_p95_ms:.1f} ms",
+            if math.isnan(numbers.latency.p50)
+            else f"{numbers.latency.p50:.1f} · {numbers.latency.p95:.1f} ms",
             "dropped": f"{numbers.dropped + numbers.lost_by_sensor}",
         }
         for name, text in texts.items():

@@ -31,7 +31,8 @@ _RESTARTS = 2
 class View3D(QWidget):
     """Draws the newest result at a bounded rate; a picture is asked for only when something has changed."""
 
-    def __init__(self, config: ViewerConfig, on_drawn: Callable[[], None]) -> None:
+    def __init__(self, config: ViewerConfig, on_drawn: Callable[[float], None]) -> None:
+        """on_drawn: told how many seconds each picture took from being asked for."""
         super().__init__()
         self._config, self._on_drawn = config, on_drawn
         self._faces: NDArray[np.int32] | None = None
@@ -55,7 +56,7 @@ class View3D(QWidget):
         self._start_process()
         fps = config.max_fps_software if self._software else config.max_fps
         self._interval_s = 1 / fps
-        self._asked_s = 0.0
+        self._asked_s = self._submitted_s = 0.0
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self._ask)
@@ -179,6 +180,7 @@ class View3D(QWidget):
             return
         self._take_result()
         if self._process.submit(replace(self._scene, camera=self._camera.pose())):
+            self._submitted_s = now
             # Counted from when it was due, so that the coarse timer does not slow the pictures down.
             self._asked_s = max(self._asked_s + self._interval_s, now - 0.5 * self._interval_s)
             self._changed = False
@@ -195,7 +197,7 @@ class View3D(QWidget):
         self._picture, self._pixels = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32), pixels
         self._shows_result = self._asked_with_result
         self.trouble = ""
-        self._on_drawn()
+        self._on_drawn(time.monotonic() - self._submitted_s)
         self.update()
         self._ask()
 
