@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,8 @@ def crops_of(folder: Path, count: int) -> tuple[FloatArray, FloatArray]:
 
 
 def measure(loaded: LoadedEncoder, sources: dict[str, tuple[FloatArray, FloatArray]], repeats: int) -> dict[str, Any]:
-    """The report: milliseconds at batch 1 and differences from torch in mm by recording, of each runner that works; why,
-    of each that does not."""
+    """Of each runner that works its milliseconds at batch 1 and its differences from torch in mm by recording; of each
+    that does not, why."""
     import torch
 
     from engine.runners.verify import check, difference
@@ -115,12 +116,12 @@ def _make(loaded: LoadedEncoder) -> tuple[dict[str, tuple[Runner, str]], dict[st
     from engine.runners.torch_runner import GraphRunner, TorchRunner
 
     makers: dict[str, tuple[Callable[[], Runner], str]] = {
-        name: (lambda kind=kind: kind.make(loaded), kind.precision) for name, kind in RUNNERS.items()
+        name: (partial(kind.make, loaded), kind.precision) for name, kind in RUNNERS.items()
     }
     if torch.cuda.is_available():
         for half, precision in ((False, "fp32"), (True, "fp16")):
-            makers[f"torch, GPU, {precision}"] = (lambda half=half: TorchRunner(loaded, "cuda", half), precision)
-            makers[f"CUDA graph, {precision}"] = (lambda half=half: GraphRunner(loaded, half), precision)
+            makers[f"torch, GPU, {precision}"] = (partial(TorchRunner, loaded, "cuda", half), precision)
+            makers[f"CUDA graph, {precision}"] = (partial(GraphRunner, loaded, half), precision)
     made, missing = {}, {}
     for name, (make, precision) in makers.items():
         try:
@@ -160,7 +161,7 @@ def as_table(report: dict[str, Any]) -> str:
     where = report["gpu"] or "no GPU"
     lines = [
         f"{report['weights']}, batch 1, {report['runs_each']} runs each in turn, {where}, CPU runners on 1 thread",
-        f"  {'':22} {'':5} {'p10 ms':>7} {'p50 ms':>7} {'p95 ms':>7} {'torch /':>8}   points off torch's, mm: mean, max",
+        f"  {'':22} {'':5} {'p10 ms':>7} {'p50 ms':>7} {'p95 ms':>7} {'torch /':>8}   points off torch's: mean, max mm",
     ]
     base = report["runners"]["torch"]["p50_ms"]
     for name, row in report["runners"].items():

@@ -27,7 +27,7 @@ _MAX_BYTES = 200 * 2**20
 _KEPT_IN_FULL = "/head/output/"
 
 
-class _Crops(CalibrationDataReader):  # type: ignore[misc]
+class _Crops(CalibrationDataReader):
     def __init__(self, crops: FloatArray, distances: FloatArray) -> None:
         pairs = ((crops[i : i + 1], distances[i : i + 1]) for i in range(len(crops)))
         self._inputs: Iterator[dict[str, FloatArray]] = (dict(zip(INPUTS, pair, strict=True)) for pair in pairs)

@@ -65,8 +65,8 @@ def build_plan(model: bytes, refittable: bool, progress: Progress = lambda done:
     """A plan of an encoder's ONNX model, for batches of up to MAX_BATCH.
 
     refittable: its weights can be exchanged; only where there is a GPU, as TensorRT compiles such plans at once.
-    Takes seconds, in which the interpreter's lock is not held. Raises TensorRtUnavailable where TensorRT is missing, cannot
-    read the model or cannot build it, and when progress said no.
+    Takes seconds, in which the interpreter's lock is not held. Raises TensorRtUnavailable where TensorRT is missing,
+    cannot read the model or cannot build it, and when progress said no.
     """
     trt = load_tensorrt()
     log = _log(trt)
@@ -116,7 +116,7 @@ def plan_key(model: bytes, target: PlanTarget) -> str:
 def _log(trt: Any) -> Any:
     """A logger that keeps the last error instead of printing it."""
 
-    class Log(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Log(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.last = ""
@@ -131,7 +131,7 @@ def _log(trt: Any) -> Any:
 def _monitor(trt: Any, progress: Progress) -> Any:
     """Adds up the outermost phase's steps."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+    class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self._phases: dict[str, tuple[float, float, int]] = {}
