@@ -15,8 +15,8 @@ from engine.types import FloatArray, LumbricalError
 from engine.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from engine.runners.protocol import Runner
     from engine.evaluation.measure import Recording
+    from engine.runners.protocol import Runner
     from engine.training.config import TrainConfig
 
 #: Of the hands that the ranges are taken from; neither training, the test sets nor the development set has it.

@@ -24,11 +24,11 @@ def test_several_windows_at_once_are_cut_as_one_by_one(device: str) -> None:
         look_at(np.array([0.0, 0.0, 500.0])),
         look_at(np.array([-150.0, 80.0, 450.0]), mirrored=True, roll=0.7),
         look_at(np.array([400.0, 0.0, 600.0]), roll=-2.0),  # beyond the image's edge
-        look_at(np.array([0.0, 300.0, 30.0])),  # steep: part of it lies behind the camera
+        look_at(np.array([0.0, 300.0, 30.0])),  # steep: much of it is out of view or behind
     ]
     crops = TorchCutter(device).cut(torch.from_numpy(depth.astype(np.int32)).to(device), 0.1, CAMERA, windows)
     assert crops.dtype == torch.float32 and crops.shape == (4, 128, 128)
     expected = np.stack([cut(frame, window) for window in windows])
-    assert (expected < 1).any((1, 2)).all()
+    assert (expected[:3] < 1).any((1, 2)).all()
     # A ray between two pixels may take either; here every pixel differs from the next.
     assert (np.abs(crops.cpu().numpy() - expected) < 1e-4).mean() > 0.999
