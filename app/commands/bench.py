@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import calibration, codecs, live, losses, record, smoothing
+from app.benches import calibration, codecs, live, losses, record, runners, smoothing
 
 _BENCHES = {
     "live": live,
     "losses": losses,
+    "runners": runners,
     "smoothing": smoothing,
     "calibration": calibration,
     "record": record,

@@ -19,7 +19,7 @@ from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.types import DepthFrame, FloatArray
 
 _TICKS = (np.arange(CROP_SIZE, dtype=np.float32) - (CROP_SIZE - 1) / 2) * np.float32(2 * HALF_CUBE_MM / CROP_SIZE)
-_GRID_MM = np.stack(np.meshgrid(_TICKS, _TICKS), -1).reshape(-1, 2)
+GRID_MM = np.stack(np.meshgrid(_TICKS, _TICKS), -1).reshape(-1, 2)
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def look_at(centre_mm: FloatArray, mirrored: bool = False, roll: float = 0.0) ->
 def cut(frame: DepthFrame, window: CropWindow) -> NDArray[np.float32]:
     """The crop (128, 128) float32 in [-1, 1] across the cube; 1 where nothing was measured or it lies outside."""
     camera = frame.intrinsics
-    tangents = np.empty((len(_GRID_MM), 3), np.float32)
-    tangents[:, :2] = _GRID_MM / np.float32(window.distance)
+    tangents = np.empty((len(GRID_MM), 3), np.float32)
+    tangents[:, :2] = GRID_MM / np.float32(window.distance)
     tangents[:, 2] = 1.0
     x, y, z = (tangents @ window.rotation).T
     ahead = z > 1e-3

@@ -42,6 +42,12 @@ def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
         return file.read_bytes()
 
 
+def onnx_model(loaded: LoadedEncoder) -> bytes:
+    """The encoder as ONNX, in memory."""
+    model = cached_onnx(loaded)
+    return model if isinstance(model, bytes) else model.read_bytes()
+
+
 def _code_digest() -> str:
     """Of the code that a graph is traced from: a graph made before a change of it is not taken for one made after."""
     modules = (backbone, encoder, torch_runner, onnx_export)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the default runner."""
+"""ONNX Runtime: on the CPU the default runner, on a GPU where its provider is installed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,24 @@ from engine.types import FloatArray, LumbricalError
 
 
 class OnnxRunner:
-    """Runs an exported encoder. threads: ONNX Runtime's own; more than one pays off only where cores are idle."""
+    """Runs an exported encoder. threads: ONNX Runtime's own; more than one pays off only where cores are idle.
+
+    provider: one of ONNX Runtime's execution providers. Raises LumbricalError where it is not installed or fails.
+    """
 
     name = "ONNX Runtime"
 
-    def __init__(self, loaded: LoadedEncoder, threads: int = 1, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedEncoder,
+        threads: int = 1,
+        path: Path | None = None,
+        provider: str = "CPUExecutionProvider",
+    ) -> None:
+        if provider not in onnxruntime.get_available_providers():
+            raise LumbricalError(
+                f"this ONNX Runtime has no {provider}; with an NVIDIA GPU: pip install onnxruntime-gpu"
+            )
         self.version = loaded.version
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -27,7 +40,7 @@ class OnnxRunner:
         model = path or cached_onnx(loaded)
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(source, options, providers=[provider])
         except Exception as error:  # ONNX Runtime's own exception types are not public
             reason = str(error).splitlines()[0]
             if isinstance(model, bytes):

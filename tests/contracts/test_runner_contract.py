@@ -10,6 +10,7 @@ import torch
 
 from engine.methods.gaussian.encoder import CROP_SIZE, Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners.choose import make_runner
 from engine.runners.export import cached_onnx, export_onnx
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Runner
@@ -22,10 +23,22 @@ def _onnx(loaded: LoadedEncoder, folder: Path) -> Runner:
     return OnnxRunner(loaded, path=path)
 
 
+def _on_a_gpu(name: str) -> Callable[[LoadedEncoder, Path], Runner]:
+    def make(loaded: LoadedEncoder, folder: Path) -> Runner:
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU")
+        return make_runner(loaded, name)
+
+    return make
+
+
 RUNNERS: dict[str, Callable[[LoadedEncoder, Path], Runner]] = {
     "torch": lambda loaded, folder: TorchRunner(loaded),
     "onnx": _onnx,
+    "tensorrt": _on_a_gpu("tensorrt"),
 }
+#: How far an output may be off the reference's, as a share of its largest value.
+TOLERANCE = {"torch": 1e-3, "onnx": 1e-3, "tensorrt": 2e-2}
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +69,12 @@ def test_shapes_and_types(runner: Runner, count: int) -> None:
         assert array.dtype == np.float32, name
 
 
-def test_equals_the_reference(runner: Runner, loaded: LoadedEncoder) -> None:
+def test_equals_the_reference(runner: Runner, loaded: LoadedEncoder, request: pytest.FixtureRequest) -> None:
+    tolerance = TOLERANCE[request.node.callspec.params["runner"]]
     crops, distances = inputs(3)
     ours, reference = runner.run(crops, distances), TorchRunner(loaded).run(crops, distances)
     for name, expected in vars(reference).items():
-        assert np.allclose(getattr(ours, name), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()), name
+        assert np.allclose(getattr(ours, name), expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()), name
 
 
 def test_a_crop_is_read_alike_alone_and_in_a_batch(runner: Runner) -> None:

@@ -1,0 +1,66 @@
+"""The runners by name, and which of them work here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners.protocol import Runner
+from engine.types import LumbricalError
+
+
+@dataclass(frozen=True)
+class RunnerKind:
+    """title: for people; precision: a key of verify.BOUNDS_MM; make: raises LumbricalError where it cannot run here."""
+
+    title: str
+    precision: str
+    make: Callable[[LoadedEncoder], Runner]
+
+
+def _torch(loaded: LoadedEncoder) -> Runner:
+    from engine.runners.torch_runner import TorchRunner
+
+    return TorchRunner(loaded)
+
+
+def _onnx(provider: str) -> Callable[[LoadedEncoder], Runner]:
+    def make(loaded: LoadedEncoder) -> Runner:
+        from engine.runners.onnx_runner import OnnxRunner
+
+        return OnnxRunner(loaded, provider=provider)
+
+    return make
+
+
+def _int8(loaded: LoadedEncoder) -> Runner:
+    from engine.runners.int8 import int8_of
+    from engine.runners.onnx_runner import OnnxRunner
+
+    return OnnxRunner(loaded, path=int8_of(loaded))
+
+
+def _tensorrt(loaded: LoadedEncoder) -> Runner:
+    from engine.runners.tensorrt_runner import TensorRtRunner
+
+    return TensorRtRunner(loaded)
+
+
+#: By the name that --runner takes. "onnx" runs everywhere and is what starts.
+RUNNERS = {
+    "onnx": RunnerKind("ONNX Runtime", "fp32", _onnx("CPUExecutionProvider")),
+    "int8": RunnerKind("ONNX Runtime, int8", "int8", _int8),
+    "torch": RunnerKind("torch", "fp32", _torch),
+    "onnx-cuda": RunnerKind("ONNX Runtime, CUDA", "fp16", _onnx("CUDAExecutionProvider")),
+    "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider")),
+    "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt),
+}
+DEFAULT_RUNNER = "onnx"
+
+
+def make_runner(loaded: LoadedEncoder, name: str = DEFAULT_RUNNER) -> Runner:
+    """The runner of that name. Raises LumbricalError for a name that is none of RUNNERS, or what cannot run here."""
+    if name not in RUNNERS:
+        raise LumbricalError(f"there is no runner {name!r}; choose one of {', '.join(RUNNERS)}")
+    return RUNNERS[name].make(loaded)

@@ -1,0 +1,87 @@
+"""The encoder in int8 for ONNX Runtime: static quantisation, its ranges taken from rendered crops.
+
+Convolutions and the sums of residual blocks become int8. The layer that votes for joints stays in full: half a percent
+of its range is a millimetre.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader
+
+from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, LoadedEncoder
+from engine.runners.export import INPUTS, export_onnx
+from engine.types import FloatArray, LumbricalError
+from engine.whole_file import write_whole
+
+#: Of the shipped weights; of others it is made by `python main.py quantise`.
+DEFAULT_INT8 = DEFAULT_WEIGHTS.with_name("encoder-int8.onnx")
+_VERSION_KEY = "lumbrical_weights"
+_MAX_BYTES = 200 * 2**20
+_KEPT_IN_FULL = "/head/output/"
+
+
+class _Crops(CalibrationDataReader):
+    def __init__(self, crops: FloatArray, distances: FloatArray) -> None:
+        pairs = ((crops[i : i + 1], distances[i : i + 1]) for i in range(len(crops)))
+        self._inputs: Iterator[dict[str, FloatArray]] = (dict(zip(INPUTS, pair, strict=True)) for pair in pairs)
+
+    def get_next(self) -> dict[str, FloatArray] | None:
+        return next(self._inputs, None)
+
+
+def quantise(loaded: LoadedEncoder, crops: FloatArray, distances: FloatArray, path: Path) -> None:
+    """Write the encoder in int8, whole or not at all. crops (N, 128, 128), distances (N,) mm: what it will see."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    if not (len(crops) == len(distances) > 0 and np.isfinite(crops).all()):
+        raise ValueError("there must be crops, finite ones, to take the ranges from")
+    with TemporaryDirectory(prefix="lumbrical-") as folder:
+        full, prepared, small = (Path(folder) / name for name in ("full.onnx", "prepared.onnx", "int8.onnx"))
+        export_onnx(loaded, full)
+        quant_pre_process(str(full), str(prepared), skip_symbolic_shape=True)
+        kept = [node.name for node in onnx.load(str(prepared)).graph.node if _KEPT_IN_FULL in node.name]
+        logging.getLogger().addFilter(_no_advice)
+        try:
+            quantize_static(
+                str(prepared), str(small), _Crops(crops, distances), quant_format=QuantFormat.QDQ, per_channel=True,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add"],
+                nodes_to_exclude=kept, calibrate_method=CalibrationMethod.MinMax,
+            )  # fmt: skip
+        finally:
+            logging.getLogger().removeFilter(_no_advice)
+        graph = onnx.load(str(small))
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = _VERSION_KEY, loaded.version
+        try:
+            write_whole(path, graph.SerializeToString())
+        except OSError as error:
+            raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def int8_of(loaded: LoadedEncoder, path: Path = DEFAULT_INT8) -> Path:
+    """The int8 file at `path`, if it was made of these weights. Raises LumbricalError for any other."""
+    advice = "make it: python main.py quantise"
+    if not path.is_file():
+        raise LumbricalError(f"there is no int8 encoder at {path}; {advice}")
+    if path.stat().st_size > _MAX_BYTES:
+        raise LumbricalError(f"{path} is far too large to be an encoder")
+    try:
+        facts = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
+    except Exception as error:  # protobuf's own exception types differ between its versions
+        raise LumbricalError(f"{path} is not an ONNX file; {advice}") from error
+    if facts.get(_VERSION_KEY) != loaded.version:
+        raise LumbricalError(f"{path} was not made of the weights {loaded.version}; {advice}")
+    return path
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    """The quantiser advises to prepare the model, which it was."""
+    return "pre-process" not in record.getMessage()

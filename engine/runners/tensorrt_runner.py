@@ -1,0 +1,119 @@
+"""TensorRT on an NVIDIA GPU, in fp16. Crops are cut there too: a frame goes over once, its crops come back once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.localise.crop import CropWindow
+from engine.localise.crop_torch import TorchCutter
+from engine.methods.gaussian.encoder import CROP_SIZE
+from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners.export import INPUTS, OUTPUTS, onnx_model
+from engine.runners.half import half_onnx
+from engine.runners.protocol import Estimate
+from engine.runners.tensorrt_plan import (
+    MAX_BATCH,
+    Progress,
+    TensorRtUnavailable,
+    build_plan,
+    cached_plan,
+    load_tensorrt,
+)
+from engine.types import DepthFrame, FloatArray
+
+#: What TensorRT wants the address of a tensor to be a multiple of.
+_ALIGNMENT = 256
+
+
+class TensorRtRunner:
+    """Runs a plan of the encoder on the first GPU, on one stream that torch works on as well.
+
+    Raises TensorRtUnavailable where there is no such GPU, no TensorRT, or a plan that does not run.
+    """
+
+    name = "TensorRT"
+
+    def __init__(self, loaded: LoadedEncoder, progress: Progress = lambda done: True) -> None:
+        if not torch.cuda.is_available():
+            raise TensorRtUnavailable("TensorRT needs an NVIDIA GPU and a torch with CUDA; use another runner")
+        self._trt = load_tensorrt()
+        self._log = self._trt.Logger(self._trt.Logger.ERROR)
+        self._stream: Any = torch.cuda.Stream()
+        self._cutter = TorchCutter("cuda")
+        self._cut: tuple[FloatArray, Tensor] | None = None
+        model = half_onnx(onnx_model(loaded))
+        self._take(cached_plan(model, progress=progress)[0])
+        self.version = loaded.version
+
+    def _take(self, plan: bytes) -> None:
+        """Use a plan; all memory is allocated here, none while it runs."""
+        self._engine = self._trt.Runtime(self._log).deserialize_cuda_engine(plan)
+        context = self._engine.create_execution_context() if self._engine is not None else None
+        if context is None:
+            raise TensorRtUnavailable("TensorRT cannot load its plan on this GPU; update the driver")
+        self._context = context
+        self._crops = torch.empty(MAX_BATCH, CROP_SIZE, CROP_SIZE, device="cuda")
+        self._distances = torch.empty(MAX_BATCH, device="cuda")
+        for name, tensor in zip(INPUTS, (self._crops, self._distances), strict=True):
+            context.set_tensor_address(name, tensor.data_ptr())
+        self._slices: dict[str, tuple[int, tuple[int, ...]]] = {}
+        end = 0
+        for name in OUTPUTS:
+            shape = tuple(self._engine.get_tensor_shape(name))[1:]
+            self._slices[name] = (end, shape)
+            size = 4 * MAX_BATCH * int(np.prod(shape, dtype=int))
+            end += -(-size // _ALIGNMENT) * _ALIGNMENT
+        self._outputs = torch.empty(end // 4, device="cuda")
+        self._host = torch.empty(end // 4, pin_memory=True)
+        for name, (start, _) in self._slices.items():
+            context.set_tensor_address(name, self._outputs.data_ptr() + start)
+
+    def cut(self, frame: DepthFrame, windows: Sequence[CropWindow]) -> FloatArray:
+        """The crops (B, 128, 128) of a frame's windows, cut on the GPU, where they stay for the `run` that follows."""
+        with torch.cuda.stream(self._stream):
+            depth = torch.from_numpy(frame.depth.astype(np.int32)).to("cuda", non_blocking=True)
+            crops = self._cutter.cut(depth, frame.depth_unit_mm, frame.intrinsics, windows)
+            on_host = crops.cpu().numpy()
+        self._cut = (on_host, crops)
+        return on_host
+
+    def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
+        """See Runner.run. Crops that `cut` has just given are not sent to the GPU again."""
+        parts = [self._run(crops[i : i + MAX_BATCH], distances[i : i + MAX_BATCH], whole=len(crops) <= MAX_BATCH)
+                 for i in range(0, len(crops), MAX_BATCH)]  # fmt: skip
+        return Estimate(*(np.concatenate([getattr(part, name) for part in parts]) for name in OUTPUTS))
+
+    def _run(self, crops: FloatArray, distances: FloatArray, whole: bool) -> Estimate:
+        count = len(crops)
+        with torch.cuda.stream(self._stream):
+            known = whole and self._cut is not None and np.shares_memory(self._cut[0], crops)
+            source = self._cut[1] if known and self._cut is not None else torch.from_numpy(crops)
+            self._crops[:count].copy_(source, non_blocking=True)
+            self._distances[:count].copy_(torch.from_numpy(distances), non_blocking=True)
+            for name, tensor in zip(INPUTS, (self._crops, self._distances), strict=True):
+                self._context.set_input_shape(name, (count, *tensor.shape[1:]))
+            if not self._context.execute_async_v3(self._stream.cuda_stream):
+                raise TensorRtUnavailable("TensorRT failed on the GPU; use another runner")
+            self._host.copy_(self._outputs, non_blocking=True)
+        self._stream.synchronize()
+        return Estimate(*(self._output(name, count) for name in OUTPUTS))
+
+    def _output(self, name: str, count: int) -> FloatArray:
+        """The caller's own copy of an output of `count` crops."""
+        start, shape = self._slices[name]
+        values = self._host[start // 4 :][: count * int(np.prod(shape, dtype=int))]
+        return values.numpy().reshape(count, *shape).copy()
+
+    def refit(self, loaded: LoadedEncoder) -> None:
+        """Take other weights of the same network between two frames: in place, else by a new plan."""
+        model = half_onnx(onnx_model(loaded))
+        refitter = self._trt.Refitter(self._engine, self._log)
+        parsed = self._trt.OnnxParserRefitter(refitter, self._log).refit_from_bytes(model)
+        if not (parsed and refitter.refit_cuda_engine()):
+            self._take(build_plan(model, refittable=True))
+        self.version = loaded.version
