@@ -181,15 +181,21 @@ def expected_sd(covariance: FloatArray, information: FloatArray, solver: ShapeSo
 def most_telling(
     covariance: FloatArray, information: Sequence[FloatArray], solver: ShapeSolver, within_mm: float, done: set[int]
 ) -> int | None:
-    """Which of the poses whose information is given to ask for next: the one after which the least is left of what
-    bones' standard deviations are above within_mm. done: poses not to ask for again. None when none is left."""
-    left = {
-        index: float(np.maximum(expected_sd(covariance, one, solver) - within_mm, 0).sum())
-        + 1e-3 * float(expected_sd(covariance, one, solver).sum())
-        for index, one in enumerate(information)
-        if index not in done
-    }
-    return min(left, key=left.__getitem__) if left else None
+    """Which of the poses whose information is given to ask for next; see `ranking`. done: poses not to ask for again.
+    None when none is left."""
+    return next((index for index in ranking(covariance, information, solver, within_mm) if index not in done), None)
+
+
+def ranking(
+    covariance: FloatArray, information: Sequence[FloatArray], solver: ShapeSolver, within_mm: float
+) -> list[int]:
+    """The poses whose information is given, the most telling first: the one after which the least is left of what
+    bones' standard deviations are above within_mm."""
+    left = []
+    for one in information:
+        sd = expected_sd(covariance, one, solver)
+        left.append(float(np.maximum(sd - within_mm, 0).sum() + 1e-3 * sd.sum()))
+    return sorted(range(len(left)), key=left.__getitem__)
 
 
 def pose_picture(

@@ -24,7 +24,7 @@ from engine.fitting.observation import Outline
 from engine.fitting.priors import PriorConfig, Priors
 from engine.fitting.silhouette import SilhouetteConfig, silhouette_pulls
 from engine.fitting.state import ANGLES, PARAMETERS, TURN, HandState
-from engine.fitting.surface import Pulls
+from engine.fitting.surface import Pulls, SeenSurface
 from engine.hand.template import HandTemplate, load_template
 from engine.types import FloatArray, LumbricalError
 
@@ -111,10 +111,19 @@ class ShapeSolver:
         template's err together, also from frame to frame: they say `doubt` times less than if each erred by itself."""
         return np.asarray(np.linalg.inv(self.prior_precision + information / self.config.doubt))
 
+    @property
+    def rest_points(self) -> FloatArray:
+        """(P, 3) mm, the surface's points on the template."""
+        return self._surface.rest
+
     def points(self, hand: HandState, build: Build, frame: CalibrationFrame) -> FloatArray:
         """(P, 3) mm of the posed surface, in the crop's camera."""
+        return self.seen(hand, build, frame).points
+
+    def seen(self, hand: HandState, build: Build, frame: CalibrationFrame) -> SeenSurface:
+        """The posed surface as a frame's crop shows it."""
         bones = self.kinematics.pose(hand)
-        return self._surface.loosened(bones, hand.thickness, build.skin, frame.observation).points
+        return self._surface.loosened(bones, hand.thickness, build.skin, frame.observation)
 
     def _run(self, frames: Sequence[CalibrationFrame], build: Build, steps: int, free: bool) -> Solution:
         if not frames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from app.arguments import add_weights
+from app.arguments import add_profile, add_weights, one_hand
 from app.display import require_display
 from app.interrupts import end_at_once
 
@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
     parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
     add_weights(parser)
+    add_profile(parser)
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from app.runtime.tracker_factory import limit_threads, make_tracker
 
     config = load_config(args.config)
+    one_hand(args.hand, args.profile)
     _check(args.exit_after, args.screenshot)
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
@@ -43,11 +45,15 @@ def run(args: argparse.Namespace) -> int:
     limit_threads(config.tracking.threads)
 
     from app.runtime.interfaces import FrameTracker
+    from app.runtime.profile_choice import ProfileChoice, find_profile
     from app.runtime.session import LiveSession
     from app.runtime.tracker_choice import TrackerChoice
     from app.ui.application import WindowRun, run_window
+    from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
 
+    store = ProfileStore(args.profiles)
+    profile = None if args.profile is None else find_profile(store, args.profile, None)
     hand = load_hand(args.hand) if args.hand is not None else None
     sources = list_sources()
 
@@ -55,8 +61,12 @@ def run(args: argparse.Namespace) -> int:
         return make_tracker(config.tracking, hand, weights)
 
     session = LiveSession(open_source, choose_source(wanted, sources), lambda: make(args.weights))
+    profiles = ProfileChoice(session, store) if hand is None else None
+    if profiles is not None and profile is not None:
+        profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
-    return run_window(session, config, sources, shown, trackers=TrackerChoice(session, make, args.weights))
+    trackers = TrackerChoice(session, make, args.weights)
+    return run_window(session, config, sources, shown, trackers=trackers, profiles=profiles)
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

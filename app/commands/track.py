@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.arguments import add_weights, seconds
+from app.arguments import add_profile, add_weights, one_hand, seconds
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
     add_weights(parser)
+    add_profile(parser)
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the window on the source, or track it here; 0 when all went well."""
+    one_hand(args.hand, args.profile)
     if not (args.headless or args.json or args.out is not None or args.seconds is not None):
         return _open_window(args)
     if args.out is not None:
@@ -61,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
         tracker = make_tracker(args.hand, args.weights)
         tracker.side = _side(args.side, sensor)
+        if args.profile is not None:
+            _hold_profile(tracker, args.profile, args.profiles)
         tracker.reset()
         return _track_all(sensor, tracker, args)
 
@@ -73,7 +77,7 @@ def _open_window(args: argparse.Namespace) -> int:
         raise LumbricalError("--side is for tracking without a window: add --headless")
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    files = {"hand": args.hand, "weights": args.weights}
+    files = {"hand": args.hand, "weights": args.weights, "profile": args.profile, "profiles": args.profiles}
     own = [f"--{name}={file}" for name, file in files.items() if file is not None]
     return window.run(parser.parse_args([f"--source={args.source}", *own]))
 
@@ -98,6 +102,17 @@ def make_tracker(hand: Path | None = None, weights: Path | None = None) -> Track
 
     runner = OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS))
     return Tracker(runner=runner, model=HandModel(load_hand(hand)) if hand is not None else None)
+
+
+def _hold_profile(tracker: Tracker, user: str, folder: Path | None) -> None:
+    """Hold the hand of a user's profile, of the side that is tracked, or of the only one."""
+    from app.runtime.profile_choice import find_profile
+    from calibration.profiles import ProfileStore
+    from calibration.tracking import personal_hand
+
+    profile = find_profile(ProfileStore(folder), user, tracker.side)
+    tracker.side = profile.side
+    tracker.hold(*personal_hand(profile.build))
 
 
 def _side(asked: str | None, sensor: Sensor) -> Side | None:

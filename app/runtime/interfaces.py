@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.fitting.state import KnownShape
+from engine.hand.hand import HandModel
 from engine.types import DepthFrame, Side, TrackingResult
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -56,6 +58,8 @@ class FrameTracker(Protocol):
     def reset(self) -> None: ...
 
     def set_smoothing(self, amount: float) -> None: ...
+
+    def hold(self, model: HandModel | None, shape: KnownShape | None = None) -> None: ...
 
 
 @dataclass(frozen=True)
