@@ -12,12 +12,14 @@ from calibration.frames import Build, CalibrationFrame
 from calibration.heat import residual_map
 from calibration.poses import CATALOGUE, pose_information, ranking
 from calibration.session import VIEWS, coverage
-from calibration.solver import ShapeSolver
+from calibration.solver import ShapeSolver, Solution
+from engine.fitting.state import HandState
 
 Array = NDArray[np.float64]
 
-#: The build is searched for on so many frames, spread evenly; the others only add what they say.
+#: The build is searched for on so many frames, spread evenly, in so many steps; the others only add what they say.
 _SEARCHED = 32
+_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,35 @@ class ProgressSolver:
         self.solver, self._within_mm = solver, within_mm
         self._poses = [pose_information(pose, solver, Build.mean()) for pose in CATALOGUE]
         self._build = Build.mean()
+        #: Frames that were placed, by identity. What one says hardly changes with the build, so it is asked once.
+        self._placed: dict[int, tuple[CalibrationFrame, HandState, Array]] = {}
 
     def look(self, frames: list[CalibrationFrame]) -> Progress:
         """What these frames say; without any, what is known of hands beforehand."""
-        solver = self.solver
         if not frames:
-            covariance = solver.covariance(np.zeros_like(solver.prior_precision))
-            unseen = np.full(len(solver.template.vertices), np.nan)
-            return self._progress(0, covariance, np.zeros((len(BONE_NAMES), len(VIEWS))), unseen)
-        spread = np.unique(np.linspace(0, len(frames) - 1, min(_SEARCHED, len(frames))).astype(int))
-        self._build = solver.solve([frames[index] for index in spread], self._build, steps=5).build
-        placed = solver.place(frames, self._build, steps=4)
-        seen = coverage(placed, solver)
-        return self._progress(len(frames), placed.covariance, seen, residual_map(solver, frames, placed))
+            unseen = np.full(len(self.solver.template.vertices), np.nan)
+            return self._progress(0, 0 * self.solver.prior_precision, np.zeros((len(BONE_NAMES), len(VIEWS))), unseen)
+        chosen = np.unique(np.linspace(0, len(frames) - 1, min(_SEARCHED, len(frames))).astype(int))
+        spread = [frames[index] for index in chosen]
+        searched = self.solver.solve(spread, self._build, steps=_STEPS)
+        self._build = searched.build
+        self._note(spread, searched)
+        new = [frame for frame in frames if id(frame) not in self._placed]
+        if new:
+            self._note(new, self.solver.place(new, self._build, steps=_STEPS))
+        known = [self._placed[id(frame)] for frame in frames]
+        self._placed = {id(one[0]): one for one in known}
+        hands, information = [one[1] for one in known], np.stack([one[2] for one in known])
+        seen = coverage(hands, information, self.solver)
+        return self._progress(len(frames), information.sum(0), seen, residual_map(self.solver, spread, searched))
 
-    def _progress(self, frames: int, covariance: Array, seen: Array, distances: Array) -> Progress:
-        lengths, sd = bone_lengths(self._build, self.solver.kinematics), bone_sd(covariance, self.solver.kinematics)
-        asked = tuple(ranking(covariance, self._poses, self.solver, self._within_mm))
+    def _note(self, frames: list[CalibrationFrame], placed: Solution) -> None:
+        for frame, hand, information in zip(frames, placed.hands, placed.information, strict=True):
+            self._placed[id(frame)] = frame, hand, information
+
+    def _progress(self, frames: int, information: Array, seen: Array, distances: Array) -> Progress:
+        solver = self.solver
+        covariance = solver.covariance(information)
+        lengths, sd = bone_lengths(self._build, solver.kinematics), bone_sd(covariance, solver.kinematics)
+        asked = tuple(ranking(covariance, self._poses, solver, self._within_mm))
         return Progress(frames, self._build, lengths, sd, seen, distances, asked)

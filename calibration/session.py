@@ -4,6 +4,7 @@ the hand is held against the old one on frames that it was not learnt from."""
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from calibration.frames import Build, CalibrationFrame
 from calibration.heat import residual_map
 from calibration.selection import choose_frames
 from calibration.solver import ShapeSolver, Solution
+from engine.fitting.state import HandState
 from engine.tracker import surface_residual
 from engine.types import BONE_COUNT, FloatArray, LumbricalError
 
@@ -167,7 +169,7 @@ class CalibrationSession:
         (before, before_map), (after, after_map) = (
             _checked(self.solver, check, build) for build in (self.old, solution.build)
         )
-        seen = coverage(solution, self.solver)
+        seen = coverage(solution.hands, solution.information, self.solver)
         maps = before_map, after_map
         return Outcome(estimate, before, after, len(check), seen, *maps, self.offered, self._held.passed)
 
@@ -218,11 +220,13 @@ def view_of(rotation: FloatArray) -> int:
     return int(np.argmax(_AXES @ -rotation[2]))
 
 
-def coverage(solution: Solution, solver: ShapeSolver) -> Array:
-    """(20, 6) 1/mm²: what the frames of each of VIEWS say of each bone's length, skin and all else being known."""
+def coverage(hands: Sequence[HandState], informations: Iterable[FloatArray], solver: ShapeSolver) -> Array:
+    """(20, 6) 1/mm²: what the frames of each of VIEWS say of each bone's length, skin and all else being known.
+
+    hands, informations (126, 126): of each frame, as in Solution."""
     seen = np.zeros((BONE_COUNT, len(VIEWS)))
     basis = np.linalg.inv(solver.kinematics.basis)
-    for hand, information in zip(solution.hands, solution.information, strict=True):
+    for hand, information in zip(hands, informations, strict=True):
         of_beta = information[:BONE_COUNT, :BONE_COUNT] / solver.config.doubt
         seen[:, view_of(hand.rotation)] += np.einsum("sb,st,tb->b", basis, of_beta, basis)
     return seen

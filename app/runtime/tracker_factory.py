@@ -10,6 +10,7 @@ import cv2
 from app.config import TrackingConfig
 from app.runtime.interfaces import FrameTracker
 from engine.hand.template import HandTemplate
+from engine.runners.protocol import Runner
 
 
 def thread_count(wanted: int) -> int:
@@ -24,6 +25,15 @@ def limit_threads(wanted: int) -> None:
     cv2.setNumThreads(thread_count(wanted))
 
 
+def make_runner(weights: Path | None = None) -> Runner:
+    """A runner of the shipped weights or other ones, for whoever must not share the tracker's. LumbricalError as in
+    make_tracker."""
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
+    from engine.runners.onnx_runner import OnnxRunner
+
+    return OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS))
+
+
 def make_tracker(config: TrackingConfig, hand: HandTemplate | None = None, weights: Path | None = None) -> FrameTracker:
     """The tracker with the shipped weights or other ones, and the user's own hand, if any; slow, so it belongs on the
     tracking thread.
@@ -33,11 +43,9 @@ def make_tracker(config: TrackingConfig, hand: HandTemplate | None = None, weigh
     import torch
 
     from engine.hand.hand import HandModel
-    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
-    from engine.runners.onnx_runner import OnnxRunner
     from engine.tracker import Tracker
 
     torch.set_num_threads(thread_count(config.threads))
-    tracker: FrameTracker = Tracker(runner=OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS)), model=HandModel(hand))
+    tracker: FrameTracker = Tracker(runner=make_runner(weights), model=HandModel(hand))
     tracker.set_smoothing(config.smoothing)
     return tracker

@@ -130,6 +130,6 @@ def test_views_are_named_by_what_faces_the_camera(solver: ShapeSolver, frames: l
     assert VIEWS[view_of(np.diag([-1.0, 1.0, -1.0]))] == "back"
     assert VIEWS[view_of(frames[4].start.rotation)] == "palm"
     placed = solver.place(frames[:2], Build.mean(), steps=2)
-    seen = coverage(placed, solver)
+    seen = coverage(placed.hands, placed.information, solver)
     assert seen[5, VIEWS.index("palm")] > 0 and seen[5, VIEWS.index("back")] > 0
     assert seen[5, VIEWS.index("wrist")] == 0
