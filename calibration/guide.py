@@ -43,7 +43,8 @@ class GuideConfig:
     rest. patience_s: until a hand that does not come to rest is told so. judged_s: that a verdict is shown. tries: of
     one pose, then another is asked for. rounds: through all poses. turn, fingers, thumb: how far a pose may be off,
     radians: of the whole hand, and on average of flexions and of the thumb's angles. fewest: poses, before it may end.
-    enough: frames of a pose that tell something new. gone_s: without a hand, it has left.
+    enough: frames of a pose, on the way into it or held, that tell something new. hold_frames: that are seen while it is
+    held, at least. way_mm_s: a hand on its way that is slower counts too. gone_s: without a hand, it has left.
     """
 
     countdown_s: float = 2.5
@@ -58,6 +59,8 @@ class GuideConfig:
     thumb: float = 0.6
     fewest: int = 4
     enough: int = 2
+    hold_frames: int = 4
+    way_mm_s: float = 250.0
     gone_s: float = 0.6
 
 
@@ -86,6 +89,7 @@ class _Try:
     index: int
     since_s: float
     number: int = 1
+    new: int = 0
     still_since_s: float | None = None
     held: list[tuple[CalibrationFrame, TrackingResult]] = field(default_factory=list)
     missed: Counter[str] = field(default_factory=Counter)
@@ -156,6 +160,8 @@ class Guide:
         speed = self._motion.speed(None if geometry is None or frame is None else geometry.joints, now_s)
         if self._stage is Stage.HOLD:
             self._hold(result, frame, speed, now_s)
+        elif frame is not None and self._stage is Stage.COUNTDOWN and speed <= self.config.way_mm_s:
+            self._count([self.collection.offer(frame, result)])
 
     def tick(self, now_s: float) -> None:
         """Time goes by, with or without frames."""
@@ -189,23 +195,27 @@ class Guide:
         if asked.still_since_s is None:
             asked.still_since_s = now_s
         asked.held.append((frame, result))
-        if now_s - asked.still_since_s >= config.hold_s:
+        if now_s - asked.still_since_s >= config.hold_s and len(asked.held) >= config.hold_frames:
             self._say(self._judge_pose(asked), now_s)
+
+    def _count(self, given: list[Judgement]) -> None:
+        assert self._try is not None
+        self._try.new += sum(one.verdict is Verdict.PASS for one in given)
 
     def _judge_pose(self, asked: _Try) -> Judgement:
         """Of a pose that was held: it must be the one asked for, be seen well, and tell something new."""
         wrong = unlike(CATALOGUE[asked.index], [frame for frame, _ in asked.held], self.config)
         given = [self.collection.offer(frame, result) for frame, result in asked.held]
-        passed = sum(one.verdict is Verdict.PASS for one in given)
+        self._count(given)
         retakes = Counter(one.reason for one in given if one.verdict is Verdict.RETAKE)
         if retakes.total() > len(given) / 2:
             return Judgement(Verdict.RETAKE, retakes.most_common(1)[0][0])
         if wrong:
             # What it showed counts all the same: any pose that is held tells something.
             return Judgement(Verdict.RETAKE, wrong)
-        if passed < self.config.enough:
+        if asked.new < self.config.enough:
             return Judgement(Verdict.NOT_ENOUGH, "this says little that is new: move on to another pose")
-        return Judgement(Verdict.PASS, f"{passed} frames that tell something new")
+        return Judgement(Verdict.PASS, f"{asked.new} frames that tell something new")
 
     def _restless(self, asked: _Try) -> Judgement:
         if asked.missed["gone"] > asked.missed["moves"]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 IMAGES = ROOT / "docs" / "images"
 _LIMIT_S = 240.0
-_FPS = 15.0
+_FPS = 8.0
 #: Seconds from one pose to the next, and how far a hand that is held sways, radians and mm.
 _MOVE_S, _SWAY_RAD, _SWAY_MM = 0.8, 0.03, 2.0
 _PEOPLE_SEED, _NOISE_MM = 3, 0.8
@@ -124,12 +124,14 @@ def _make(profiles: Path, folder: Path | None) -> None:
     windows: list[MainWindow] = []
     hand = ObedientHand(lambda: windows[0].calibration.view if windows else None)
     session = LiveSession(lambda _: hand.sensor(), "synthetic", lambda: make_tracker(config.tracking))
-    window = MainWindow(session, config, Memory.forgetful(), [], profiles=ProfileChoice(session, ProfileStore(profiles)))
+    window = MainWindow(
+        session, config, Memory.forgetful(), [], profiles=ProfileChoice(session, ProfileStore(profiles))
+    )
     windows.append(window)
     session.start()
     window.show()
     try:
-        _until(lambda: session.results.overwritten > 0, "the first result")
+        _until(lambda: window.view.shows_result, "the first picture")
         _lead(window, folder)
     finally:
         window.end()

@@ -182,18 +182,27 @@ def _serve(connection: Connection, settings: SolverSettings) -> None:
     solver = ShapeSolver()
     progress, painter = ProgressSolver(solver), HandPainter(settings.side)
     first = progress.look([])
-    connection.send(Looked(first, painter.heat(first.build, first.residual_map, settings.heat_size)))
     pending = list(first.next_poses)
+
+    def paint_next() -> None:
+        """The picture of the pose that is likeliest to be asked for soon."""
+        index = pending.pop(0)
+        connection.send(PosePicture(index, painter.pose(CATALOGUE[index], settings.pose_size)))
+
+    paint_next()
+    connection.send(Looked(first, painter.heat(first.build, first.residual_map, settings.heat_size)))
     frames: list[CalibrationFrame] = []
     while True:
         while pending and not connection.poll(0):
-            index = pending.pop(0)
-            connection.send(PosePicture(index, painter.pose(CATALOGUE[index], settings.pose_size)))
+            paint_next()
         ask: _Ask = connection.recv()
         frames.extend(ask.new)
         held = [frames[number] for number in ask.held]
         if not ask.finish:
             looked = progress.look(held)
+            pending = [index for index in looked.next_poses if index in pending]
+            for _ in pending[:1]:
+                paint_next()
             connection.send(Looked(looked, painter.heat(looked.build, looked.residual_map, settings.heat_size)))
             continue
         session = CalibrationSession(solver, SessionConfig(frames=ask.frames), ask.old or Build.mean())

@@ -137,8 +137,13 @@ class BoneTable(QWidget):
         painter.drawText(QRectF(0, 0, bar.left(), 16), right, "Bone")
         painter.drawText(QRectF(goal - 50, 12, 100, 16), centre, f"± {WITHIN_MM:g} mm")
         painter.drawText(QRectF(dots_left, -2, self.width() - dots_left, 15), centre, "seen from")
+        small = QFont(painter.font())
+        small.setPixelSize(10)
+        painter.setFont(small)
         for column, word in enumerate(_VIEW_WORDS):
-            painter.drawText(QRectF(dots_left + 34 * column - 4, 14, 42, 15), centre, word)
+            painter.drawText(QRectF(dots_left + 34 * column - 4, 15, 42, 15), centre, word)
+        small.setPixelSize(12)
+        painter.setFont(small)
 
     def _paint_row(self, painter: QPainter, row: int, name: str, top: float, bar: QRectF, dots_left: float) -> None:
         middle, sd = top + _ROW / 2, float(self._sd[row])

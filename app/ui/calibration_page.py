@@ -33,6 +33,7 @@ from calibration.guide import GuideConfig, Stage
 from calibration.profiles import checked_name
 from engine.types import LumbricalError, Side
 
+_CARD_WIDTH, _CARD_MARGIN = 460, 28
 _SIDES = (Side.RIGHT, Side.LEFT)
 _ADVICE = (
     "About a minute. You are asked for one pose after the other, always the one that tells most about the bones that "
@@ -103,9 +104,9 @@ class CalibrationPage(QWidget):
         card = QFrame()
         card.setObjectName("card")
         card.setStyleSheet(f"QFrame#card {{ background: {theme.PANEL}; border-radius: 12px; }}")
-        card.setFixedWidth(440)
+        card.setFixedWidth(_CARD_WIDTH)
         column = QVBoxLayout(card)
-        column.setContentsMargins(28, 26, 28, 26)
+        column.setContentsMargins(_CARD_MARGIN, 26, _CARD_MARGIN, 26)
         column.setSpacing(12)
         heading = theme.label("Teach Lumbrical your hand")
         heading.setStyleSheet("font-size: 18px; font-weight: 600;")
@@ -192,6 +193,8 @@ class CalibrationPage(QWidget):
         self._title.setText("")
         self._close.setText("Cancel")
         self._advice.setText(_ADVICE_RECORDING if recording else _ADVICE)
+        # A label in a card of fixed width does not ask for the height that its lines take.
+        self._advice.setMinimumHeight(self._advice.heightForWidth(_CARD_WIDTH - 2 * _CARD_MARGIN))
         self.name.setText(user)
         self._words.clear()
         if side is not None:
