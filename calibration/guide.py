@@ -43,8 +43,8 @@ class GuideConfig:
     rest. patience_s: until a hand that does not come to rest is told so. judged_s: that a verdict is shown. tries: of
     one pose, then another is asked for. rounds: through all poses. turn, fingers, thumb: how far a pose may be off,
     radians: of the whole hand, and on average of flexions and of the thumb's angles. fewest: poses, before it may end.
-    enough: frames of a pose, on the way into it or held, that tell something new. hold_frames: that are seen while it is
-    held, at least. way_mm_s: a hand on its way that is slower counts too. gone_s: without a hand, it has left.
+    enough: frames of a pose, on the way into it or held, that tell something new. hold_frames: that are seen while it
+    is held, at least. way_mm_s: a hand on its way that is slower counts too. gone_s: without a hand, it has left.
     """
 
     countdown_s: float = 2.5

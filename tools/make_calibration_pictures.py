@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from engine.sensors.synthetic import SyntheticSensor
 
 IMAGES = ROOT / "docs" / "images"
+_SHEET_COLUMNS, _SHEET_CELL = 6, (160, 190)
+_SHEET_GROUND, _SHEET_TEXT = (21, 24, 29), (196, 204, 214)
 _LIMIT_S = 240.0
 _FPS = 8.0
 #: Seconds from one pose to the next, and how far a hand that is held sways, radians and mm.
@@ -109,8 +112,28 @@ def main(arguments: list[str]) -> int:
     limit_threads(0)
     with tempfile.TemporaryDirectory() as home:
         os.environ["HOME"], os.environ["XDG_CACHE_HOME"], os.environ["XDG_DATA_HOME"] = home, f"{home}/c", f"{home}/d"
-        _make(Path(home) / "profiles", Path(arguments[0]) if arguments else None)
+        folder = Path(arguments[0]) if arguments else None
+        _make_catalogue((folder or IMAGES) / "calibration-poses.png")
+        _make(Path(home) / "profiles", folder)
     return 0
+
+
+def _make_catalogue(path: Path) -> None:
+    """All poses that can be asked for, with their names."""
+    from app.viewer.hand_picture import HandPainter
+    from calibration.poses import CATALOGUE
+
+    painter, rows = HandPainter(), -(-len(CATALOGUE) // _SHEET_COLUMNS)
+    width, height = _SHEET_CELL
+    sheet = Image.new("RGB", (width * _SHEET_COLUMNS, height * rows), _SHEET_GROUND)
+    for index, pose in enumerate(CATALOGUE):
+        left, top = index % _SHEET_COLUMNS * width, index // _SHEET_COLUMNS * height
+        picture = Image.fromarray(painter.pose(pose, width))
+        sheet.paste(picture, (left, top), picture)
+        place = (left + width // 2, top + width + 6)
+        ImageDraw.Draw(sheet).text(place, pose.name, _SHEET_TEXT, ImageFont.load_default(13), anchor="mt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, "PNG", optimize=True)
 
 
 def _make(profiles: Path, folder: Path | None) -> None:

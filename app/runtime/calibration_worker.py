@@ -34,7 +34,7 @@ _EVERY_S = 0.09
 #: What is said so far is worked out again after so many new frames.
 _NEW_FRAMES = 4
 #: A recording of so few frames is gone through one by one, each searched for anew.
-_SINGLE_FRAMES = 60
+_SINGLE_FRAMES = 40
 _STEP_LIMIT_S = 3.0
 
 
@@ -82,12 +82,11 @@ class CalibrationWorker(Worker):
         side: Side,
         make_runner: Callable[[], Runner],
         config: SessionConfig | None = None,
-        make_solver: Callable[[SolverSettings], SolverProcess] = SolverProcess,
     ) -> None:
         """side: of the hand; what the tracker takes for the other one is left out."""
         super().__init__("calibration")
         self._session, self._store, self._config = session, store, config or SessionConfig()
-        self._make_runner, self._make_solver = make_runner, make_solver
+        self._make_runner = make_runner
         self._side = side
         self._frames: LatestSlot[LiveResult] = LatestSlot()
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -128,7 +127,7 @@ class CalibrationWorker(Worker):
         if self._old is not None:
             self._show(compared_with="the old profile")
         self._runner = self._make_runner()
-        self._solver = self._make_solver(SolverSettings(side=self._side))
+        self._solver = SolverProcess(SolverSettings(side=self._side))
         collection = Collection(self._config)
         asks = self._session.capture.is_live
         self._guide = Guide(collection, asks)
