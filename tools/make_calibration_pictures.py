@@ -29,13 +29,14 @@ from app.runtime.calibration_worker import CalibrationView, Phase  # noqa: E402
 from app.runtime.profile_choice import ProfileChoice  # noqa: E402
 from app.runtime.session import LiveSession  # noqa: E402
 from app.runtime.tracker_factory import limit_threads, make_tracker  # noqa: E402
-from engine.types import FloatArray, LumbricalError  # noqa: E402
+from engine.types import FloatArray, Intrinsics, LumbricalError  # noqa: E402
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
     from engine.sensors.synthetic import SyntheticSensor
 
 IMAGES = ROOT / "docs" / "images"
+_CAMERA = Intrinsics(240, 180, 225.0, 225.0, 119.5, 89.5)
 _SHEET_COLUMNS, _SHEET_CELL = 6, (160, 190)
 _SHEET_GROUND, _SHEET_TEXT = (21, 24, 29), (196, 204, 214)
 _LIMIT_S = 240.0
@@ -66,11 +67,9 @@ class ObedientHand:
 
     def sensor(self) -> SyntheticSensor:
         """A live camera that shows it."""
-        from calibration.poses import _CAMERA
         from engine.sensors.synthetic import SyntheticSensor
         from engine.types import Side
 
-        self._camera = _CAMERA
         return SyntheticSensor(self._render, _CAMERA, _FPS, live=True, side=Side.RIGHT)
 
     def _render(self, time_s: float) -> FloatArray:
@@ -94,7 +93,7 @@ class ObedientHand:
         place = (1 - share) * start.translation + share * end.translation + _SWAY_MM * sway[:3]
         theta = np.concatenate((place, euler + 0.5 * _SWAY_RAD * sway[3:6], angles)).astype(np.float32)
         shape = self._build.beta.astype(np.float32), self._build.thickness.astype(np.float32)
-        depth = render_depth(self._model(HandParameters(theta, *shape, 1.0)).vertices, self._model.faces, self._camera)
+        depth = render_depth(self._model(HandParameters(theta, *shape, 1.0)).vertices, self._model.faces, _CAMERA)
         noisy = depth + _NOISE_MM * self._random.normal(size=depth.shape)
         return np.where(depth > 0, noisy, 0)
 

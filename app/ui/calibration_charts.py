@@ -68,7 +68,7 @@ class PoseCard(QWidget):
         painter.setBrush(QColor(theme.PANEL))
         painter.drawEllipse(circle)
         if self._pixmap is not None:
-            inner = circle.adjusted(*(side * share for share in (0.13, 0.13, -0.13, -0.13)))
+            inner = circle.adjusted(*(side * share for share in (0.1, 0.1, -0.1, -0.1)))
             painter.drawPixmap(inner, self._pixmap, QRectF(self._pixmap.rect()))
         ring = circle.adjusted(4, 4, -4, -4)
         painter.setBrush(Qt.BrushStyle.NoBrush)

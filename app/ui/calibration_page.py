@@ -123,6 +123,7 @@ class CalibrationPage(QWidget):
         self._pose_name.setStyleSheet("font-size: 17px; font-weight: 600;")
         self._instruction, self._stage, self._verdict = _wrapped(""), _wrapped(""), _wrapped("")
         self._verdict.setMinimumHeight(3 * self._verdict.fontMetrics().lineSpacing())
+        self._stage.setMinimumHeight(self._stage.fontMetrics().lineSpacing() + 3)
         self._instruction.setMinimumHeight(2 * self._instruction.fontMetrics().lineSpacing())
         for label in (self._instruction, self._stage, self._verdict):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)

@@ -88,7 +88,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch, frame: CalibrationFrame) -> None:
     monkeypatch.setattr(Collection, "read", read)
     monkeypatch.setattr(InstantSolver, "refuses", "")
     monkeypatch.setattr(calibration_worker, "SolverProcess", InstantSolver)
-    monkeypatch.setattr(calibration_part, "make_runner", lambda weights: None)
+    monkeypatch.setattr(calibration_part, "make_runner", lambda weights: object())
 
 
 @contextmanager
@@ -113,7 +113,8 @@ def test_a_hand_is_learnt_used_and_taken_back(tmp_path: Path) -> None:
     store, tracker = ProfileStore(tmp_path), FakeTracker()
     with wizard(tmp_path, tracker) as window:
         page = window.calibration.page
-        assert pump(lambda: phase(window) is Phase.GUIDING) and not faults(window)
+        assert pump(lambda: phase(window) is Phase.GUIDING)
+        assert not faults(window)
         assert pump(lambda: phase(window) is Phase.COMPARING)
         pump(lambda: False, 0.3)
         assert not faults(window)
