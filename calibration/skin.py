@@ -26,13 +26,7 @@ SLIDE, SHIFT, GIRTH, STRETCH, LATERAL = (slice(at, at + BONE_COUNT) for at in ra
 SKIN_SIZE = 5 * BONE_COUNT
 #: A hand's parameters in a calibration: those of a fit, then its skin's.
 ALL_PARAMETERS = PARAMETERS + SKIN_SIZE
-_PALM = np.arange(4, BONE_COUNT, 4)
-#: The thumb's carpus has no skin of its own. Slide and shift of that number are of the skin of the metacarpal at its
-#: near end, fading out towards the far one: how a bone is tilted within the ball of the thumb nothing outside shows, and
-#: a tilt that cannot be had with the skin is had with the joint, moved towards the palm.
-_NEAR_END = 0
-_FRAME_OF = np.arange(BONE_COUNT)
-_FRAME_OF[_NEAR_END] = _NEAR_END + 1
+_PALM = np.arange(0, BONE_COUNT, 4)
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,6 @@ class LooseSurface(FittedSurface):
         self._bone_weights = blocks[..., 3].copy()
         self.rest = blocks[..., :3].sum(1)
         self._along = shares_along(self.rest, self._bone_weights, kinematics)
-        self._moving = moving_weights(self._bone_weights, self._along)
 
     def loosened(
         self, bones: PosedBones, thickness: FloatArray, skin: FloatArray, observation: Observation
@@ -92,14 +85,13 @@ class LooseSurface(FittedSurface):
     def loose_jacobian(self, seen: SeenSurface, pulls: Pulls, bones: PosedBones, hand: HandState) -> FloatArray:
         """(K, 152) derivatives of the pulled points along their directions, by the hand's and the skin's parameters."""
         index, along = pulls.index, pulls.direction
-        weights, moving = self._bone_weights[index], self._moving[index]
+        weights = self._bone_weights[index]
         jacobian = np.empty((len(index), ALL_PARAMETERS), np.float32)
         jacobian[:, :PARAMETERS] = self.jacobian(seen, pulls, bones, hand)
-        frames = bones.frames[_FRAME_OF]
-        x, y, z = (along @ frames[:, :, axis].T.astype(np.float32) for axis in range(3))
+        x, y, z = (along @ bones.frames[:, :, axis].T.astype(np.float32) for axis in range(3))
         skin = jacobian[:, PARAMETERS:]
-        skin[:, SLIDE], skin[:, STRETCH] = moving * y, self._along[index] * y
-        skin[:, SHIFT], skin[:, LATERAL] = moving * z, moving * x
+        skin[:, SLIDE], skin[:, STRETCH] = weights * y, self._along[index] * y
+        skin[:, SHIFT], skin[:, LATERAL] = weights * z, weights * x
         skin[:, GIRTH] = weights * dot(along, seen.normals[index])[:, None]
         return jacobian
 
@@ -118,23 +110,14 @@ def shares_along(rest: FloatArray, weights: FloatArray, kinematics: Kinematics) 
     return np.asarray(weights * local / kinematics.mean, np.float32)
 
 
-def moving_weights(weights: FloatArray, along: FloatArray) -> FloatArray:
-    """(P, 20) how much points slide and shift with each bone's skin: as they are bound to it, but for the thumb's
-    carpus, see _NEAR_END."""
-    moving = np.array(weights, np.float32)
-    moving[:, _NEAR_END] = np.clip(weights[:, _NEAR_END + 1] - along[:, _NEAR_END + 1], 0, None)
-    return moving
-
-
 def skin_moves(
     skin: FloatArray, weights: FloatArray, along: FloatArray, frames: FloatArray, normals: FloatArray
 ) -> FloatArray:
     """(P, 3) mm by which points move whose bones stand in frames (20, 3, 3)."""
-    own = frames[_FRAME_OF]
-    x, y, z = own[..., 0], own[..., 1], own[..., 2]
+    x, y, z = frames[..., 0], frames[..., 1], frames[..., 2]
     whole = skin[SLIDE, None] * y + skin[SHIFT, None] * z + skin[LATERAL, None] * x
     girth = (weights @ skin[GIRTH])[:, None] * normals
-    return np.asarray(moving_weights(weights, along) @ whole + along @ (skin[STRETCH, None] * y) + girth)
+    return np.asarray(weights @ whole + along @ (skin[STRETCH, None] * y) + girth)
 
 
 def _normals(vertices: FloatArray, template: HandTemplate) -> NDArray[np.float32]:
