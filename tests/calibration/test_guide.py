@@ -145,9 +145,10 @@ def test_it_ends_when_every_bone_is_known(user: User) -> None:
         user.until(Stage.COUNTDOWN, pose.name)
         user.until(Stage.JUDGED, pose.name)
     user.guide.learn(progress(2.5))
-    assert not user.guide.ended
+    assert user.guide.view(user.now_s).stage is not Stage.ENDED
     user.guide.learn(progress(1.5))
-    assert user.guide.ended and user.guide.view(user.now_s).pose is None
+    view = user.guide.view(user.now_s)
+    assert view.stage is Stage.ENDED and view.pose is None
 
 
 def test_it_ends_after_the_last_pose(user: User) -> None:

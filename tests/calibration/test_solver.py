@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.estimate import NINETY, ShapeEstimate, bone_lengths
+from calibration.estimate import NINETY, ShapeEstimate, bone_lengths, bone_sd
 from calibration.frames import Build, CalibrationFrame
 from calibration.poses import CATALOGUE
 from calibration.skin import SkinPrior

@@ -54,8 +54,12 @@ def test_keys_are_remembered_as_text() -> None:
 def _obeyed(session: LiveSession, tracker: FakeTracker) -> FakeTracker:
     """What the tracking thread would do before its next frame."""
     while not session.tracking._requests.empty():
-        session.tracking._requests.get()(tracker)  # type: ignore[arg-type]
+        session.tracking._requests.get()(tracker)
     return tracker
+
+
+def _used(choice: ProfileChoice) -> ProfileKey | None:
+    return choice.used
 
 
 def test_a_profile_is_held_and_put_away(store: ProfileStore) -> None:
@@ -73,7 +77,7 @@ def test_a_profile_is_held_and_put_away(store: ProfileStore) -> None:
     choice.follow_side(Side.RIGHT)
     assert choice.used == key
     choice.follow_side(Side.LEFT)
-    assert choice.used is None and "of the right hand" in choice.trouble
+    assert choice.keys() == [key] and _used(choice) is None and "of the right hand" in choice.trouble
     assert _obeyed(session, tracker).held is None
 
 
