@@ -61,7 +61,7 @@ class GuideConfig:
     enough: int = 2
     hold_frames: int = 4
     way_mm_s: float = 250.0
-    gone_s: float = 0.6
+    gone_s: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,9 @@ class Guide:
                 self._judge_alone(frame, result)
             return
         geometry = result.geometry
-        speed = self._motion.speed(None if geometry is None or frame is None else geometry.joints, now_s)
+        joints = None if geometry is None or frame is None else geometry.joints
+        # By the camera's clock: results come late, and not evenly, where the machine is busy.
+        speed = self._motion.speed(joints, result.frame.device_time_s)
         if self._stage is Stage.HOLD:
             self._hold(result, frame, speed, now_s)
         elif frame is not None and self._stage is Stage.COUNTDOWN and speed <= self.config.way_mm_s:
@@ -261,6 +263,10 @@ class Guide:
         self._try, self._stage = _Try(left[0], now_s), Stage.COUNTDOWN
 
 
+#: Of where a hand was longer ago than this, its speed cannot be told.
+_PAUSE_S = 1.5
+
+
 class _Motion:
     """How fast joints move, mm/s: the mean over them, smoothed over a quarter of a second."""
 
@@ -274,7 +280,7 @@ class _Motion:
         """With these joints (21, 3) mm now; infinite where the hand is gone, or was not there just before."""
         last, passed = self._last, now_s - self._last_s
         self._last, self._last_s = joints, now_s
-        if joints is None or last is None or not 0 < passed < 1.0:
+        if joints is None or last is None or not 0 < passed < _PAUSE_S:
             self._speed = np.inf
             return self._speed
         now = float(np.linalg.norm(joints - last, axis=1).mean()) / passed

@@ -168,6 +168,7 @@ class CalibrationWorker(Worker):
         if live is not None and (self._player is not None or now_s - self._last_s >= _EVERY_S):
             self._last_s = now_s
             self._look_at(guide, live)
+        now_s = time.monotonic()
         guide.tick(now_s)
         if self._player is not None and self._player.over:
             guide.end()
@@ -185,7 +186,7 @@ class CalibrationWorker(Worker):
         if self._player is not None and not self._player.take(live):
             return
         frame = guide.collection.read(result, self._runner) if result.side is self._side else None
-        guide.see(result, frame, live.finished_s)
+        guide.see(result, frame, time.monotonic())
 
     def _held(self, guide: Guide) -> tuple[CalibrationFrame, ...]:
         sessions = guide.collection.sessions

@@ -32,11 +32,11 @@ def shown(solver: ShapeSolver) -> dict[str, CalibrationFrame]:
     return {pose.name: shown_frame(posed_hand(pose, Build.mean()), solver, Build.mean()) for pose in CATALOGUE[:5]}
 
 
-def result(moved_mm: float = 0.0, residual_mm: float = 2.0) -> TrackingResult:
+def result(time_s: float = 0.0, moved_mm: float = 0.0, residual_mm: float = 2.0) -> TrackingResult:
     joints = np.full((21, 3), moved_mm, np.float32)
     geometry = HandGeometry(joints, joints, joints, np.ones(21, np.float32))
     return TrackingResult(
-        make_frame(), TrackingState.TRACKING, Side.RIGHT, geometry=geometry, residual_mm=residual_mm, confidence=1.0
+        make_frame(round(30 * time_s)), TrackingState.TRACKING, Side.RIGHT, geometry=geometry, residual_mm=residual_mm, confidence=1.0
     )
 
 
@@ -55,7 +55,7 @@ class User:
                 one = self.shown[name]
                 turned = one.start.articulation + 0.06 * self._random.normal(size=20)
                 frame = replace(one, start=replace(one.start, articulation=turned))
-            self.guide.see(result(speed * self.now_s, residual_mm), frame, self.now_s)
+            self.guide.see(result(self.now_s, speed * self.now_s, residual_mm), frame, self.now_s)
             self.guide.tick(self.now_s)
         return self.guide.view(self.now_s)
 
@@ -126,7 +126,7 @@ class _Still:
 
 def test_a_hand_that_leaves_is_waited_for(user: User) -> None:
     user.until(Stage.COUNTDOWN, "open hand")
-    assert user.show(None, 1.0).stage is Stage.LOOKING
+    assert user.show(None, 2.0).stage is Stage.LOOKING
     view = user.until(Stage.COUNTDOWN, "open hand")
     assert view.pose is CATALOGUE[0] and view.asked == 1
 
