@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
+import threading
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -171,6 +173,15 @@ def _solve_until_told(connection: Connection, settings: SolverSettings) -> NoRet
     os._exit(0)
 
 
+def _receive(connection: Connection, asks: queue.SimpleQueue[_Ask | None]) -> None:
+    """Take what comes at once: were both ends to wait until the other one has read, both would wait for ever."""
+    try:
+        while True:
+            asks.put(connection.recv())
+    except (EOFError, OSError):
+        asks.put(None)
+
+
 def _serve(connection: Connection, settings: SolverSettings) -> None:
     from app.viewer.hand_picture import HandPainter
     from calibration.frames import Build
@@ -192,10 +203,14 @@ def _serve(connection: Connection, settings: SolverSettings) -> None:
     paint_next()
     connection.send(Looked(first, painter.heat(first.build, first.residual_map, settings.heat_size)))
     frames: list[CalibrationFrame] = []
+    asks: queue.SimpleQueue[_Ask | None] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, asks), daemon=True).start()
     while True:
-        while pending and not connection.poll(0):
+        while pending and asks.empty():
             paint_next()
-        ask: _Ask = connection.recv()
+        ask = asks.get()
+        if ask is None:
+            return
         frames.extend(ask.new)
         held = [frames[number] for number in ask.held]
         if not ask.finish:

@@ -36,7 +36,12 @@ def result(time_s: float = 0.0, moved_mm: float = 0.0, residual_mm: float = 2.0)
     joints = np.full((21, 3), moved_mm, np.float32)
     geometry = HandGeometry(joints, joints, joints, np.ones(21, np.float32))
     return TrackingResult(
-        make_frame(round(30 * time_s)), TrackingState.TRACKING, Side.RIGHT, geometry=geometry, residual_mm=residual_mm, confidence=1.0
+        make_frame(round(30 * time_s)),
+        TrackingState.TRACKING,
+        Side.RIGHT,
+        geometry=geometry,
+        residual_mm=residual_mm,
+        confidence=1.0,
     )
 
 
