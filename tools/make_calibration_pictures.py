@@ -39,7 +39,9 @@ IMAGES = ROOT / "docs" / "images"
 _CAMERA = Intrinsics(240, 180, 225.0, 225.0, 119.5, 89.5)
 _SHEET_COLUMNS, _SHEET_CELL = 6, (160, 190)
 _SHEET_GROUND, _SHEET_TEXT = (21, 24, 29), (196, 204, 214)
-_LIMIT_S = 240.0
+_LIMIT_S = 400.0
+#: Poses that have passed when the picture of them is taken.
+_SHOWN = 3
 _FPS = 8.0
 #: Seconds from one pose to the next, and how far a hand that is held sways, radians and mm.
 _MOVE_S, _SWAY_RAD, _SWAY_MM = 0.8, 0.03, 2.0
@@ -184,10 +186,10 @@ def _lead(window: MainWindow, folder: Path | None) -> None:
     shots.take("hold")
     _until(lambda: (guide := view().guide) is not None and guide.stage is Stage.JUDGED, "a verdict")
     shots.take("judged")
-    _until(lambda: (guide := view().guide) is not None and len(guide.passed) >= 7 and guide.held > 0.4, "seven poses")
+    _until(
+        lambda: (guide := view().guide) is not None and len(guide.passed) >= _SHOWN and guide.held > 0.4, "some poses"
+    )
     shots.take("poses", "calibration-wizard.png")
-    _until(lambda: view().phase is not Phase.GUIDING or len(view().guide.passed) >= 14, "fourteen poses")  # type: ignore[union-attr]
-    shots.take("later")
     window.calibration.page.finish_wanted.emit()
     _until(lambda: view().phase is Phase.SOLVING, "solving")
     _wait(0.3)

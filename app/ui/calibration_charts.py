@@ -19,7 +19,7 @@ from calibration.session import VIEWS
 _LONGEST_MM = 5.0
 _ROW, _GAP, _HEAD = 17, 6, 34
 #: So much is said of a bone from a side that its dot is two thirds full, 1/mm².
-_FULL = 4.0
+_FULL = 0.4
 _VIEW_WORDS = ("palm", "back", "thumb", "little", "tips", "wrist")
 assert len(_VIEW_WORDS) == len(VIEWS)
 
@@ -185,7 +185,7 @@ class HeatView(QWidget):
         self.title, self._note = title, ""
         self._pictures: tuple[QPixmap, QPixmap] | None = None
         self._pixels: object = None
-        self.setMinimumSize(260, 170)
+        self.setMinimumSize(200, 170)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def sizeHint(self) -> QSize:
@@ -223,7 +223,8 @@ class HeatView(QWidget):
 
     def _paint_scale(self, painter: QPainter) -> None:
         low, high = RESIDUAL_RANGE_MM
-        bar = QRectF(self.width() / 2 - 80, self.height() - 21, 160, 6)
+        half = min(80.0, self.width() / 2 - 70)
+        bar = QRectF(self.width() / 2 - half, self.height() - 21, 2 * half, 6)
         gradient = QLinearGradient(bar.topLeft(), bar.topRight())
         for stop in np.linspace(0, 1, 9):
             red, green, blue = (float(part) for part in residual_colors(np.array([low + stop * (high - low)]))[0])

@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QButtonGroup,
     QFrame,
     QHBoxLayout,
@@ -33,6 +35,8 @@ from calibration.guide import GuideConfig, Stage
 from calibration.profiles import checked_name
 from engine.types import LumbricalError, Side
 
+#: On less, the poses stand above the bones.
+_NARROW = 700
 _CARD_WIDTH, _CARD_MARGIN = 460, 28
 _SIDES = (Side.RIGHT, Side.LEFT)
 _ADVICE = (
@@ -149,7 +153,7 @@ class CalibrationPage(QWidget):
         right.addWidget(self.bones)
         right.addWidget(self.heat, 1)
         step = _step()
-        columns = QHBoxLayout(step)
+        self._columns = columns = QBoxLayout(QBoxLayout.Direction.LeftToRight, step)
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(24)
         columns.addLayout(left, 2)
@@ -183,10 +187,16 @@ class CalibrationPage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
         column.addWidget(self._outcome)
+        column.addLayout(buttons)
         column.addLayout(pictures, 1)
         column.addWidget(self.found)
-        column.addLayout(buttons)
         return step
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        narrow = self.width() < _NARROW
+        direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        self._columns.setDirection(direction)
 
     def ask_whose(self, user: str, side: Side | None, recording: bool) -> None:
         """Show the first step, filled in."""

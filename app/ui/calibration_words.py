@@ -82,4 +82,4 @@ def unsure_words(names: tuple[str, ...]) -> str:
 
 def residual_words(value: float) -> str:
     """A residual, beside the picture that it belongs to."""
-    return f"median {value:.1f} mm" if math.isfinite(value) else "not measured"
+    return f"{value:.1f} mm" if math.isfinite(value) else "not measured"
