@@ -19,7 +19,7 @@ from calibration.session import VIEWS
 _LONGEST_MM = 5.0
 _ROW, _GAP, _HEAD = 17, 6, 34
 #: So much is said of a bone from a side that its dot is two thirds full, 1/mm².
-_FULL = 0.4
+_FULL = 0.15
 _VIEW_WORDS = ("palm", "back", "thumb", "little", "tips", "wrist")
 assert len(_VIEW_WORDS) == len(VIEWS)
 
