@@ -189,7 +189,7 @@ class HeatView(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def sizeHint(self) -> QSize:
-        return QSize(460, 240)
+        return QSize(460, 186)
 
     def show_heat(self, pixels: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None, note: str = "") -> None:
         """pixels: of the palm and of the back; note: in words, beside the title."""

@@ -209,7 +209,8 @@ class MainWindow(QMainWindow):
         self.layers.set_layers(choices.layers)
         self.view.set_layers(choices.layers)
         self.controls.set_smoothing(choices.smoothing)
-        self.controls.set_side(choices.side)
+        asked = self.calibration.used
+        self.controls.set_side(choices.side if asked is None else asked.side)
         self.calibration.recall(ProfileKey.parsed(choices.profile))
 
     def _note_cameras(self, sources: list[SourceChoice]) -> None:

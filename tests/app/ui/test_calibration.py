@@ -15,9 +15,10 @@ from PySide6.QtTest import QTest
 from app.runtime import calibration_worker
 from app.runtime.calibration_solver import Finished, Looked, PosePicture, Refused, Reply, SolverSettings
 from app.runtime.calibration_worker import Phase
+from app.runtime.profile_choice import ProfileKey
 from app.ui import calibration_part
 from app.ui.main_window import MainWindow
-from app.ui.settings import Memory
+from app.ui.settings import Choices, Memory
 from calibration.collecting import Collection
 from calibration.estimate import ShapeEstimate
 from calibration.frames import Build, CalibrationFrame
@@ -202,6 +203,12 @@ def test_a_profile_is_picked_and_remembered(tmp_path: Path) -> None:
         assert pump(lambda: tracker.held is None)
         assert pump(lambda: "of the left hand" in window.banner.text)
         assert window.calibration.used is None
+    memory.save(replace(Choices(), side=Side.RIGHT))
+    with open_window(memory, tracker, profiles=tmp_path) as window:
+        # As `run --profile` asks: what is remembered of the side gives way.
+        window.calibration.choose(ProfileKey("Ann", Side.LEFT))
+        window._recall(memory.load(Choices()))
+        assert window.calibration.used == ProfileKey("Ann", Side.LEFT) and window.controls.side is Side.LEFT
     ProfileStore(tmp_path).delete("Ann", Side.LEFT)
     tracker = FakeTracker()
     with open_window(memory, tracker, profiles=tmp_path) as window:
