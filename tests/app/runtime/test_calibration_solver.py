@@ -35,7 +35,7 @@ def until(process: SolverProcess, *kinds: type) -> Reply:
     end_s = time.monotonic() + 240
     while time.monotonic() < end_s:
         reply = process.poll()
-        if isinstance(reply, kinds):
+        if reply is not None and isinstance(reply, kinds):
             return reply
         assert not process.failure
         time.sleep(0.01)
