@@ -7,6 +7,8 @@ import math
 import re
 from pathlib import Path
 
+from engine.types import LumbricalError
+
 
 def minutes(text: str) -> float:
     """A number of minutes, 0 or more."""
@@ -34,6 +36,13 @@ def whole_number(text: str) -> int:
     """From 0 to 9999."""
     if not re.fullmatch(r"[0-9]{1,4}", text):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 9999")
+    return int(text)
+
+
+def frame_count(text: str) -> int:
+    """Of a calibration: from 6 to 300."""
+    if not (text.isascii() and text.isdigit() and 6 <= int(text[:9]) <= 300):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames from 6 to 300")
     return int(text)
 
 
@@ -65,3 +74,20 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="encoder weights, such as finetune writes (not the shipped ones)",
     )
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Declare --profile, a name or None, and --profiles."""
+    parser.add_argument("--profile", metavar="NAME", help="hold the hand that `calibrate` learnt of NAME")
+    add_profiles_folder(parser)
+
+
+def one_hand(hand: Path | None, profile: str | None) -> None:
+    """Raise LumbricalError where --hand and --profile are both given."""
+    if hand is not None and profile is not None:
+        raise LumbricalError("--hand and --profile each say what your hand looks like: give one of them")
+
+
+def add_profiles_folder(parser: argparse.ArgumentParser) -> None:
+    """Declare --profiles, a Path or None."""
+    parser.add_argument("--profiles", type=Path, metavar="FOLDER", help="where profiles are kept")

@@ -1,4 +1,4 @@
-"""The poses that a guided session asks for: a catalogue, what each would tell, and pictures of them. No window here."""
+"""The poses that a guided session asks for: a catalogue, what each would tell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.geometry.rotations import euler_to_matrix, matrix_to_euler
 from engine.hand.hand import HandModel
 from engine.localise.crop import cut, look_at
 from engine.rendering.mesh_depth import render_depth
-from engine.types import BONE_COUNT, DepthFrame, FloatArray, HandParameters, Intrinsics, Side
+from engine.types import BONE_COUNT, DepthFrame, FloatArray, HandParameters, Intrinsics
 
 _DISTANCE_MM = 450.0
 _CAMERA = Intrinsics(320, 240, 300.0, 300.0, 159.5, 119.5)
@@ -28,8 +28,6 @@ _CAMERA = Intrinsics(320, 240, 300.0, 300.0, 159.5, 119.5)
 _SIGMA_MM = 8.0
 #: A pose held before the camera for a moment gives so many frames that tell something new.
 HELD_FRAMES = 8
-_LIGHT = np.array([-0.35, -0.45, -0.82])
-_SKIN_COLOUR, _PAPER = np.array([224, 176, 148.0]), np.array([250, 250, 248.0])
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ _OPEN, _HOOK, _TABLE, _FIST = (
     Finger(1.4, 0.1, 0.1),
     Finger(1.4, 1.7, 0.9),
 )
+#: The first two are the open hand, from its palm and from its back.
 CATALOGUE = (
     _pose("open hand", "Show your palm, fingers straight and a little apart.", _OPEN, spread=True),
     _pose(
@@ -181,31 +180,21 @@ def expected_sd(covariance: FloatArray, information: FloatArray, solver: ShapeSo
 def most_telling(
     covariance: FloatArray, information: Sequence[FloatArray], solver: ShapeSolver, within_mm: float, done: set[int]
 ) -> int | None:
-    """Which of the poses whose information is given to ask for next: the one after which the least is left of what
-    bones' standard deviations are above within_mm. done: poses not to ask for again. None when none is left."""
-    left = {
-        index: float(np.maximum(expected_sd(covariance, one, solver) - within_mm, 0).sum())
-        + 1e-3 * float(expected_sd(covariance, one, solver).sum())
-        for index, one in enumerate(information)
-        if index not in done
-    }
-    return min(left, key=left.__getitem__) if left else None
+    """Which of the poses whose information is given to ask for next; see `ranking`. done: poses not to ask for again.
+    None when none is left."""
+    return next((index for index in ranking(covariance, information, solver, within_mm) if index not in done), None)
 
 
-def pose_picture(
-    pose: GuidedPose, build: Build | None = None, side: Side = Side.RIGHT, size: int = 240
-) -> NDArray[np.uint8]:
-    """(size, size, 3) RGB: the pose as the camera would see it, lit from the upper left."""
-    focal = size * _DISTANCE_MM / 250.0
-    camera = Intrinsics(size, size, focal, focal, (size - 1) / 2, (size - 1) / 2)
-    model = HandModel()
-    depth = _depth(model, posed_hand(pose, build or Build.mean()), camera)
-    across, down = (np.gradient(depth, axis=axis) * focal / _DISTANCE_MM for axis in (1, 0))
-    normals = np.stack((across, down, -np.ones_like(depth)), -1)
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    light = np.clip(normals @ _LIGHT, 0, 1)[..., None]
-    picture = np.where((depth > 0)[..., None], _SKIN_COLOUR * (0.35 + 0.65 * light), _PAPER).astype(np.uint8)
-    return np.ascontiguousarray(picture[:, ::-1]) if side is Side.LEFT else picture
+def ranking(
+    covariance: FloatArray, information: Sequence[FloatArray], solver: ShapeSolver, within_mm: float
+) -> list[int]:
+    """The poses whose information is given, the most telling first: the one after which the least is left of what
+    bones' standard deviations are above within_mm."""
+    left = []
+    for one in information:
+        sd = expected_sd(covariance, one, solver)
+        left.append(float(np.maximum(sd - within_mm, 0).sum() + 1e-3 * sd.sum()))
+    return sorted(range(len(left)), key=left.__getitem__)
 
 
 def _depth(model: HandModel, hand: HandState, camera: Intrinsics) -> NDArray[np.float32]:

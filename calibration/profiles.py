@@ -66,6 +66,19 @@ class Profile:
         lengths, sd = bone_lengths(self.build, kinematics), bone_sd(self.covariance, kinematics)
         return ShapeEstimate(self.build, lengths, sd, self.covariance, self.frames)
 
+    def summary(self) -> dict[str, Any]:
+        """Where it comes from, as plain values in its file's words."""
+        return {
+            "user": self.user,
+            "side": self.side.value,
+            "created": self.created,
+            "software_version": self.version,
+            "sensor": self.sensor,
+            "frames": self.frames,
+            "residual_before_mm": _number_or_none(self.residual_before_mm),
+            "residual_after_mm": _number_or_none(self.residual_after_mm),
+        }
+
 
 class ProfileStore:
     """The profiles in a folder, which need not exist until one is saved."""
@@ -94,6 +107,10 @@ class ProfileStore:
             known = ", ".join(sorted(p.name.removesuffix(SUFFIX) for p in self.folder.glob(f"*{SUFFIX}"))) or "none"
             raise BadProfile(f"there is no profile of {user}'s {side.value} hand; there are: {known}")
         return read_profile(path)
+
+    def find(self, user: str, side: Side) -> Profile | None:
+        """None when there is none. BadProfile when it cannot be read."""
+        return self.load(user, side) if self.path(user, side).is_file() else None
 
     def sides(self, user: str) -> list[Side]:
         """The hands that a user has profiles of."""
@@ -203,14 +220,7 @@ def profile_as_json(profile: Profile) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "user": profile.user,
-        "side": profile.side.value,
-        "created": profile.created,
-        "software_version": profile.version,
-        "sensor": profile.sensor,
-        "frames": profile.frames,
-        "residual_before_mm": _number_or_none(profile.residual_before_mm),
-        "residual_after_mm": _number_or_none(profile.residual_after_mm),
+        **profile.summary(),
         "bones_mm": bones,
         "beta": _rounded(profile.build.beta),
         "thickness_mm": _rounded(profile.build.thickness),

@@ -4,6 +4,7 @@ the hand is held against the old one on frames that it was not learnt from."""
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from calibration.estimate import WITHIN_MM, ShapeEstimate
 from calibration.frames import Build, CalibrationFrame
+from calibration.heat import residual_map
 from calibration.selection import choose_frames
 from calibration.solver import ShapeSolver, Solution
+from engine.fitting.state import HandState
 from engine.tracker import surface_residual
 from engine.types import BONE_COUNT, FloatArray, LumbricalError
 
@@ -65,6 +68,7 @@ class Judgement:
 class Outcome:
     """estimate: of the hand. before_mm, after_mm: median surface residual of the old and the new build on held_out
     frames that neither was learnt from. coverage: (20, 6) how much each view said of each bone (see `coverage`).
+    before_map, after_map: (V,) mm, the same by the place on the template's surface (see calibration.heat).
     frames_offered, frames_passed: by the session.
     """
 
@@ -73,6 +77,8 @@ class Outcome:
     after_mm: float
     held_out: int
     coverage: Array
+    before_map: Array
+    after_map: Array
     frames_offered: int
     frames_passed: int
 
@@ -118,6 +124,16 @@ class CalibrationSession:
             self._keep(frame)
         return judgement
 
+    def resume(self, frames: list[CalibrationFrame], offered: int, passed: int) -> None:
+        """Go on with the frames that a session elsewhere held."""
+        self._held = _Held(list(frames), 1, passed)
+        self.offered = offered
+
+    @property
+    def passed(self) -> int:
+        """How many frames passed, held or not."""
+        return self._held.passed
+
     def _judge(self, frame: CalibrationFrame, residual_mm: float) -> Judgement:
         config = self.config
         if frame.confidence < config.min_confidence:
@@ -150,9 +166,12 @@ class CalibrationSession:
         learn, check = split(frames)
         solution = self.solver.solve(self._telling(learn))
         estimate = ShapeEstimate.of(solution, self.solver.kinematics)
-        before, after = (build_residual(self.solver, check, build) for build in (self.old, solution.build))
-        seen = coverage(solution, self.solver)
-        return Outcome(estimate, before, after, len(check), seen, self.offered, self._held.passed)
+        (before, before_map), (after, after_map) = (
+            _checked(self.solver, check, build) for build in (self.old, solution.build)
+        )
+        seen = coverage(solution.hands, solution.information, self.solver)
+        maps = before_map, after_map
+        return Outcome(estimate, before, after, len(check), seen, *maps, self.offered, self._held.passed)
 
     def _telling(self, frames: list[CalibrationFrame]) -> list[CalibrationFrame]:
         """The frames to learn from, in the order of time."""
@@ -177,11 +196,17 @@ def split(frames: list[CalibrationFrame]) -> tuple[list[CalibrationFrame], list[
 def build_residual(solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> float:
     """Median over frames of engine.tracker.surface_residual, mm, of a hand of that build posed in each as well as it
     can be; NaN where no frame shows it."""
+    return _checked(solver, frames, build)[0]
+
+
+def _checked(solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> tuple[float, Array]:
+    """build_residual, and where on the surface it lies."""
     if not frames:
-        return float("nan")
+        return float("nan"), np.full(len(solver.template.vertices), np.nan)
     placed = solver.place(frames, build)
     each = frame_residuals(solver, frames, placed)
-    return float(np.nanmedian(each)) if np.isfinite(each).any() else float("nan")
+    median = float(np.nanmedian(each)) if np.isfinite(each).any() else float("nan")
+    return median, residual_map(solver, frames, placed)
 
 
 def frame_residuals(solver: ShapeSolver, frames: list[CalibrationFrame], solution: Solution) -> Array:
@@ -195,11 +220,13 @@ def view_of(rotation: FloatArray) -> int:
     return int(np.argmax(_AXES @ -rotation[2]))
 
 
-def coverage(solution: Solution, solver: ShapeSolver) -> Array:
-    """(20, 6) 1/mm²: what the frames of each of VIEWS say of each bone's length, skin and all else being known."""
+def coverage(hands: Sequence[HandState], informations: Iterable[FloatArray], solver: ShapeSolver) -> Array:
+    """(20, 6) 1/mm²: what the frames of each of VIEWS say of each bone's length, skin and all else being known.
+
+    hands, informations (126, 126): of each frame, as in Solution."""
     seen = np.zeros((BONE_COUNT, len(VIEWS)))
     basis = np.linalg.inv(solver.kinematics.basis)
-    for hand, information in zip(solution.hands, solution.information, strict=True):
+    for hand, information in zip(hands, informations, strict=True):
         of_beta = information[:BONE_COUNT, :BONE_COUNT] / solver.config.doubt
         seen[:, view_of(hand.rotation)] += np.einsum("sb,st,tb->b", basis, of_beta, basis)
     return seen

@@ -64,13 +64,14 @@ class SkinPrior:
 
 
 class LooseSurface(FittedSurface):
-    """A FittedSurface whose skin is given with each call."""
+    """A FittedSurface whose skin is given with each call. rest: (P, 3) mm, its points on the template."""
 
     def __init__(self, template: HandTemplate, kinematics: Kinematics, count: int) -> None:
         super().__init__(template, kinematics, count)
         blocks = self._position_weights.reshape(-1, BONE_COUNT, 4)
         self._bone_weights = blocks[..., 3].copy()
-        self._along = shares_along(blocks[..., :3].sum(1), self._bone_weights, kinematics)
+        self.rest = blocks[..., :3].sum(1)
+        self._along = shares_along(self.rest, self._bone_weights, kinematics)
 
     def loosened(
         self, bones: PosedBones, thickness: FloatArray, skin: FloatArray, observation: Observation

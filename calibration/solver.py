@@ -24,11 +24,14 @@ from engine.fitting.observation import Outline
 from engine.fitting.priors import PriorConfig, Priors
 from engine.fitting.silhouette import SilhouetteConfig, silhouette_pulls
 from engine.fitting.state import ANGLES, PARAMETERS, TURN, HandState
-from engine.fitting.surface import Pulls
+from engine.fitting.surface import Pulls, SeenSurface
 from engine.hand.template import HandTemplate, load_template
-from engine.types import FloatArray, LumbricalError
+from engine.types import BETA_SIZE, FloatArray, LumbricalError
 
 Array = NDArray[np.float64]
+
+#: The thumb's carpus, among the bones.
+_THUMB_ROOT = 0
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class SolverConfig:
     its points are taken to be off; they carry bone lengths of the hands that the encoder was trained on, so they only
     hold the pose; first_doubt: the same in the first steps, which they lead. prior: of each pose; it says nothing of
     shape. thickness_sd: of the hand, mm. outlier: frames whose surface lies further off than so many times the median
-    frame's lose their say. doubt: see ShapeSolver.covariance. first_steps: in which hands still move too far to keep an
-    outline, or to tell which frames do not fit.
+    frame's lose their say. doubt, thumb_root_mm: see ShapeSolver.covariance. first_steps: in
+    which hands still move too far to keep an outline, or to tell which frames do not fit.
     """
 
     steps: int = 10
@@ -52,6 +55,7 @@ class SolverConfig:
     thickness_sd: tuple[float, ...] = (3.0, 1.5, 1.5, 1.5, 1.5, 1.5)
     outlier: float = 1.6
     doubt: float = 1.75
+    thumb_root_mm: float = 1.3
     first_steps: int = 4
     damping: float = 1e-3
     longest_turn: float = 1.0
@@ -95,6 +99,9 @@ class ShapeSolver:
         self.prior_precision = np.zeros((ALL_PARAMETERS - POSE.stop,) * 2)
         self.prior_precision[:26, :26] = np.diag(shape_sd**-2.0)
         self.prior_precision[26:, 26:] = config.skin.precision()
+        towards_root = np.linalg.inv(self.kinematics.basis)[:, _THUMB_ROOT]
+        self._hidden = np.zeros_like(self.prior_precision)
+        self._hidden[:BETA_SIZE, :BETA_SIZE] = config.thumb_root_mm**2 * np.outer(towards_root, towards_root)
 
     def solve(
         self, frames: Sequence[CalibrationFrame], start: Build | None = None, steps: int | None = None
@@ -108,13 +115,25 @@ class ShapeSolver:
 
     def covariance(self, information: FloatArray) -> Array:
         """(126, 126) of the build, where frames say information (126, 126) in all. Pixels of a surface that is not the
-        template's err together, also from frame to frame: they say `doubt` times less than if each erred by itself."""
-        return np.asarray(np.linalg.inv(self.prior_precision + information / self.config.doubt))
+        template's err together, also from frame to frame: they say `doubt` times less than if each erred by itself.
+        Where the thumb's first joint lies within its ball, no number of frames shows, as another surface has it
+        elsewhere: thumb_root_mm, a standard deviation, stays of that bone's length."""
+        known = np.linalg.inv(self.prior_precision + information / self.config.doubt)
+        return np.asarray(known + self._hidden)
+
+    @property
+    def rest_points(self) -> FloatArray:
+        """(P, 3) mm, the surface's points on the template."""
+        return self._surface.rest
 
     def points(self, hand: HandState, build: Build, frame: CalibrationFrame) -> FloatArray:
         """(P, 3) mm of the posed surface, in the crop's camera."""
+        return self.seen(hand, build, frame).points
+
+    def seen(self, hand: HandState, build: Build, frame: CalibrationFrame) -> SeenSurface:
+        """The posed surface as a frame's crop shows it."""
         bones = self.kinematics.pose(hand)
-        return self._surface.loosened(bones, hand.thickness, build.skin, frame.observation).points
+        return self._surface.loosened(bones, hand.thickness, build.skin, frame.observation)
 
     def _run(self, frames: Sequence[CalibrationFrame], build: Build, steps: int, free: bool) -> Solution:
         if not frames:

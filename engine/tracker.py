@@ -62,16 +62,27 @@ class Tracker:
     ) -> None:
         self.config = config or TrackerConfig()
         self.runner = runner or OnnxRunner(load_weights())
-        self.model = model or HandModel()
-        self.faces = self.model.faces
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
-        fitter = fitter or HandFitter(self.model.template)
-        self._shape = shape
-        self._fitter = fitter if shape is None else fitter.holding_shape()
-        self._shape_fitter, self._pose_fitter = self._fitter.stepping(1), fitter.holding_shape().stepping(1)
+        model = model or HandModel()
+        self._own_hand = model, shape, fitter or HandFitter(model.template)
+        self._take_hand(*self._own_hand)
         self.side = self.config.side
         self.reset()
+
+    def hold(self, model: HandModel | None, shape: KnownShape | None = None) -> None:
+        """Follow a hand whose surface and shape are known, from the next frame on; without a model, the tracker's own
+        again."""
+        if model is None:
+            self._take_hand(*self._own_hand)
+        else:
+            self._take_hand(model, shape, self._own_hand[2].on(model.template))
+        self.reset()
+
+    def _take_hand(self, model: HandModel, shape: KnownShape | None, fitter: HandFitter) -> None:
+        self.model, self.faces, self._shape = model, model.faces, shape
+        self._fitter = fitter if shape is None else fitter.holding_shape()
+        self._shape_fitter, self._pose_fitter = self._fitter.stepping(1), fitter.holding_shape().stepping(1)
 
     def reset(self) -> None:
         """Forget the hand: the next frame is searched whole."""

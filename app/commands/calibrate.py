@@ -7,23 +7,20 @@ import json
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.arguments import add_weights, seconds
+from app.arguments import add_profiles_folder, add_weights, frame_count, seconds
 from app.commands.track import make_tracker, open_sensor
 from app.interrupts import terminated_in_order
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
-from engine.types import DepthFrame, LumbricalError, Side, TrackingState
+from engine.types import DepthFrame, Side
 
 if TYPE_CHECKING:
-    from calibration.frames import CalibrationFrame
+    from calibration.collecting import Collection
     from calibration.profiles import Profile, ProfileStore
-    from calibration.session import CalibrationSession, Outcome
+    from calibration.session import Outcome
     from engine.tracker import Tracker
 
 _FRAMES = 150
@@ -37,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a recording or sequence folder, or a camera")
     parser.add_argument("--user", required=True, metavar="NAME", help="whose hand it is: the profile's name")
     parser.add_argument(
-        "--frames", type=_frame_count, default=_FRAMES, metavar="N", help=f"to learn from, at most (default: {_FRAMES})"
+        "--frames", type=frame_count, default=_FRAMES, metavar="N", help=f"to learn from, at most (default: {_FRAMES})"
     )
     parser.add_argument("--side", choices=("right", "left"), help="the hand to learn (default: the one that is seen)")
     parser.add_argument("--seconds", type=seconds, help="stop reading after this long")
-    parser.add_argument("--profiles", type=Path, metavar="FOLDER", help="where profiles are kept")
+    add_profiles_folder(parser)
     parser.add_argument("--dry-run", action="store_true", help="tell what was learnt, write nothing")
     parser.add_argument("--force", action="store_true", help="save it even where it is no better than what is there")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -53,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     Returns 0 when the profile was saved, EXIT_NO_BETTER when the new one was no better.
     """
+    from calibration.collecting import learnt_profile
     from calibration.profiles import ProfileStore, checked_name
 
     store = ProfileStore(args.profiles)
@@ -66,65 +64,38 @@ def run(args: argparse.Namespace) -> int:
         tracker.reset()
         take = _collect(sensor, tracker, args)
     side, session = take.chosen()
-    old = _old_profile(store, args.user, side)
+    old = store.find(args.user, side)
     if old is not None:
         session.old = old.build
     start_s = time.monotonic()
     outcome = session.solve()
-    profile = _profile(args.user, side, outcome, sensor.name)
+    profile = learnt_profile(args.user, side, outcome, sensor.name)
     saved = _save(store, profile, outcome, args)
     report = _report(profile, outcome, take, old, saved, time.monotonic() - start_s)
     print(json.dumps(report, allow_nan=False) if args.json else as_text(report))
     return 0 if saved is not None or args.dry_run else EXIT_NO_BETTER
 
 
-@dataclass
-class _Take:
-    """Sessions by side, as a source need not say which hand it shows; and what became of the frames."""
-
-    sessions: dict[Side, CalibrationSession] = field(default_factory=dict)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    frames: int = 0
-
-    def chosen(self) -> tuple[Side, CalibrationSession]:
-        """The hand with the most frames. LumbricalError where there is none."""
-        if not self.sessions:
-            raise LumbricalError(f"no hand is seen in any of {self.frames} frames: there is nothing to learn from")
-        side = max(self.sessions, key=lambda one: len(self.sessions[one]))
-        return side, self.sessions[side]
-
-
-def _collect(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> _Take:
+def _collect(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> Collection:
     """Track every frame and offer it to the session of its hand's side."""
     from tqdm import tqdm
 
-    from calibration.frames import CalibrationFrame
-    from calibration.session import CalibrationSession, SessionConfig
-    from engine.adaptation.observed import result_window
+    from calibration.collecting import Collection
+    from calibration.session import SessionConfig
 
-    take, config = _Take(), SessionConfig(frames=args.frames, candidates=2 * args.frames)
+    take = Collection(SessionConfig(frames=args.frames, candidates=2 * args.frames))
     with tqdm(
         total=sensor.frame_count, unit="frame", desc="calibrate", delay=_QUIET_S, leave=False, disable=None,
         file=sys.stderr,
     ) as bar:  # fmt: skip
         for frame in _frames(sensor, args.seconds):
-            take.frames += 1
             bar.update(1)
             if sensor.fps == 0:
                 tracker.reset()  # single pictures: where the hand was in the last one says nothing
             result = tracker.track(frame)
-            window = result_window(result)
-            if result.state is not TrackingState.TRACKING or window is None:
-                take.verdicts["no hand"] += 1
-                continue
-            if result.side not in take.sessions:
-                take.sessions[result.side] = CalibrationSession(config=config)
-            shown: CalibrationFrame = CalibrationFrame.read(tracker.runner, frame, window)
-            judgement = take.sessions[result.side].offer(shown, result.residual_mm)
-            take.verdicts[judgement.verdict.value] += 1
-            if judgement.reason:
-                take.reasons[judgement.reason] += 1
+            shown = take.read(result, tracker.runner)
+            if shown is not None:
+                take.offer(shown, result)
     return take
 
 
@@ -143,21 +114,6 @@ def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
             raise
 
 
-def _old_profile(store: ProfileStore, user: str, side: Side) -> Profile | None:
-    return store.load(user, side) if store.path(user, side).is_file() else None
-
-
-def _profile(user: str, side: Side, outcome: Outcome, sensor: str) -> Profile:
-    from calibration.profiles import Profile
-
-    estimate = outcome.estimate
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Profile(
-        user, side, estimate.build, estimate.covariance, estimate.frames, sensor, now,
-        outcome.before_mm, outcome.after_mm,
-    )  # fmt: skip
-
-
 def _save(store: ProfileStore, profile: Profile, outcome: Outcome, args: argparse.Namespace) -> Path | None:
     if args.dry_run or not (outcome.better or args.force):
         return None
@@ -165,7 +121,7 @@ def _save(store: ProfileStore, profile: Profile, outcome: Outcome, args: argpars
 
 
 def _report(
-    profile: Profile, outcome: Outcome, take: _Take, old: Profile | None, saved: Path | None, seconds: float
+    profile: Profile, outcome: Outcome, take: Collection, old: Profile | None, saved: Path | None, seconds: float
 ) -> dict[str, Any]:
     from calibration.estimate import BONE_NAMES
 
@@ -219,9 +175,3 @@ def as_text(report: dict[str, Any]) -> str:
 
 def _mm(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f} mm"
-
-
-def _frame_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 6 <= int(text[:9]) <= 300):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of frames from 6 to 300")
-    return int(text)

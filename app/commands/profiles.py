@@ -7,8 +7,9 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from app.arguments import add_profiles_folder
 from app.whole_file import check_new_file
 from engine.types import LumbricalError, Side
 
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("list", "show"):
         made[name].add_argument("--json", action="store_true", help="print JSON")
     for one in made.values():
-        one.add_argument("--profiles", type=Path, metavar="FOLDER", help="where profiles are kept")
+        add_profiles_folder(one)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +60,7 @@ def _list(store: ProfileStore, args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"lumbrical: warning: {problem}", file=sys.stderr)
     if args.json:
-        print(json.dumps([_summary(profile) for profile in profiles], ensure_ascii=False))
+        print(json.dumps([profile.summary() for profile in profiles], ensure_ascii=False))
     elif not profiles:
         print(f"no profile in {store.folder}: `main.py calibrate` makes one")
     for profile in profiles if not args.json else ():
@@ -77,7 +78,7 @@ def _show(store: ProfileStore, args: argparse.Namespace) -> int:
     rows = list(zip(BONE_NAMES, estimate.lengths_mm.tolist(), estimate.sd_mm.tolist(), strict=True))
     if args.json:
         bones = {name: {"length": length, "sd": sd} for name, length, sd in rows}
-        print(json.dumps(_summary(profile) | {"bones_mm": bones}, ensure_ascii=False))
+        print(json.dumps(profile.summary() | {"bones_mm": bones}, ensure_ascii=False))
         return 0
     print(
         f"{profile.user}'s {profile.side.value} hand, {profile.created}, Lumbrical {profile.version}, {profile.sensor}"
@@ -143,16 +144,3 @@ def _residuals(profile: Profile) -> str:
     if not (math.isfinite(before) and math.isfinite(after)):
         return "unknown"
     return f"{after:.2f} mm, {before:.2f} mm with what was used before"
-
-
-def _summary(profile: Profile) -> dict[str, Any]:
-    return {
-        "user": profile.user,
-        "side": profile.side.value,
-        "created": profile.created,
-        "software_version": profile.version,
-        "sensor": profile.sensor,
-        "frames": profile.frames,
-        "residual_before_mm": profile.residual_before_mm if math.isfinite(profile.residual_before_mm) else None,
-        "residual_after_mm": profile.residual_after_mm if math.isfinite(profile.residual_after_mm) else None,
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from app.arguments import add_method, add_weights
+from app.arguments import add_method, add_profile, add_weights, one_hand
 from app.display import require_display
 from app.interrupts import end_at_once
 
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
     add_weights(parser)
     add_method(parser)
+    add_profile(parser)
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from app.take_profile import profile_for_source
 
     config = load_config(args.config)
+    one_hand(args.hand, args.profile)
     _check(args.exit_after, args.screenshot)
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
@@ -49,11 +51,15 @@ def run(args: argparse.Namespace) -> int:
     limit_threads(config.tracking.threads)
 
     from app.runtime.interfaces import FrameTracker
+    from app.runtime.profile_choice import ProfileChoice, find_profile
     from app.runtime.session import LiveSession
     from app.runtime.tracker_choice import TrackerChoice, TrackerWish
     from app.ui.application import WindowRun, run_window
+    from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
 
+    store = ProfileStore(args.profiles)
+    profile = None if args.profile is None else find_profile(store, args.profile, None)
     hand = load_hand(args.hand) if args.hand is not None else None
     sources = list_sources()
 
@@ -63,8 +69,12 @@ def run(args: argparse.Namespace) -> int:
     spec = choose_source(wanted, sources)
     wish = TrackerWish(args.weights, method, spec)
     session = LiveSession(open_source, spec, lambda: make(wish))
+    profiles = ProfileChoice(session, store) if hand is None else None
+    if profiles is not None and profile is not None:
+        profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
-    return run_window(session, config, sources, shown, trackers=TrackerChoice(session, make, wish))
+    trackers = TrackerChoice(session, make, wish)
+    return run_window(session, config, sources, shown, trackers=trackers, profiles=profiles)
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

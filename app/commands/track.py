@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.arguments import add_method, add_weights, seconds
+from app.arguments import add_method, add_profile, add_weights, one_hand, seconds
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.sensors.playback import Playback
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     add_method(parser)
+    add_profile(parser)
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the window on the source, or track it here; 0 when all went well."""
+    one_hand(args.hand, args.profile)
     if not (args.headless or args.json or args.out is not None or args.seconds is not None):
         return _open_window(args)
     if args.out is not None:
@@ -62,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
         tracker = make_tracker(args.hand, args.weights, args.method, args.source)
         tracker.side = _side(args.side, sensor)
+        if args.profile is not None:
+            _hold_profile(tracker, args.profile, args.profiles)
         tracker.reset()
         return _track_all(sensor, tracker, args)
 
@@ -74,7 +78,13 @@ def _open_window(args: argparse.Namespace) -> int:
         raise LumbricalError("--side is for tracking without a window: add --headless")
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    given = {"hand": args.hand, "weights": args.weights, "method": args.method}
+    given = {
+        "hand": args.hand,
+        "weights": args.weights,
+        "method": args.method,
+        "profile": args.profile,
+        "profiles": args.profiles,
+    }
     own = [f"--{name}={value}" for name, value in given.items() if value is not None]
     return window.run(parser.parse_args([f"--source={args.source}", *own]))
 
@@ -100,6 +110,17 @@ def make_tracker(
     chosen = method_named(method or DEFAULT_METHOD)
     profile = profile_for_source(source) if chosen.needs_profile else None
     return chosen.make(TrackerParts(weights, load_hand(hand) if hand is not None else None, profile))
+
+
+def _hold_profile(tracker: Tracker, user: str, folder: Path | None) -> None:
+    """Hold the hand of a user's profile, of the side that is tracked, or of the only one."""
+    from app.runtime.profile_choice import find_profile
+    from calibration.profiles import ProfileStore
+    from calibration.tracking import personal_hand
+
+    profile = find_profile(ProfileStore(folder), user, tracker.side)
+    tracker.side = profile.side
+    tracker.hold(*personal_hand(profile.build))
 
 
 def _side(asked: str | None, sensor: Sensor) -> Side | None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import DepthFrame, Side, TrackingResult
+
+if TYPE_CHECKING:
+    from engine.fitting.state import KnownShape
+    from engine.hand.hand import HandModel
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -57,6 +61,8 @@ class FrameTracker(Protocol):
     def reset(self) -> None: ...
 
     def set_smoothing(self, amount: float) -> None: ...
+
+    def hold(self, model: HandModel | None, shape: KnownShape | None = None) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.runners.choose import DEFAULT_RUNNER
 from engine.types import FloatArray, LumbricalError, Side
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TrackerParts:
     """What a tracker is made of. weights: None for the shipped ones; hand: the user's own mesh, if any; profile: the
-    user's calibrated hand, for methods that need one."""
+    user's calibrated hand, for methods that need one; runner: a name of engine.runners.choose.RUNNERS."""
 
     weights: Path | None = None
     hand: HandTemplate | None = None
     profile: Profile | None = None
+    runner: str = DEFAULT_RUNNER
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,19 @@ class _Labelled:
         return self._runner.run(crops, distances)
 
 
-def _runner(parts: TrackerParts) -> Runner:
+def runner_of(weights: Path | None = None, runner: str = DEFAULT_RUNNER) -> Runner:
+    """What runs the shipped weights or other ones; runner: a name of RUNNERS. LumbricalError when it cannot."""
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
-    from engine.runners.onnx_runner import OnnxRunner
+    from engine.runners.choose import make_runner
 
-    return OnnxRunner(load_weights(parts.weights or DEFAULT_WEIGHTS))
+    return make_runner(load_weights(weights or DEFAULT_WEIGHTS), runner)
 
 
 def _fitted(parts: TrackerParts) -> Tracker:
     from engine.hand.hand import HandModel
     from engine.tracker import Tracker
 
-    return Tracker(runner=_runner(parts), model=HandModel(parts.hand))
+    return Tracker(runner=runner_of(parts.weights, parts.runner), model=HandModel(parts.hand))
 
 
 def _encoder_alone(parts: TrackerParts) -> Tracker:
@@ -77,7 +80,11 @@ def _encoder_alone(parts: TrackerParts) -> Tracker:
     from engine.tracker import Tracker
 
     model = HandModel(parts.hand)
-    return Tracker(runner=_Labelled(_runner(parts), "no fit"), model=model, fitter=WithoutFit(model.template))
+    return Tracker(
+        runner=_Labelled(runner_of(parts.weights, parts.runner), "no fit"),
+        model=model,
+        fitter=WithoutFit(model.template),
+    )
 
 
 def _holding_shape(parts: TrackerParts) -> Tracker:
@@ -86,7 +93,11 @@ def _holding_shape(parts: TrackerParts) -> Tracker:
 
     assert parts.profile is not None
     model, shape = personal_hand(parts.profile.build, parts.hand)
-    return Tracker(runner=_Labelled(_runner(parts), f"{parts.profile.user}'s shape"), model=model, shape=shape)
+    return Tracker(
+        runner=_Labelled(runner_of(parts.weights, parts.runner), f"{parts.profile.user}'s shape"),
+        model=model,
+        shape=shape,
+    )
 
 
 METHODS = (

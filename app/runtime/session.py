@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from app.runtime.capture import CaptureWorker
 from app.runtime.drop_queue import DropQueue
@@ -12,6 +13,10 @@ from app.runtime.statistics import LiveStatistics
 from app.runtime.tracking import TrackingWorker
 from app.runtime.worker import WorkerState
 from engine.types import Side
+
+if TYPE_CHECKING:
+    from engine.fitting.state import KnownShape
+    from engine.hand.hand import HandModel
 
 _STOP_TIMEOUT_S = 3.0
 
@@ -35,6 +40,7 @@ class LiveSession:
         self.capture = CaptureWorker(open_source, spec, frames, self.statistics)
         self.tracking = TrackingWorker(make_tracker, frames, self.results, self.statistics)
         self._smoothing: float | None = None
+        self._hand: tuple[HandModel, KnownShape | None] | None = None
 
     def start(self) -> None:
         """Start the workers; opening the source and loading weights happen on their threads."""
@@ -67,9 +73,17 @@ class LiveSession:
 
         self.tracking.between_frames(change)
 
+    def hold_hand(self, model: HandModel | None, shape: KnownShape | None = None) -> None:
+        """Track a hand whose surface and shape are known; without a model, any hand. It is looked for anew."""
+        self._hand = None if model is None else (model, shape)
+        self.tracking.between_frames(lambda tracker: tracker.hold(model, shape))
+        self.capture.show_again()
+
     def exchange_tracker(self, tracker: FrameTracker) -> None:
-        """Track with this one from the next frame on; the side and the smoothing stay. A recording that is held shows
-        its frame again, tracked anew."""
+        """Track with this one from the next frame on; the side, the smoothing and the hand that is held stay. A
+        recording that is held shows its frame again, tracked anew."""
+        if self._hand is not None:
+            tracker.hold(*self._hand)
         self.tracking.exchange(tracker, self._smoothing)
         self.capture.show_again()
 

@@ -16,6 +16,7 @@ from PySide6.QtCore import QCoreApplication, QEvent, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.config import AppConfig
+from app.runtime.profile_choice import ProfileChoice
 from app.runtime.session import LiveSession
 from app.runtime.sources import SourceChoice
 from app.runtime.tracker_choice import TrackerChoice
@@ -60,13 +61,14 @@ def run_window(
     memory: Memory | None = None,
     on_shown: Callable[[MainWindow], None] | None = None,
     trackers: TrackerChoice | None = None,
+    profiles: ProfileChoice | None = None,
 ) -> int:
     """Show the window until it is closed or its time is over: 0.
 
     Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
     """
     application = get_application()
-    window = MainWindow(session, config, memory or Memory(), sources, trackers)
+    window = MainWindow(session, config, memory or Memory(), sources, trackers, profiles)
     previous_hook = sys.excepthook
     _route_errors(window)
     # Qt's loop is in C++: handlers run when one of the window's timers next enters Python, milliseconds later.

@@ -16,6 +16,7 @@ _KEYS = (
     ("Home  End", "first or last frame"),
     ("A  B", "repeat from here, up to here"),
     ("P", "start over at the end, or stop there"),
+    ("C", "learn the shape of your hand"),
     ("G", "the pose that a take holds, beside the new one"),
     ("1  2  3  4  5", "skeleton, Gaussians, mesh, point cloud, uncertainty"),
     ("V", "reset the view"),

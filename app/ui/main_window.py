@@ -24,12 +24,14 @@ from PySide6.QtWidgets import (
 
 from app.config import AppConfig
 from app.runtime.interfaces import LiveResult
+from app.runtime.profile_choice import ProfileChoice, ProfileKey
 from app.runtime.session import LiveSession
 from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice, recording_suffixes
 from app.runtime.tracker_choice import TrackerChoice
 from app.takes_folder import thumbnails_folder
 from app.takes_library import TakesLibrary
 from app.ui.banner import Banner
+from app.ui.calibration_part import CalibrationPart
 from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
 from app.ui.depth_panel import DepthPanel
 from app.ui.help_overlay import HelpOverlay
@@ -63,8 +65,10 @@ class MainWindow(QMainWindow):
         memory: Memory,
         sources: list[SourceChoice],
         trackers: TrackerChoice | None = None,
+        profiles: ProfileChoice | None = None,
     ) -> None:
-        """trackers: what other weights and methods are tracked with; without it, they cannot be chosen."""
+        """trackers: what other weights and methods are tracked with; profiles: of users' hands; without either, they
+        cannot be chosen."""
         super().__init__()
         self.setWindowTitle("Lumbrical")
         self._session, self._memory = session, memory
@@ -83,6 +87,7 @@ class MainWindow(QMainWindow):
         self.replay = ReplayPart(session, trackers)
         self.layers = LayerSwitches(self.replay.switch)
         self.controls = TrackingControls(self.replay.picker)
+        self.calibration = CalibrationPart(session, profiles, self.controls, trackers)
         self.playback = PlaybackBar()
         self.recording = RecordingPart(session, config, memory, self.controls, self.view, trackers)
         self.takes = TakesLibrary(self.recording.folder, thumbnails_folder())
@@ -108,12 +113,14 @@ class MainWindow(QMainWindow):
         self._pages = QStackedWidget()
         self._pages.addWidget(self.view)
         self._pages.addWidget(self.library)
+        self._pages.addWidget(self.calibration.page)
         left.addWidget(self._pages, 1)
         left.addWidget(self.playback)
         top = QHBoxLayout()
         top.setSpacing(0)
         top.addLayout(left, 1)
-        top.addWidget(side_panel(self.sources, self.recording.panel, self.depth_panel, self.layers, self.controls))
+        parts = (self.sources, self.recording.panel, self.depth_panel, self.layers, self.controls)
+        top.addWidget(side_panel(*parts, self.calibration.panel))
         whole = QVBoxLayout(central)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
@@ -148,6 +155,8 @@ class MainWindow(QMainWindow):
         self.recording.saved.connect(self.takes.refresh)
         self.library.opened.connect(self._open_take)
         self.library.closed.connect(self.toggle_library)
+        self.calibration.opened.connect(lambda: self._pages.setCurrentWidget(self.calibration.page))
+        self.calibration.closed.connect(lambda: self._pages.setCurrentWidget(self.view))
 
     def _bind_keys(self) -> None:
         capture = self._session.capture
@@ -163,6 +172,8 @@ class MainWindow(QMainWindow):
             "B": self.playback.toggle_end,
             "P": lambda: capture.set_loop(not (capture.playback is not None and capture.playback.loop)),
             "G": self.replay.toggle,
+            "C": self.calibration.toggle,
+            "N": self.calibration.skip,
             "V": self.view.reset_view,
             "F": self._toggle_fullscreen,
             "F11": self._toggle_fullscreen,
@@ -198,7 +209,9 @@ class MainWindow(QMainWindow):
         self.layers.set_layers(choices.layers)
         self.view.set_layers(choices.layers)
         self.controls.set_smoothing(choices.smoothing)
-        self.controls.set_side(choices.side)
+        asked = self.calibration.used
+        self.controls.set_side(choices.side if asked is None else asked.side)
+        self.calibration.recall(ProfileKey.parsed(choices.profile))
 
     def _note_cameras(self, sources: list[SourceChoice]) -> None:
         cameras = [source for source in sources if source.is_camera]
@@ -240,6 +253,8 @@ class MainWindow(QMainWindow):
 
     def toggle_library(self) -> None:
         """Show the takes instead of the hand, or the hand again."""
+        if self.calibration.page.isVisible():
+            self.calibration.stop()
         page = self.view if self.library.isVisible() else self.library
         self._pages.setCurrentWidget(page)
 
@@ -268,6 +283,7 @@ class MainWindow(QMainWindow):
         if playback is not None:
             self.playback.show_status(playback)
         self.recording.refresh()
+        self.calibration.refresh()
         self.status.fit()
         self.view.show_comparison(self.replay.refresh())
         self._show_state()
@@ -291,7 +307,7 @@ class MainWindow(QMainWindow):
     def _show_words(self) -> None:
         trouble = self._session.trouble()
         warnings = self._session.capture.warnings
-        alarm = self.recording.alarm() or self.replay.trouble
+        alarm = self.recording.alarm() or self.replay.trouble or self.calibration.trouble
         if trouble:
             self.banner.say("trouble", trouble)
         elif self._closing:
@@ -324,6 +340,8 @@ class MainWindow(QMainWindow):
             self.library.details.keep()
         elif self.library.isVisible():
             self.toggle_library()
+        elif self.calibration.page.isVisible():
+            self.calibration.close()
         elif self.isFullScreen():
             self.showNormal()
 
@@ -347,7 +365,9 @@ class MainWindow(QMainWindow):
         if self._ended:
             return
         self._ended = True
-        self._memory.save(Choices(self.layers.layers, self.controls.smoothing, self.controls.side))
+        used = self.calibration.used.text if self.calibration.used is not None else ""
+        self._memory.save(Choices(self.layers.layers, self.controls.smoothing, self.controls.side, used))
+        self.calibration.stop()
         self._memory.geometry = self.saveGeometry()
         self._result_timer.stop()
         self._status_timer.stop()

@@ -16,11 +16,13 @@ _LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud", "uncertainty")
 
 @dataclass(frozen=True)
 class Choices:
-    """The user's choices in the window; side None means that the tracker decides."""
+    """The user's choices in the window; side None means that the tracker decides; profile: the one that was
+    used, as ProfileKey.text, empty for none."""
 
     layers: Layers = field(default_factory=Layers)
     smoothing: float = 0.5
     side: Side | None = None
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,15 @@ class Memory:
         )
         side_name = str(self._store.value("side", ""))
         side = next((side for side in Side if side.value == side_name), None)
-        return Choices(layers, self._number("smoothing", defaults.smoothing), side)
+        profile = str(self._store.value("profile", ""))[:_LONGEST_TEXT]
+        return Choices(layers, self._number("smoothing", defaults.smoothing), side, profile)
 
     def save(self, choices: Choices) -> None:
         """Remember choices."""
         for name in _LAYER_NAMES:
             self._store.setValue(f"layers/{name}", str(getattr(choices.layers, name)).lower())
         self._store.setValue("smoothing", f"{choices.smoothing:.3f}")
+        self._store.setValue("profile", choices.profile)
         self._store.setValue("side", choices.side.value if choices.side else "auto")
 
     def load_recording(self) -> RecordChoices:

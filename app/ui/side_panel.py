@@ -10,7 +10,9 @@ from app.ui import theme
 _SPACING = 18
 
 
-def side_panel(sources: QWidget, record: QWidget, depth: QWidget, layers: QWidget, controls: QWidget) -> QScrollArea:
+def side_panel(
+    sources: QWidget, record: QWidget, depth: QWidget, layers: QWidget, controls: QWidget, *more: QWidget
+) -> QScrollArea:
     """The parts below one another; on a low screen the depth picture gets smaller, then the panel scrolls."""
     panel = QWidget()
     panel.setObjectName("panel")
@@ -25,7 +27,8 @@ def side_panel(sources: QWidget, record: QWidget, depth: QWidget, layers: QWidge
     picture.addWidget(depth)
     column.addLayout(picture)
     column.addWidget(layers)
-    column.addWidget(controls)
+    for part in (controls, *more):
+        column.addWidget(part)
     column.addStretch(1)
     column.addWidget(theme.label("Press ? for keys and mouse", "quiet"))
     area = QScrollArea(widgetResizable=True)

@@ -36,6 +36,8 @@ QPushButton:hover {{ border-color: #3b434f; background: #242931; }}
 QPushButton:pressed {{ background: #191d22; }}
 QPushButton:checked {{ background: #223244; border-color: #35587a; color: #cfe6f9; }}
 QPushButton:disabled {{ color: #545c68; }}
+QPushButton[role="primary"] {{ background: #24506f; border-color: #3d7399; color: #e8f4fc; }}
+QPushButton[role="primary"]:hover {{ background: #2c5f83; border-color: #4f8cb6; }}
 QPushButton[role="danger"] {{ background: #3a2020; border-color: #7a3d3a; color: #ffd9d5; }}
 QPushButton[role="danger"]:hover {{ background: #4a2725; border-color: #a3524d; }}
 QLineEdit, QPlainTextEdit {{ background: {BACKGROUND}; border: 1px solid {LINE}; border-radius: 6px; padding: 4px 8px;

@@ -51,6 +51,16 @@ _DEPTH_STOPS = np.array(
     np.float32,
 )
 
+#: Residuals, mm, at the two ends of the interval's colours, where those show how far off a surface is.
+RESIDUAL_RANGE_MM = (0.0, 10.0)
+
+
+def residual_colors(residual_mm: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N, 3) for residuals (N,) in mm; those beyond RESIDUAL_RANGE_MM have the colours of its ends."""
+    low, high = RESIDUAL_RANGE_MM
+    stops = np.linspace(low, high, len(_INTERVAL_STOPS))
+    return np.stack([np.interp(residual_mm, stops, _INTERVAL_STOPS[:, k]) for k in range(3)], -1).astype(np.float32)
+
 
 def depth_colors(count: int = 256) -> NDArray[np.float32]:
     """The depth colours as a table (count, 3), near first."""

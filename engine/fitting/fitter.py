@@ -79,6 +79,10 @@ class HandFitter:
         """A fitter that leaves bone lengths and thickness as they start."""
         return type(self)(self._template, replace(self.config, prior=self.config.prior.holding_shape()))
 
+    def on(self, template: HandTemplate) -> HandFitter:
+        """The same for another surface."""
+        return type(self)(template, self.config)
+
     def stepping(self, steps: int) -> HandFitter:
         """The same with another number of steps."""
         return type(self)(self._template, replace(self.config, steps=steps))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.protocol import Runner
 from engine.types import LumbricalError
+
+if TYPE_CHECKING:
+    from engine.methods.gaussian.weights import LoadedEncoder
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.fitting.state import KnownShape
+from engine.hand.hand import HandModel
 from engine.hand.skeleton import Skeleton
 from engine.types import DepthFrame, HandGeometry, Intrinsics, Side, TrackingResult, TrackingState
 
@@ -49,6 +51,7 @@ class FakeTracker:
         self.state = state
         self.smoothing: float | None = None
         self.resets = 0
+        self.held: KnownShape | None = None
         self.tracked: list[int] = []
         self._hand = open_hand()
         self._sigma_mm = None if sigma_mm is None else np.full(21, sigma_mm, np.float32)
@@ -73,6 +76,9 @@ class FakeTracker:
 
     def reset(self) -> None:
         self.resets += 1
+
+    def hold(self, model: HandModel | None, shape: KnownShape | None = None) -> None:
+        self.held = None if model is None else shape
 
     def set_smoothing(self, amount: float) -> None:
         self.smoothing = amount

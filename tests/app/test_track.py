@@ -21,6 +21,9 @@ import app.commands
 from app import cli
 from app.commands import track
 from app.results_file import result_record, results_file
+from calibration.profiles import ProfileStore
+from engine.fitting.state import KnownShape
+from engine.hand.hand import HandModel
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import save_weights
 from engine.sensors.protocol import BadRecording, SensorBase, SensorDisconnected
@@ -71,6 +74,10 @@ class FakeTracker:
     """Sees a hand in every frame but the first."""
 
     side: Side | None = None
+    held: KnownShape | None = None
+
+    def hold(self, model: HandModel | None, shape: KnownShape | None = None) -> None:
+        self.held = shape
 
     def reset(self) -> None:
         pass
@@ -337,3 +344,30 @@ def test_other_weights_are_used_and_missing_ones_told(tmp_path: Path, capsys: py
     assert tracker.runner.version.startswith("mine-")
     assert cli.main(["track", "assets/demo", "--headless", "--weights", str(tmp_path / "none")]) == 2
     assert "no weights at" in capsys.readouterr().err
+
+
+def test_a_profile_is_held_or_refused_in_one_line(
+    use: Callable[[FakeSensor], FakeTracker], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.app.runtime.test_profile_choice import profile
+
+    store = ProfileStore(tmp_path)
+    store.save(profile(side=Side.RIGHT))
+    known = ["--profiles", str(tmp_path), "--profile"]
+    tracker = use(FakeSensor())
+    # The source says that it shows a left hand.
+    assert cli.main(["track", "SOURCE", "--headless", *known, "Ann"]) == 2
+    assert "Ann's profile is of the right hand" in capsys.readouterr().err and tracker.held is None
+    tracker = use(FakeSensor())
+    assert cli.main(["track", "SOURCE", "--headless", "--side", "right", *known, "Ann"]) == 0
+    assert tracker.held is not None and tracker.side is Side.RIGHT
+    capsys.readouterr()
+    for arguments, words in (
+        (["--headless", *known, "Bo"], "no profile of Bo's"),
+        (["--headless", *known, "../x"], "cannot be a profile's name"),
+        (["--headless", "--hand", "own.glb", *known, "Ann"], "--hand and --profile"),
+    ):
+        use(FakeSensor())
+        assert cli.main(["track", "SOURCE", *arguments]) == 2
+        told = capsys.readouterr().err
+        assert words in told and told.count("\n") == 1

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from calibration.frames import Build, CalibrationFrame
-from calibration.poses import CATALOGUE, expected_sd, most_telling, pose_information, pose_picture
+from calibration.poses import CATALOGUE, expected_sd, most_telling, pose_information
 from calibration.selection import choose_frames
 from calibration.session import VIEWS, CalibrationSession, SessionConfig, Verdict, coverage, split, view_of
 from calibration.solver import ShapeSolver
 from engine.hand.limits import ARTICULATION_LIMITS
-from engine.types import LumbricalError, Side
+from engine.types import LumbricalError
 from tests.calibration.shown import shown_frames
 from tests.calibration.test_solver import a_build
 
@@ -115,21 +115,11 @@ def test_the_catalogue_can_be_shown() -> None:
         assert pose.instruction.endswith(".")
 
 
-def test_pictures_show_the_poses() -> None:
-    pictures = [pose_picture(pose, size=64) for pose in CATALOGUE[:3]]
-    assert pictures[0].shape == (64, 64, 3) and pictures[0].dtype == np.uint8
-    paper = (pictures[0] == pictures[0][0, 0]).all(-1)
-    assert 0.1 < 1 - paper.mean() < 0.6
-    assert not np.array_equal(pictures[0], pictures[1])
-    left = pose_picture(CATALOGUE[0], side=Side.LEFT, size=64)
-    assert np.array_equal(left, pictures[0][:, ::-1])
-
-
 def test_views_are_named_by_what_faces_the_camera(solver: ShapeSolver, frames: list[CalibrationFrame]) -> None:
     assert VIEWS[view_of(np.eye(3))] == "palm"
     assert VIEWS[view_of(np.diag([-1.0, 1.0, -1.0]))] == "back"
     assert VIEWS[view_of(frames[4].start.rotation)] == "palm"
     placed = solver.place(frames[:2], Build.mean(), steps=2)
-    seen = coverage(placed, solver)
+    seen = coverage(placed.hands, placed.information, solver)
     assert seen[5, VIEWS.index("palm")] > 0 and seen[5, VIEWS.index("back")] > 0
     assert seen[5, VIEWS.index("wrist")] == 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.estimate import NINETY, ShapeEstimate, bone_lengths
+from calibration.estimate import NINETY, ShapeEstimate, bone_lengths, bone_sd
 from calibration.frames import Build, CalibrationFrame
 from calibration.poses import CATALOGUE
 from calibration.skin import SkinPrior
@@ -130,3 +130,11 @@ def test_no_frame_is_refused(solver: ShapeSolver) -> None:
     none: list[CalibrationFrame] = []
     with pytest.raises(LumbricalError, match="no frame"):
         solver.solve(none)
+
+
+def test_no_number_of_frames_tells_where_the_thumb_begins_within_its_ball() -> None:
+    solver = ShapeSolver()
+    much = 1e6 * np.eye(len(solver.prior_precision))
+    sd = bone_sd(solver.covariance(much), solver.kinematics)
+    assert sd[0] == pytest.approx(solver.config.thumb_root_mm, abs=0.05)
+    assert sd[1:].max() < 0.05

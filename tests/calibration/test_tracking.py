@@ -40,6 +40,19 @@ def test_a_known_shape_is_held() -> None:
         assert np.abs(other.beta - SHAPE.beta).max() > 0.1
 
 
+def test_another_hand_is_held_while_tracking_goes_on() -> None:
+    scene, model = Scene("still", still, family=1), HandModel()
+    own = HandModel()
+    tracker, centre = Tracker(model=model), np.array([0.0, -20.0, 450.0], np.float32)
+    shown = list(frames(scene, model, 0.1))
+    tracker.hold(own, SHAPE)
+    held = tracker.track(shown[0], centre).parameters
+    assert tracker.model is own and held is not None and np.abs(held.beta - SHAPE.beta).max() < 1e-3
+    tracker.hold(None)
+    free = tracker.track(shown[1], centre).parameters
+    assert tracker.model is model and free is not None and np.abs(free.beta - SHAPE.beta).max() > 0.1
+
+
 def test_a_fitter_that_holds_the_shape_moves_the_pose_only() -> None:
     hand = half_open_hand()
     fitter = HandFitter(load_template())

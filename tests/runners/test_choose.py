@@ -7,7 +7,6 @@ import torch
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
-from engine.runners import onnx_runner
 from engine.runners.choose import DEFAULT_RUNNER, RUNNERS, make_runner
 from engine.runners.verify import BOUNDS_MM
 from engine.types import LumbricalError
@@ -36,6 +35,6 @@ def test_an_unknown_name_is_answered_with_the_known_ones(loaded: LoadedEncoder) 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("name", ["tensorrt", "onnx-cuda", "onnx-tensorrt"])
 def test_what_needs_a_gpu_says_so(name: str, loaded: LoadedEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_runner.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(LumbricalError, match="NVIDIA GPU"):
         make_runner(loaded, name)

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 
 from app.config import AppConfig
 from app.runtime.interfaces import FrameSource, FrameTracker
+from app.runtime.profile_choice import ProfileChoice
 from app.runtime.session import LiveSession
 from app.runtime.sources import demo_choice
 from app.runtime.tracker_choice import TrackerChoice, TrackerWish
@@ -33,6 +34,7 @@ from app.ui.application import dispose, get_application
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
 from app.ui.status_bar import ElidedLabel
+from calibration.profiles import ProfileStore
 from engine.sensors.playback import Playback
 from engine.sensors.synthetic import SyntheticSensor
 from tests.app.fakes import CAMERA, FakeTracker
@@ -50,12 +52,14 @@ def open_window(
     open_source: Callable[[str], FrameSource] | None = None,
     config: AppConfig | None = None,
     make_tracker: Callable[[TrackerWish], FrameTracker] | None = None,
+    profiles: Path | None = None,
 ) -> Iterator[MainWindow]:
     """The window, shown; closed, and its session stopped, on leaving."""
     get_application()
     session = LiveSession(open_source or (lambda _: recording()), demo_choice().spec, lambda: tracker or FakeTracker())
     trackers = TrackerChoice(session, make_tracker or (lambda _: FakeTracker()))
-    window = MainWindow(session, config or AppConfig(), memory or Memory.forgetful(), [], trackers)
+    choice = ProfileChoice(session, ProfileStore(profiles))
+    window = MainWindow(session, config or AppConfig(), memory or Memory.forgetful(), [], trackers, choice)
     session.start()
     window.resize(1280, 800)
     window.show()
