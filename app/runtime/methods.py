@@ -106,6 +106,8 @@ METHODS = (
     Method("profile", "User's shape", "fitted with the shape that the take's user calibrated", _holding_shape, True),
 )
 DEFAULT_METHOD = METHODS[0].name
+#: What the default is called where a user's shape is held, too.
+PROFILE_METHOD = METHODS[2].name
 
 
 def tracker_settings(side: Side | None, smoothing: float, method: str = DEFAULT_METHOD) -> dict[str, Any]:

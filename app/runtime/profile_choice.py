@@ -54,12 +54,14 @@ def find_profile(store: ProfileStore, user: str, side: Side | None) -> Profile:
 class ProfileChoice:
     """Holds a profile's hand in a session. All methods belong to one thread, such as the window's.
 
-    used: the profile that is held; None: any hand. trouble: why the last choice could not be used.
+    used: the profile that is held, and profile, what it says; None: any hand. trouble: why the last choice could not be
+    used.
     """
 
     def __init__(self, session: LiveSession, store: ProfileStore) -> None:
         self._session, self.store = session, store
         self.used: ProfileKey | None = None
+        self.profile: Profile | None = None
         self.trouble = ""
 
     def keys(self) -> list[ProfileKey]:
@@ -79,6 +81,7 @@ class ProfileChoice:
     def use(self, profile: Profile | None) -> None:
         """The same with a profile that was read."""
         self.trouble = ""
+        self.profile = profile
         if profile is None:
             if self.used is not None:
                 self._session.hold_hand(None)

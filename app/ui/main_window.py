@@ -89,7 +89,7 @@ class MainWindow(QMainWindow):
         self.controls = TrackingControls(self.replay.picker)
         self.calibration = CalibrationPart(session, profiles, self.controls, trackers)
         self.playback = PlaybackBar()
-        self.recording = RecordingPart(session, config, memory, self.controls, self.view, trackers)
+        self.recording = RecordingPart(session, config, memory, self.controls, self.view, trackers, profiles)
         self.takes = TakesLibrary(self.recording.folder, thumbnails_folder())
         self.takes.start()
         self.library = LibraryPanel(self.takes)

@@ -8,7 +8,8 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.config import AppConfig
-from app.runtime.methods import DEFAULT_METHOD, tracker_settings
+from app.runtime.methods import DEFAULT_METHOD, PROFILE_METHOD, tracker_settings
+from app.runtime.profile_choice import ProfileChoice, ProfileKey
 from app.runtime.record_control import RecordControl, RecordPhase, RecordView, TakeWishes
 from app.runtime.recording import RecorderConfig
 from app.runtime.session import LiveSession
@@ -19,6 +20,7 @@ from app.ui.controls import TrackingControls
 from app.ui.record_panel import RecordPanel
 from app.ui.record_status import CountdownOverlay, RecordStatus
 from app.ui.settings import Memory, RecordChoices
+from calibration.profiles import profile_as_json
 from engine.types import LumbricalError
 
 _END_LIMIT_S = 70.0
@@ -38,9 +40,12 @@ class RecordingPart(QObject):
         controls: TrackingControls,
         over: QWidget,
         trackers: TrackerChoice | None = None,
+        profiles: ProfileChoice | None = None,
     ) -> None:
+        """trackers, profiles: what is tracked with, and whose hand is held, as takes tell."""
         super().__init__()
-        self._trackers, self._changes = trackers, 0
+        self._trackers, self._profiles = trackers, profiles
+        self._told: tuple[int, ProfileKey | None] = (0, None)
         self._config, self._memory, self._controls, self._over = config, memory, controls, over
         settings = config.recording
         self.panel = RecordPanel(settings.countdown_s, settings.preroll_s)
@@ -89,8 +94,9 @@ class RecordingPart(QObject):
     def refresh(self) -> None:
         """Show how things stand."""
         view = self.control.view
-        if self._trackers is not None and self._trackers.changes != self._changes:
-            self._changes = self._trackers.changes
+        now = self._trackers.changes if self._trackers else 0, self._held.used if self._held else None
+        if now != self._told:
+            self._told = now
             self._tell_wishes()
             self._note_settings()
         self.panel.show_view(view)
@@ -133,11 +139,19 @@ class RecordingPart(QObject):
             side=self._controls.side,
             smoothing=self._controls.smoothing,
             method=self._method,
+            profile=profile_as_json(self._held.profile) if self._held and self._held.profile else None,
         )
 
     @property
+    def _held(self) -> ProfileChoice | None:
+        """The choice of a profile, while one is held."""
+        return self._profiles if self._profiles is not None and self._profiles.used is not None else None
+
+    @property
     def _method(self) -> str:
-        return self._trackers.wish.method if self._trackers is not None else DEFAULT_METHOD
+        """By which the take could be tracked again: a hand that is held is in the take."""
+        chosen = self._trackers.wish.method if self._trackers is not None else DEFAULT_METHOD
+        return PROFILE_METHOD if self._held and chosen == DEFAULT_METHOD else chosen
 
     def _tell_wishes(self) -> None:
         self.control.wish(self._wishes())

@@ -422,7 +422,7 @@ def test_another_method_is_chosen_beside_the_weights(tmp_path: Path) -> None:
         assert pump(lambda: [wish.method for wish in made] == ["encoder"]) and made[0].weights is None
         assert pump(lambda: picker._methods.currentText() == "Encoder alone")
         assert pump(lambda: window._last is not None and window._last.result.weights_version == "shipped, encoder")
-        assert pump(lambda: window.recording._changes == 1)
+        assert pump(lambda: window.recording._told == (1, None))
         QTest.keyClick(window, Key.Key_R)
         assert pump(lambda: window.recording.view.finished == 1)
         (path,) = tmp_path.glob("*.mcap")
