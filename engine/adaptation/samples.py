@@ -18,7 +18,7 @@ from engine.types import DepthFrame, FloatArray, Side, TrackingResult
 #: A cube this near would reach the camera.
 _NEAREST_MM = HALF_CUBE_MM + 10.0
 #: What is measured this much nearer than the hand's surface lies before it; what is further off is not the hand's.
-_BEFORE_MM = 18.0
+_BEFORE_MM = 25.0
 #: Of a pose's descriptor: how much a radian of an angle counts, and a unit of a rotation matrix's entry.
 _ANGLE_SAY, _TURN_SAY = 1.0, 0.6
 
@@ -58,7 +58,7 @@ class SampleGate:
     min_confidence: float = 0.7
     max_residual_mm: float = 9.0
     covered: float = 0.8
-    hidden: float = 0.3
+    hidden: float = 0.4
 
     def objection(self, sample: Sample) -> str:
         """Why a sample is not taken, in words; nothing when it is."""
