@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
+        "--adapt", action="store_true", help="learn your hand quietly from the start (a switch in the window does too)"
+    )
+    parser.add_argument(
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
     parser.add_argument(
@@ -35,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     _check(args.exit_after, args.screenshot)
+    _check_adapt(args)
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
         check_source(wanted)
@@ -42,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
     end_at_once()
     limit_threads(config.tracking.threads)
 
+    from app.runtime.adaptation_folder import adapted_folder
+    from app.runtime.adaptation_process import WorkerSettings
+    from app.runtime.adaptation_tracker import version_maker
+    from app.runtime.adaptation_worker import AdaptationWorker
     from app.runtime.interfaces import FrameTracker
     from app.runtime.session import LiveSession
     from app.runtime.tracker_choice import TrackerChoice
@@ -55,8 +63,22 @@ def run(args: argparse.Namespace) -> int:
         return make_tracker(config.tracking, hand, weights)
 
     session = LiveSession(open_source, choose_source(wanted, sources), lambda: make(args.weights))
+    # Versions are of the shipped weights and surface; what is made of others would not be found again.
+    adaptation = None
+    if args.weights is None and args.hand is None:
+        begin = version_maker(lambda: make(None))
+        adaptation = AdaptationWorker(session, WorkerSettings(adapted_folder(None, None)), begin)
+        adaptation.set_on(args.adapt)
     shown = WindowRun(args.exit_after, args.screenshot)
-    return run_window(session, config, sources, shown, trackers=TrackerChoice(session, make, args.weights))
+    choice = TrackerChoice(session, make, args.weights)
+    return run_window(session, config, sources, shown, trackers=choice, adaptation=adaptation)
+
+
+def _check_adapt(args: argparse.Namespace) -> None:
+    from engine.types import LumbricalError
+
+    if args.adapt and (args.weights is not None or args.hand is not None):
+        raise LumbricalError("--adapt starts from the shipped weights and surface: leave out --weights and --hand")
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

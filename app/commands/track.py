@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
     add_weights(parser)
+    parser.add_argument("--adapt", action="store_true", help="in the window: learn your hand quietly")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """Open the window on the source, or track it here; 0 when all went well."""
     if not (args.headless or args.json or args.out is not None or args.seconds is not None):
         return _open_window(args)
+    if args.adapt:
+        raise LumbricalError("--adapt learns while a window is open: leave out what makes this run headless")
     if args.out is not None:
         check_results_path(args.out, args.force)
     sensor = open_sensor(args.source)
@@ -75,6 +78,7 @@ def _open_window(args: argparse.Namespace) -> int:
     window.add_arguments(parser)
     files = {"hand": args.hand, "weights": args.weights}
     own = [f"--{name}={file}" for name, file in files.items() if file is not None]
+    own += ["--adapt"] if args.adapt else []
     return window.run(parser.parse_args([f"--source={args.source}", *own]))
 
 

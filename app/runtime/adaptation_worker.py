@@ -90,6 +90,7 @@ class AdaptationWorker(Worker):
         self._view_lock = threading.Lock()
         self._view = AdaptationView()
         self._back_wanted = threading.Event()
+        self._recalled = False
 
     @property
     def view(self) -> AdaptationView:
@@ -106,17 +107,13 @@ class AdaptationWorker(Worker):
         """Track with the version before from soon on."""
         self._back_wanted.set()
 
-    def set_up(self) -> None:
-        """Go on with the version that was in use last."""
-        number = self._store.current
-        if number:
-            self._exchange(number)
-
     def step(self) -> None:
         """Handle what came from the tracker, the process and the user."""
         if self._back_wanted.is_set():
             self._back_wanted.clear()
             self._go_back("on request")
+        if self.view.on and not self._recalled:
+            self._recall()
         live_result = self._results.get(_WAIT_S)
         if live_result is not None and self.view.on:
             self._hand_over(live_result)
@@ -145,6 +142,13 @@ class AdaptationWorker(Worker):
         """The thread itself waits for results."""
         if self.stopping:
             self._results.close()
+
+    def _recall(self) -> None:
+        """Go on with the version that was in use last."""
+        self._recalled = True
+        number = self._store.current
+        if number:
+            self._exchange(number)
 
     def _hand_over(self, live_result: LiveResult) -> None:
         result = live_result.result

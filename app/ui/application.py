@@ -16,6 +16,7 @@ from PySide6.QtCore import QCoreApplication, QEvent, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.config import AppConfig
+from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.session import LiveSession
 from app.runtime.sources import SourceChoice
 from app.runtime.tracker_choice import TrackerChoice
@@ -60,13 +61,14 @@ def run_window(
     memory: Memory | None = None,
     on_shown: Callable[[MainWindow], None] | None = None,
     trackers: TrackerChoice | None = None,
+    adaptation: AdaptationWorker | None = None,
 ) -> int:
     """Show the window until it is closed or its time is over: 0.
 
     Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
     """
     application = get_application()
-    window = MainWindow(session, config, memory or Memory(), sources, trackers)
+    window = MainWindow(session, config, memory or Memory(), sources, trackers, adaptation)
     previous_hook = sys.excepthook
     _route_errors(window)
     # Qt's loop is in C++: handlers run when one of the window's timers next enters Python, milliseconds later.
@@ -74,6 +76,8 @@ def run_window(
     previous = [signal.signal(number, lambda *_: window.close()) for number in asked_to_end]
     failures: list[LumbricalError] = []
     session.start()
+    if adaptation is not None:
+        adaptation.start()
     window.show()
     if on_shown is not None:
         on_shown(window)
@@ -91,6 +95,8 @@ def run_window(
         sys.excepthook = previous_hook
         window.end()
         dispose(window)
+        if adaptation is not None:
+            adaptation.stop()
         session.stop()
     if failures:
         raise failures[0]

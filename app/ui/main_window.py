@@ -23,12 +23,14 @@ from PySide6.QtWidgets import (
 )
 
 from app.config import AppConfig
+from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
 from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice, recording_suffixes
 from app.runtime.tracker_choice import TrackerChoice
 from app.takes_folder import thumbnails_folder
 from app.takes_library import TakesLibrary
+from app.ui.adaptation_part import AdaptationPart
 from app.ui.banner import Banner
 from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
 from app.ui.depth_panel import DepthPanel
@@ -63,8 +65,10 @@ class MainWindow(QMainWindow):
         memory: Memory,
         sources: list[SourceChoice],
         trackers: TrackerChoice | None = None,
+        adaptation: AdaptationWorker | None = None,
     ) -> None:
-        """trackers: what other weights are tracked with; without it, they cannot be chosen."""
+        """trackers: what other weights are tracked with; without it, they cannot be chosen. adaptation: what learns the
+        user's hand, started and stopped by the caller; without it, there is no switch for it."""
         super().__init__()
         self.setWindowTitle("Lumbrical")
         self._session, self._memory = session, memory
@@ -83,6 +87,7 @@ class MainWindow(QMainWindow):
         self.replay = ReplayPart(session, trackers)
         self.layers = LayerSwitches(self.replay.switch)
         self.controls = TrackingControls(self.replay.picker)
+        self.adaptation = AdaptationPart(adaptation) if adaptation is not None else None
         self.playback = PlaybackBar()
         self.recording = RecordingPart(session, config, memory, self.controls, self.view)
         self.takes = TakesLibrary(self.recording.folder, thumbnails_folder())
@@ -113,7 +118,9 @@ class MainWindow(QMainWindow):
         top = QHBoxLayout()
         top.setSpacing(0)
         top.addLayout(left, 1)
-        top.addWidget(side_panel(self.sources, self.recording.panel, self.depth_panel, self.layers, self.controls))
+        parts = (self.sources, self.recording.panel, self.depth_panel, self.layers, self.controls)
+        further = (self.adaptation,) if self.adaptation is not None else ()
+        top.addWidget(side_panel(*parts, further))
         whole = QVBoxLayout(central)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
@@ -268,6 +275,8 @@ class MainWindow(QMainWindow):
         if playback is not None:
             self.playback.show_status(playback)
         self.recording.refresh()
+        if self.adaptation is not None:
+            self.adaptation.refresh()
         self.status.fit()
         self.view.show_comparison(self.replay.refresh())
         self._show_state()
@@ -291,7 +300,8 @@ class MainWindow(QMainWindow):
     def _show_words(self) -> None:
         trouble = self._session.trouble()
         warnings = self._session.capture.warnings
-        alarm = self.recording.alarm() or self.replay.trouble
+        adapting = self.adaptation.alarm() if self.adaptation is not None else ""
+        alarm = self.recording.alarm() or self.replay.trouble or adapting
         if trouble:
             self.banner.say("trouble", trouble)
         elif self._closing:

@@ -10,8 +10,15 @@ from app.ui import theme
 _SPACING = 18
 
 
-def side_panel(sources: QWidget, record: QWidget, depth: QWidget, layers: QWidget, controls: QWidget) -> QScrollArea:
-    """The parts below one another; on a low screen the depth picture gets smaller, then the panel scrolls."""
+def side_panel(
+    sources: QWidget,
+    record: QWidget,
+    depth: QWidget,
+    layers: QWidget,
+    controls: QWidget,
+    further: tuple[QWidget, ...] = (),
+) -> QScrollArea:
+    """The parts below one another, `further` ones last; on a low screen the depth picture gets smaller, then the panel scrolls."""
     panel = QWidget()
     panel.setObjectName("panel")
     column = QVBoxLayout(panel)
@@ -26,6 +33,8 @@ def side_panel(sources: QWidget, record: QWidget, depth: QWidget, layers: QWidge
     column.addLayout(picture)
     column.addWidget(layers)
     column.addWidget(controls)
+    for part in further:
+        column.addWidget(part)
     column.addStretch(1)
     column.addWidget(theme.label("Press ? for keys and mouse", "quiet"))
     area = QScrollArea(widgetResizable=True)
