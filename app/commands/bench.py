@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import calibration, codecs, live, losses, record, smoothing
+from app.benches import adaptation, calibration, codecs, live, losses, record, smoothing
 
 _BENCHES = {
     "live": live,
     "losses": losses,
     "smoothing": smoothing,
     "calibration": calibration,
+    "adaptation": adaptation,
     "record": record,
     "codecs": codecs,
 }

@@ -39,9 +39,9 @@ class AnchorConfig:
     rest rendered in the user's build. rate: of learning. average: how much of each step the averaged encoder takes.
     dissim: how much E_dissim of the user's frames counts."""
 
-    steps: int = 120
+    steps: int = 80
     batch: int = 24
-    own: int = 4
+    own: int = 0
     general: int = 6
     rate: float = 1e-4
     average: float = 0.06
