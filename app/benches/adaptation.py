@@ -34,7 +34,9 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = kinds.add_parser("adaptation", help="what quiet adaptation brings and costs", description=run.__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", choices=_PARTS, action="append", help="measure this part alone (may be repeated)")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where real/object-* lie, if anywhere")
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data"), help="where real/object-* lie, if anywhere"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -259,8 +261,8 @@ def as_table(report: dict[str, Any]) -> str:
         lines += _decisions(one)
     if (latency := report.get("latency")) is not None:
         lines.append(
-            f"latency p95 with adaptation: x {latency['ratio']:.2f} (goal {LATENCY_GOAL:g}); off {latency['p95_off_ms']}, "
-            f"on {latency['p95_on_ms']} ms; {latency['samples']} samples, version {latency['version']}"
+            f"latency p95 with adaptation: x {latency['ratio']:.2f} (goal {LATENCY_GOAL:g}); off "
+            f"{latency['p95_off_ms']}, on {latency['p95_on_ms']} ms; {latency['samples']} samples, version {latency['version']}"
         )
     return "\n".join(lines)
 

@@ -171,9 +171,7 @@ class Adapter:
         assert build is not None
         beta, thickness = (torch.from_numpy(part.astype(np.float32)) for part in (build.beta, build.thickness))
         shape = HandShape(beta, thickness, torch.zeros(16))
-        training = AnchorTraining(
-            self._present.encoder, self._present.template, shape, samples, self.config.anchors
-        )
+        training = AnchorTraining(self._present.encoder, self._present.template, shape, samples, self.config.anchors)
         while not training.finished:
             training.step()
             yield None

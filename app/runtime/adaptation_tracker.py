@@ -28,7 +28,9 @@ def version_maker(begin: Callable[[], FrameTracker], weights: Path | None = None
         if version is None or version.number == 0:
             return begin()
         own = version.weights is not None
-        runner = OnnxRunner(load_weights(version.weights or weights or DEFAULT_WEIGHTS), path=version.onnx if own else None)
+        runner = OnnxRunner(
+            load_weights(version.weights or weights or DEFAULT_WEIGHTS), path=version.onnx if own else None
+        )
         if version.hand is None:
             return Tracker(runner=runner)
         model, shape = personal_hand(Build(version.hand.beta, version.hand.thickness, version.hand.skin))

@@ -1,8 +1,8 @@
 """Adaptation beside a live session: hands samples to its process, watches the live residual, exchanges versions.
 
 The tracking thread only drops every so-manieth result into a bounded queue. All else happens here, on a thread of its
-own, and in the process, which is started when adaptation is first switched on. Whatever happens to the process, tracking
-goes on.
+own, and in the process, which is started when adaptation is first switched on. Whatever happens to the process,
+tracking goes on.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ PROMOTED, ROLLED_BACK = "promoted", "rolled back"
 
 @dataclass(frozen=True)
 class AdaptationView:
-    """How it stands. on: switched on. trouble: why it does not adapt though it is on. version: in use, 0 for none. note:
-    the last decision in words. residuals: (time.monotonic(), mm), a point a second. marks: (time, PROMOTED or
+    """How it stands. on: switched on. trouble: why it does not adapt though it is on. version: in use, 0 for none.
+    note: the last decision in words. residuals: (time.monotonic(), mm), a point a second. marks: (time, PROMOTED or
     ROLLED_BACK). samples: handed over so far."""
 
     on: bool = False

@@ -18,7 +18,8 @@ def side_panel(
     controls: QWidget,
     further: tuple[QWidget, ...] = (),
 ) -> QScrollArea:
-    """The parts below one another, `further` ones last; on a low screen the depth picture gets smaller, then the panel scrolls."""
+    """The parts below one another, `further` ones last; on a low screen the depth picture gets smaller, then the panel
+    scrolls."""
     panel = QWidget()
     panel.setObjectName("panel")
     column = QVBoxLayout(panel)

@@ -26,8 +26,8 @@ _ANGLE_SAY, _TURN_SAY = 1.0, 0.6
 @dataclass(frozen=True)
 class Sample:
     """One frame's hand. crop: (128, 128) float16 in [-1, 1], its centre `distance` mm away. pose: (26,) what poses are
-    told apart by. residual_mm, confidence: the tracker's. covered, hidden: see `seen_share`. whole: the crop lies inside
-    the picture. time_s: the frame's own. side: a left hand's crop is mirrored."""
+    told apart by. residual_mm, confidence: the tracker's. covered, hidden: see `seen_share`. whole: the crop's middle
+    lies inside the picture. time_s: the frame's own. side: a left hand's crop is mirrored."""
 
     crop: NDArray[np.float16]
     distance: float

@@ -42,8 +42,8 @@ class AdaptedHand:
 
 @dataclass(frozen=True)
 class AdaptedVersion:
-    """number: from 1, never used twice. hand: that the tracker holds, or None. weights, onnx: of its encoder, None where
-    that is the one it started from."""
+    """number: from 1, never used twice. hand: that the tracker holds, or None. weights, onnx: of its encoder, None
+    where that is the one it started from."""
 
     number: int
     hand: AdaptedHand | None

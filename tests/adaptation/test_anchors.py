@@ -16,7 +16,9 @@ def _own(count: int) -> list[Sample]:
     batch = HandRenderer(RenderConfig(points=1000, empty_fraction=0, left_fraction=0), 4).batch(count)
     crops = batch.crop[:, 0].numpy().astype(np.float16)
     pose = np.zeros(26, np.float32)
-    return [Sample(c, float(d), pose, 3.0, 1.0, 1.0, 0.0, True, 0.0) for c, d in zip(crops, batch.distance, strict=True)]
+    return [
+        Sample(c, float(d), pose, 3.0, 1.0, 1.0, 0.0, True, 0.0) for c, d in zip(crops, batch.distance, strict=True)
+    ]
 
 
 def test_steps_move_the_average_only_and_leave_statistics() -> None:

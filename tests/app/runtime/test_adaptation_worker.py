@@ -118,7 +118,7 @@ def test_it_goes_back_by_itself_when_frames_fit_worse(tmp_path: Path, monkeypatc
     store.add(HAND, None)
     monkeypatch.setattr(AdaptationWorker, "_start_process", lambda self: None)
     monkeypatch.setattr(adaptation_worker, "sample_of", lambda result: None)
-    with adapting(tmp_path) as (session, worker):
+    with adapting(tmp_path) as (_, worker):
         worker.set_on(True)
         assert wait_until(lambda: len(worker._watch.recent) >= 40, 60)
         worker._watch.promoted()
