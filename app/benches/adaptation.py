@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Of rendered users: hand length in standard deviations from the mean. Constants were set on seed 5.
 _USERS = ((205, 2.0), (205, -2.0), (206, 0.0))
-_LIVE_S, _TEST_S, _FPS = 60.0, 16.0, 10.0
+_LIVE_S, _TEST_S, _FPS = 60.0, 12.0, 8.0
 _OBJECTS = ("object-bar", "object-cube")
 _PARTS = ("far", "near", "objects", "latency")
 _PHASE_S, _WARM_UP_S, _SOURCE_FPS = 12.0, 20.0, 30.0
@@ -116,7 +116,9 @@ def _adapted(
     with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
         adapter, tracker = _adapter(folder), _tracker(side)
         clock, make, store = _Clock(adapter), version_maker(lambda: _tracker(side)), VersionStore(Path(folder))
-        results, decided, version = list[TrackingResult](), list[dict[str, Any]](), 0
+        results: list[TrackingResult] = []
+        decided: list[dict[str, Any]] = []
+        version = 0
         for frame in frames:
             result = tracker.track(frame, centre if not results else None)
             results.append(result)
@@ -262,7 +264,8 @@ def as_table(report: dict[str, Any]) -> str:
     if (latency := report.get("latency")) is not None:
         lines.append(
             f"latency p95 with adaptation: x {latency['ratio']:.2f} (goal {LATENCY_GOAL:g}); off "
-            f"{latency['p95_off_ms']}, on {latency['p95_on_ms']} ms; {latency['samples']} samples, version {latency['version']}"
+            f"{latency['p95_off_ms']}, on {latency['p95_on_ms']} ms; {latency['samples']} samples, "
+            f"version {latency['version']}"
         )
     return "\n".join(lines)
 

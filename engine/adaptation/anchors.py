@@ -39,7 +39,7 @@ class AnchorConfig:
     rest rendered in the user's build. rate: of learning. average: how much of each step the averaged encoder takes.
     dissim: how much E_dissim of the user's frames counts."""
 
-    steps: int = 80
+    steps: int = 60
     batch: int = 24
     own: int = 0
     general: int = 6
