@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_the_spread_takes_the_farthest_poses_in_order_of_time() -> None:
         ({"hidden": 0.6}, "lies before"),
     ],
 )
-def test_the_gate_says_why(change: dict[str, float], words: str) -> None:
+def test_the_gate_says_why(change: dict[str, Any], words: str) -> None:
     assert SampleGate().objection(_sample(0.0)) == ""
     assert words in SampleGate().objection(replace(_sample(0.0), **change))
 

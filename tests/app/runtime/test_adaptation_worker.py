@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,22 @@ def test_the_process_starts_with_frames_sleeps_without_and_may_die(tmp_path: Pat
         assert worker._process is None  # off until it is switched on
         worker.set_on(True)
         assert wait_until(lambda: worker.view.samples > 5, 60)
-        process = worker._process
-        assert process is not None and process.pid is not None
-        assert wait_until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) >= 15, 60)
+        process = _process(worker)
+        assert wait_until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid or 0) >= 15, 60)
         worker.set_on(False)
         assert wait_until(lambda: _idle(process.pid), 60)
         worker.set_on(True)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         assert wait_until(lambda: "tracking goes on" in worker.view.trouble, 20)
         before = session.statistics.snapshot().results
         assert wait_until(lambda: session.statistics.snapshot().results > before + 5, 30)
         assert session.failure() == ""
+
+
+def _process(worker: AdaptationWorker) -> BaseProcess:
+    process = worker._process
+    assert process is not None and process.pid is not None
+    return process
 
 
 def _idle(pid: int | None) -> bool:
