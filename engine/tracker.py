@@ -100,6 +100,14 @@ class Tracker:
         self._angles: FloatArray | None = None
         self._angles_time_s = -np.inf
 
+    def go_on_with(self, other: Tracker) -> None:
+        """From the next frame on track with another tracker's weights, surface and shape; where the hand is and how it
+        moves stays known. The other one has to be given up."""
+        self.runner, self.model, self.faces = other.runner, other.model, other.faces
+        self._shape, self._fitter = other._shape, other._fitter
+        self._shape_fitter, self._pose_fitter = other._shape_fitter, other._pose_fitter
+        self._filter.shape = None  # an average of what the former ones said
+
     def set_smoothing(self, amount: float) -> None:
         """0 (off) to 1 (calmest)."""
         self._filter.config = replace(self._filter.config, amount=min(1.0, max(0.0, amount)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import calibration, codecs, live, losses, record, runners, smoothing
+from app.benches import adaptation, calibration, codecs, live, losses, record, runners, smoothing
 
 _BENCHES = {
     "live": live,
@@ -12,6 +12,7 @@ _BENCHES = {
     "runners": runners,
     "smoothing": smoothing,
     "calibration": calibration,
+    "adaptation": adaptation,
     "record": record,
     "codecs": codecs,
 }

@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
+        "--adapt", action="store_true", help="learn your hand quietly from the start (a switch in the window does too)"
+    )
+    parser.add_argument(
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh: .glb, or .npz from tools/convert_mano.py"
     )
     parser.add_argument(
@@ -40,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     one_hand(args.hand, args.profile)
     _check(args.exit_after, args.screenshot)
+    _check_adapt(args)
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
         check_source(wanted)
@@ -50,6 +54,10 @@ def run(args: argparse.Namespace) -> int:
     end_at_once()
     limit_threads(config.tracking.threads)
 
+    from app.runtime.adaptation_folder import adapted_folder
+    from app.runtime.adaptation_process import WorkerSettings
+    from app.runtime.adaptation_tracker import version_maker
+    from app.runtime.adaptation_worker import AdaptationWorker
     from app.runtime.interfaces import FrameTracker
     from app.runtime.profile_choice import ProfileChoice, find_profile
     from app.runtime.session import LiveSession
@@ -72,9 +80,22 @@ def run(args: argparse.Namespace) -> int:
     profiles = ProfileChoice(session, store) if hand is None else None
     if profiles is not None and profile is not None:
         profiles.use(profile)
+    # Versions are of the shipped weights and surface; what is made of others would not be found again.
+    adaptation = None
+    if args.weights is None and args.hand is None:
+        begin = version_maker(lambda: make(wish))
+        adaptation = AdaptationWorker(session, WorkerSettings(adapted_folder(None, None)), begin)
+        adaptation.set_on(args.adapt)
     shown = WindowRun(args.exit_after, args.screenshot)
     trackers = TrackerChoice(session, make, wish)
-    return run_window(session, config, sources, shown, trackers=trackers, profiles=profiles)
+    return run_window(session, config, sources, shown, trackers=trackers, profiles=profiles, adaptation=adaptation)
+
+
+def _check_adapt(args: argparse.Namespace) -> None:
+    from engine.types import LumbricalError
+
+    if args.adapt and (args.weights is not None or args.hand is not None):
+        raise LumbricalError("--adapt starts from the shipped weights and surface: leave out --weights and --hand")
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

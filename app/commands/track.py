@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_weights(parser)
     add_method(parser)
     add_profile(parser)
+    parser.add_argument("--adapt", action="store_true", help="in the window: learn your hand quietly")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--seconds", type=seconds, help="stop after this long (implies --headless)")
     parser.add_argument(
@@ -55,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     one_hand(args.hand, args.profile)
     if not (args.headless or args.json or args.out is not None or args.seconds is not None):
         return _open_window(args)
+    if args.adapt:
+        raise LumbricalError("--adapt learns while a window is open: leave out what makes this run headless")
     if args.out is not None:
         check_results_path(args.out, args.force)
     sensor = open_sensor(args.source)
@@ -86,6 +89,7 @@ def _open_window(args: argparse.Namespace) -> int:
         "profiles": args.profiles,
     }
     own = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    own += ["--adapt"] if args.adapt else []
     return window.run(parser.parse_args([f"--source={args.source}", *own]))
 
 

@@ -16,6 +16,7 @@ from PySide6.QtCore import QCoreApplication, QEvent, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.config import AppConfig
+from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.profile_choice import ProfileChoice
 from app.runtime.session import LiveSession
 from app.runtime.sources import SourceChoice
@@ -62,13 +63,14 @@ def run_window(
     on_shown: Callable[[MainWindow], None] | None = None,
     trackers: TrackerChoice | None = None,
     profiles: ProfileChoice | None = None,
+    adaptation: AdaptationWorker | None = None,
 ) -> int:
     """Show the window until it is closed or its time is over: 0.
 
     Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
     """
     application = get_application()
-    window = MainWindow(session, config, memory or Memory(), sources, trackers, profiles)
+    window = MainWindow(session, config, memory or Memory(), sources, trackers, profiles, adaptation)
     previous_hook = sys.excepthook
     _route_errors(window)
     # Qt's loop is in C++: handlers run when one of the window's timers next enters Python, milliseconds later.
@@ -76,6 +78,8 @@ def run_window(
     previous = [signal.signal(number, lambda *_: window.close()) for number in asked_to_end]
     failures: list[LumbricalError] = []
     session.start()
+    if adaptation is not None:
+        adaptation.start()
     window.show()
     if on_shown is not None:
         on_shown(window)
@@ -93,6 +97,8 @@ def run_window(
         sys.excepthook = previous_hook
         window.end()
         dispose(window)
+        if adaptation is not None:
+            adaptation.stop()
         session.stop()
     if failures:
         raise failures[0]

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.config import AppConfig
+from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.interfaces import LiveResult
 from app.runtime.profile_choice import ProfileChoice, ProfileKey
 from app.runtime.session import LiveSession
@@ -30,6 +31,7 @@ from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo
 from app.runtime.tracker_choice import TrackerChoice
 from app.takes_folder import thumbnails_folder
 from app.takes_library import TakesLibrary
+from app.ui.adaptation_part import AdaptationPart
 from app.ui.banner import Banner
 from app.ui.calibration_part import CalibrationPart
 from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
@@ -66,9 +68,10 @@ class MainWindow(QMainWindow):
         sources: list[SourceChoice],
         trackers: TrackerChoice | None = None,
         profiles: ProfileChoice | None = None,
+        adaptation: AdaptationWorker | None = None,
     ) -> None:
-        """trackers: what other weights and methods are tracked with; profiles: of users' hands; without either, they
-        cannot be chosen."""
+        """trackers: what other weights and methods are tracked with; profiles: of users' hands; adaptation: what learns
+        the user's hand, started and stopped by the caller. Without one of them, it cannot be chosen."""
         super().__init__()
         self.setWindowTitle("Lumbrical")
         self._session, self._memory = session, memory
@@ -88,6 +91,7 @@ class MainWindow(QMainWindow):
         self.layers = LayerSwitches(self.replay.switch)
         self.controls = TrackingControls(self.replay.picker)
         self.calibration = CalibrationPart(session, profiles, self.controls, trackers)
+        self.adaptation = AdaptationPart(adaptation) if adaptation is not None else None
         self.playback = PlaybackBar()
         self.recording = RecordingPart(session, config, memory, self.controls, self.view, trackers, profiles)
         self.takes = TakesLibrary(self.recording.folder, thumbnails_folder())
@@ -120,7 +124,8 @@ class MainWindow(QMainWindow):
         top.setSpacing(0)
         top.addLayout(left, 1)
         parts = (self.sources, self.recording.panel, self.depth_panel, self.layers, self.controls)
-        top.addWidget(side_panel(*parts, self.calibration.panel))
+        further = (self.adaptation,) if self.adaptation is not None else ()
+        top.addWidget(side_panel(*parts, self.calibration.panel, *further))
         whole = QVBoxLayout(central)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
@@ -284,6 +289,8 @@ class MainWindow(QMainWindow):
             self.playback.show_status(playback)
         self.recording.refresh()
         self.calibration.refresh()
+        if self.adaptation is not None:
+            self.adaptation.refresh()
         self.status.fit()
         self.view.show_comparison(self.replay.refresh())
         self._show_state()
@@ -307,7 +314,8 @@ class MainWindow(QMainWindow):
     def _show_words(self) -> None:
         trouble = self._session.trouble()
         warnings = self._session.capture.warnings
-        alarm = self.recording.alarm() or self.replay.trouble or self.calibration.trouble
+        adapting = self.adaptation.alarm() if self.adaptation is not None else ""
+        alarm = self.recording.alarm() or self.replay.trouble or self.calibration.trouble or adapting
         if trouble:
             self.banner.say("trouble", trouble)
         elif self._closing:

@@ -1,0 +1,233 @@
+"""What the adaptation does with samples, one bounded piece of work after another: the user's build, then the encoder.
+
+Runs in the worker's process; it knows nothing of processes, so that tests and benches run it where they are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from app.runtime.adaptation_trial import Contender, build_of, hand_of
+from calibration.estimate import bone_lengths
+from calibration.frames import Build, CalibrationFrame
+from calibration.skin import SkinPrior
+from calibration.solver import ShapeSolver, SolverConfig
+from engine.adaptation.anchors import AnchorConfig, AnchorTraining
+from engine.adaptation.gate import GateConfig, Verdict, judge
+from engine.adaptation.samples import Sample, SampleBuffer, SampleGate
+from engine.adaptation.versions import AdaptedVersion, VersionStore
+from engine.methods.gaussian.weights import LoadedEncoder, load_weights
+from engine.training.renders import HandRenderer, HandShape, RenderConfig, RenderedBatch
+from engine.training.trainer import rendered_errors
+from engine.types import LumbricalError
+
+#: Seconds of each five are held out, so that what is judged by is no neighbour of what is learnt from.
+_PERIOD_S, _HELD_S = 5.0, 1.0
+_RENDERED_SEED = 90_001
+
+
+@dataclass(frozen=True)
+class RoundConfig:
+    """learn, judge: samples needed to begin. solve: samples a build is solved from, at most. held: held-out samples
+    kept, the newest. news: new samples that another round needs. one_hand_mm: bones of two halves of the samples, or of
+    the known hand, may differ by so much on average, else it is not one hand. rendered: hands of the fixed set.
+    buffer_bytes: of the samples. train: whether the encoder is fine-tuned too."""
+
+    learn: int = 30
+    judge: int = 20
+    solve: int = 60
+    held: int = 40
+    news: int = 40
+    one_hand_mm: float = 4.0
+    rendered: int = 96
+    buffer_bytes: int = 16 << 20
+    train: bool = True
+    gate: GateConfig = field(default_factory=GateConfig)
+    samples: SampleGate = field(default_factory=SampleGate)
+    anchors: AnchorConfig = field(default_factory=AnchorConfig)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one candidate: what it was, the verdict, and the version where it was promoted."""
+
+    what: str
+    verdict: Verdict
+    version: int = 0
+
+
+class Adapter:
+    """Holds the samples and the version in use. known: the profile's hand, which the frames must be of."""
+
+    def __init__(
+        self,
+        store: VersionStore,
+        base: LoadedEncoder,
+        known: Build | None = None,
+        config: RoundConfig = RoundConfig(),
+    ) -> None:
+        self.config, self._store, self._base, self._profile = config, store, base, known
+        self.buffer = SampleBuffer(config.buffer_bytes)
+        self.held: deque[Sample] = deque(maxlen=config.held)
+        self.refused: dict[str, int] = {}
+        self._round: Iterator[Outcome | None] | None = None
+        self._needed = config.learn
+        self._rendered: tuple[list[RenderedBatch], float] | None = None
+        self._solvers = (ShapeSolver(), ShapeSolver(config=_TIGHT))
+        self.use(store.current)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work to do."""
+        ready = self.buffer.taken >= self._needed and len(self.held) >= self.config.judge
+        return self._round is not None or ready
+
+    def use(self, number: int) -> None:
+        """Go on from another version (0: none); what is being made of the last one is given up."""
+        self.number = number
+        version = self._store.load(number) if number else AdaptedVersion(0, None, None, None)
+        weights = load_weights(version.weights) if version.weights is not None else self._base
+        self._present = Contender(weights.encoder, build_of(version.hand) or self._profile)
+        self._round = None
+
+    def rolled_back(self, number: int) -> None:
+        """The version in use has proved worse: what it was learnt from is not learnt from again."""
+        self.use(number)
+        self.buffer.clear()
+        self.held.clear()
+        self._needed = self.buffer.taken + self.config.learn
+
+    def take(self, sample: Sample) -> str:
+        """Keep a sample to learn from or to judge by; why not, where it is refused."""
+        reason = self.config.samples.objection(sample)
+        if reason:
+            self.refused[reason] = self.refused.get(reason, 0) + 1
+        elif sample.time_s % _PERIOD_S >= _PERIOD_S - _HELD_S:
+            self.held.append(sample)
+        else:
+            self.buffer.offer(sample)
+        return reason
+
+    def work(self) -> Outcome | None:
+        """Do one piece, a second or so at most where not solving; what came of a candidate, when it is decided."""
+        if self._round is None:
+            if not self.busy:
+                return None
+            self._needed = self.buffer.taken + self.config.news
+            self._round = self._candidates()
+        try:
+            return next(self._round)
+        except StopIteration:
+            self._round = None
+            return None
+
+    def _candidates(self) -> Iterator[Outcome | None]:
+        samples = self.buffer.spread(self.config.solve)
+        frames = self._present.frames(samples)
+        yield None
+        yield from self._builds(frames)
+        if self.config.train and self._present.build is not None:
+            yield from self._weights(samples)
+
+    def _builds(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
+        """The user's hand, first with skin of its own, then with the template's, if the first will not do."""
+        for solver in self._solvers:
+            build = solver.solve(frames).build
+            yield None
+            objection = self._not_one_hand(solver, frames, build)
+            if objection:
+                yield Outcome("hand", Verdict(False, objection))
+                return
+            yield None
+            contender = Contender(self._present.encoder, build, self._solvers[0].template)
+            held = list(self.held)
+            before = self._present.residuals(held)
+            yield None
+            verdict = judge(before, contender.residuals(held), 1.0, 1.0, self.config.gate)
+            yield self._decide("hand", verdict, contender, trained=False)
+            if verdict.promoted:
+                return
+
+    def _not_one_hand(self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> str:
+        """Why the frames do not show one hand, the known one; nothing where they do."""
+        limit = self.config.one_hand_mm
+        middle = len(frames) // 2
+        halves = [solver.solve(part, start=build, steps=5).build for part in (frames[:middle], frames[middle:])]
+        apart = _bones_apart(halves[0], halves[1], solver)
+        if apart > limit:
+            return f"the frames show more than one hand (bones {apart:.1f} mm apart)"
+        known = self._profile or self._present.build
+        if known is not None and (apart := _bones_apart(build, known, solver)) > limit:
+            return f"the frames show another hand than the one known (bones {apart:.1f} mm apart)"
+        return ""
+
+    def _weights(self, samples: list[Sample]) -> Iterator[Outcome | None]:
+        build = self._present.build
+        assert build is not None
+        beta, thickness = (torch.from_numpy(part.astype(np.float32)) for part in (build.beta, build.thickness))
+        shape = HandShape(beta, thickness, torch.zeros(16))
+        training = AnchorTraining(self._present.encoder, self._present.template, shape, samples, self.config.anchors)
+        while not training.finished:
+            training.step()
+            yield None
+        batches, rendered_before = self._rendered_set()
+        yield None
+        contender = Contender(training.average, build, self._solvers[0].template)
+        held = list(self.held)
+        before = self._present.residuals(held)
+        yield None
+        after = contender.residuals(held)
+        yield None
+        rendered_after = _rendered_error(training.average, batches, self._solvers[0])
+        verdict = judge(before, after, rendered_before, rendered_after, self.config.gate)
+        yield self._decide("encoder", verdict, contender, trained=True)
+
+    def _rendered_set(self) -> tuple[list[RenderedBatch], float]:
+        """Fixed rendered hands, any people's, and the error on them of the encoder that all began with."""
+        if self._rendered is None:
+            config = RenderConfig(empty_fraction=0.0, left_fraction=0.0)
+            batches = [HandRenderer(config, _RENDERED_SEED).batch(self.config.rendered)]
+            self._rendered = batches, _rendered_error(self._base.encoder, batches, self._solvers[0])
+        return self._rendered
+
+    def _decide(self, what: str, verdict: Verdict, contender: Contender, trained: bool) -> Outcome:
+        if not verdict.promoted:
+            return Outcome(what, verdict)
+        assert contender.build is not None
+        own_weights = trained or contender.encoder is not self._base.encoder
+        try:
+            version = self._store.add(hand_of(contender.build), contender.encoder if own_weights else None)
+        except LumbricalError as error:
+            return Outcome(what, Verdict(False, str(error), verdict.live_before, verdict.live_after))
+        self.number, self._present = version.number, contender
+        return Outcome(what, verdict, version.number)
+
+
+def _bones_apart(first: Build, second: Build, solver: ShapeSolver) -> float:
+    """Mean over bones, mm."""
+    lengths = [bone_lengths(build, solver.kinematics) for build in (first, second)]
+    return float(np.abs(lengths[0] - lengths[1]).mean())
+
+
+def _rendered_error(encoder: torch.nn.Module, batches: list[RenderedBatch], solver: ShapeSolver) -> float:
+    from engine.hand.skeleton import Skeleton
+    from engine.methods.gaussian.encoder import Encoder
+
+    assert isinstance(encoder, Encoder)
+    return rendered_errors(encoder.eval(), batches, Skeleton())["joints_mean_mm"]
+
+
+#: For hands that hold things: skin as the template's, and more say for the encoder's points.
+_TIGHT = SolverConfig(
+    point_doubt=8.0,
+    thickness_sd=(1.5, 0.8, 0.8, 0.8, 0.8, 0.8),
+    skin=SkinPrior(
+        slide=(0.5, 0.5, 0.3, 0.2), stretch=(0.5, 0.5, 0.3, 0.2), palm_slide=1.0, palm_stretch=1.0, shift=0.3,
+        girth=0.3, lateral=0.3, finger_lateral=0.3,
+    ),
+)  # fmt: skip

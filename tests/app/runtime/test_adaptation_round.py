@@ -1,0 +1,95 @@
+"""What becomes of samples: a hand is learnt from good ones, and poison is not promoted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.runtime.adaptation_round import Adapter, Outcome, RoundConfig
+from app.runtime.adaptation_trial import build_of
+from calibration.frames import Build
+from engine.adaptation.anchors import AnchorConfig
+from engine.adaptation.gate import GateConfig
+from engine.adaptation.versions import VersionStore
+from engine.methods.gaussian.weights import load_weights
+from engine.training.renders import RenderConfig
+from tests.adaptation.rendered_samples import samples
+
+#: Small enough for tests; what is judged stays.
+SMALL = RoundConfig(learn=12, judge=5, solve=16, news=8, train=False, rendered=8, gate=GateConfig(fewest=5))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> VersionStore:
+    return VersionStore(tmp_path)
+
+
+def _worked(adapter: Adapter) -> list[Outcome]:
+    found = []
+    while adapter.busy:
+        outcome = adapter.work()
+        if outcome is not None:
+            found.append(outcome)
+    return found
+
+
+def test_a_users_hand_is_learnt_and_comes_back(store: VersionStore) -> None:
+    adapter = Adapter(store, load_weights(), None, SMALL)
+    for sample in samples(5, 2.0, 10.0):
+        adapter.take(sample)
+    outcomes = _worked(adapter)
+    assert outcomes[-1].version == adapter.number > 0 and outcomes[-1].verdict.promoted
+    hand = build_of(store.load(adapter.number).hand)
+    assert hand is not None and np.linalg.norm(hand.beta) > 0.3
+    assert Adapter(store, load_weights(), None, SMALL).number == 0  # what is in use, its owner says
+    store.use(adapter.number)
+    assert Adapter(store, load_weights(), None, SMALL).number == adapter.number
+
+
+def test_another_users_frames_are_not_promoted_into_a_known_hand(store: VersionStore) -> None:
+    beta = np.zeros(20)
+    beta[0] = -2.2  # far from the user below
+    adapter = Adapter(store, load_weights(), replace(Build.mean(), beta=beta), SMALL)
+    for sample in samples(5, 2.0, 10.0):
+        adapter.take(sample)
+    outcomes = _worked(adapter)
+    assert outcomes and store.numbers() == []
+    assert all("another hand" in one.verdict.reason for one in outcomes)
+
+
+def test_two_users_in_turn_are_not_promoted(store: VersionStore) -> None:
+    adapter = Adapter(store, load_weights(), None, replace(SMALL, solve=32, learn=24))
+    for sample in (*samples(5, 2.0, 10.0), *samples(7, -2.5, 10.0, start_s=20.0)):
+        adapter.take(sample)
+    outcomes = _worked(adapter)
+    assert outcomes and store.numbers() == []
+
+
+def test_frames_that_say_nothing_new_start_nothing(store: VersionStore) -> None:
+    adapter = Adapter(store, load_weights(), None, SMALL)
+    frozen = samples(5, 2.0, 10.0)[0]
+    for number in range(200):
+        adapter.take(replace(frozen, time_s=number / 10))
+    assert not adapter.busy and adapter.work() is None and len(adapter.buffer) <= 1
+
+
+def test_what_makes_rendered_hands_worse_is_thrown_away(store: VersionStore) -> None:
+    wild = AnchorConfig(steps=3, batch=6, own=0, general=0, rate=0.05, render=RenderConfig(points=1000))
+    adapter = Adapter(store, load_weights(), Build.mean(), replace(SMALL, train=True, anchors=wild, one_hand_mm=-1.0))
+    for sample in samples(5, 2.0, 10.0):
+        adapter.take(sample)
+    outcomes = _worked(adapter)
+    assert [one.what for one in outcomes] == ["hand", "encoder"]
+    assert not outcomes[1].verdict.promoted and store.numbers() == []
+
+
+def test_after_a_roll_back_new_frames_are_needed(store: VersionStore) -> None:
+    adapter = Adapter(store, load_weights(), None, SMALL)
+    for sample in samples(5, 2.0, 10.0):
+        adapter.take(sample)
+    _worked(adapter)
+    adapter.rolled_back(0)
+    assert adapter.number == 0 and not adapter.busy and len(adapter.buffer) == len(adapter.held) == 0
