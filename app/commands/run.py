@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from app.arguments import add_method, add_profile, add_weights, one_hand
+from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand
 from app.display import require_display
 from app.interrupts import end_at_once
 
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
     add_weights(parser)
     add_method(parser)
+    add_runner(parser)
     add_profile(parser)
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
@@ -72,10 +73,10 @@ def run(args: argparse.Namespace) -> int:
     sources = list_sources()
 
     def make(wish: TrackerWish) -> FrameTracker:
-        return make_tracker(config.tracking, hand, wish.weights, wish.method, wish.source)
+        return make_tracker(config.tracking, hand, wish.weights, wish.method, wish.source, wish.runner)
 
     spec = choose_source(wanted, sources)
-    wish = TrackerWish(args.weights, method, spec)
+    wish = TrackerWish(args.weights, method, spec, args.runner)
     session = LiveSession(open_source, spec, lambda: make(wish))
     profiles = ProfileChoice(session, store) if hand is None else None
     if profiles is not None and profile is not None:

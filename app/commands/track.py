@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.arguments import add_method, add_profile, add_weights, one_hand, seconds
+from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand, seconds
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
+from engine.runners.choose import DEFAULT_RUNNER
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.types import DepthFrame, LumbricalError, Side, TrackingResult, TrackingState
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     add_method(parser)
+    add_runner(parser)
     add_profile(parser)
     parser.add_argument("--adapt", action="store_true", help="in the window: learn your hand quietly")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
-        tracker = make_tracker(args.hand, args.weights, args.method, args.source)
+        tracker = make_tracker(args.hand, args.weights, args.method, args.source, args.runner)
         tracker.side = _side(args.side, sensor)
         if args.profile is not None:
             _hold_profile(tracker, args.profile, args.profiles)
@@ -85,6 +87,7 @@ def _open_window(args: argparse.Namespace) -> int:
         "hand": args.hand,
         "weights": args.weights,
         "method": args.method,
+        "runner": args.runner,
         "profile": args.profile,
         "profiles": args.profiles,
     }
@@ -103,17 +106,22 @@ def open_sensor(source: str) -> Sensor:
 
 
 def make_tracker(
-    hand: Path | None = None, weights: Path | None = None, method: str | None = None, source: str = ""
+    hand: Path | None = None,
+    weights: Path | None = None,
+    method: str | None = None,
+    source: str = "",
+    runner: str = DEFAULT_RUNNER,
 ) -> Tracker:
     """The tracker the app uses, with the user's own hand and weights, if any. source: what is tracked, for methods that
-    ask whose hand it is. LumbricalError when a file cannot be loaded or the method cannot track that source."""
+    ask whose hand it is; runner: a name of RUNNERS. LumbricalError when a file cannot be loaded, the method cannot
+    track that source, or the runner cannot run here."""
     from app.runtime.methods import DEFAULT_METHOD, TrackerParts, method_named
     from app.take_profile import profile_for_source
     from engine.hand.imports import load_hand
 
     chosen = method_named(method or DEFAULT_METHOD)
     profile = profile_for_source(source) if chosen.needs_profile else None
-    return chosen.make(TrackerParts(weights, load_hand(hand) if hand is not None else None, profile))
+    return chosen.make(TrackerParts(weights, load_hand(hand) if hand is not None else None, profile, runner))
 
 
 def _hold_profile(tracker: Tracker, user: str, folder: Path | None) -> None:

@@ -10,16 +10,19 @@ from pathlib import Path
 from app.runtime.interfaces import FrameTracker
 from app.runtime.methods import DEFAULT_METHOD, method_named
 from app.runtime.session import LiveSession
+from engine.runners.choose import DEFAULT_RUNNER
 from engine.types import LumbricalError
 
 
 @dataclass(frozen=True)
 class TrackerWish:
-    """weights: of a file, None for the shipped ones; method: by name; source: what is tracked, for methods that ask."""
+    """weights: of a file, None for the shipped ones; method: by name; source: what is tracked, for methods that ask;
+    runner: a name of RUNNERS."""
 
     weights: Path | None = None
     method: str = DEFAULT_METHOD
     source: str = ""
+    runner: str = DEFAULT_RUNNER
 
 
 MakeTracker = Callable[[TrackerWish], FrameTracker]

@@ -12,6 +12,7 @@ from app.runtime.interfaces import FrameTracker
 from app.runtime.methods import DEFAULT_METHOD, TrackerParts, method_named
 from app.take_profile import profile_for_source
 from engine.hand.template import HandTemplate
+from engine.runners.choose import DEFAULT_RUNNER
 
 
 def thread_count(wanted: int) -> int:
@@ -32,17 +33,19 @@ def make_tracker(
     weights: Path | None = None,
     method: str = DEFAULT_METHOD,
     source: str = "",
+    runner: str = DEFAULT_RUNNER,
 ) -> FrameTracker:
     """The tracker with the shipped weights or other ones, and the user's own hand, if any; slow, so it belongs on the
-    tracking thread. source: what is tracked, for methods that ask whose hand it is.
+    tracking thread. source: what is tracked, for methods that ask whose hand it is. runner: a name of RUNNERS.
 
-    Errors: LumbricalError when weights are missing or of another version, or the method cannot track that source.
+    Errors: LumbricalError when weights are missing or of another version, the method cannot track that source, or the
+    runner cannot run here.
     """
     import torch
 
     torch.set_num_threads(thread_count(config.threads))
     chosen = method_named(method)
     profile = profile_for_source(source) if chosen.needs_profile else None
-    tracker: FrameTracker = chosen.make(TrackerParts(weights, hand, profile))
+    tracker: FrameTracker = chosen.make(TrackerParts(weights, hand, profile, runner))
     tracker.set_smoothing(config.smoothing)
     return tracker

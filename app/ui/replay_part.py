@@ -16,12 +16,14 @@ from app.runtime.pose_comparison import ComparisonView, PoseComparison
 from app.runtime.session import LiveSession
 from app.runtime.tracker_choice import TrackerChoice
 from app.ui import theme
+from engine.runners.choose import RUNNERS
 
 _SHIPPED = "Shipped weights"
 
 
 class TrackerPicker(QWidget):
-    """What to track with: the method, and the weights, the shipped ones or files opened so far."""
+    """What to track with: the method, what computes the encoder, and its weights, the shipped ones or files opened so
+    far."""
 
     def __init__(self, choice: TrackerChoice) -> None:
         super().__init__()
@@ -32,6 +34,11 @@ class TrackerPicker(QWidget):
             self._methods.addItem(method.title, method.name)
             self._methods.setItemData(row, f"{method.title}: {method.what}", Qt.ItemDataRole.ToolTipRole)
         self._methods.activated.connect(lambda index: self.use_method(self._methods.itemData(index)))
+        self._runners = _box()
+        self._runners.setToolTip("What computes the encoder")
+        for name, kind in RUNNERS.items():
+            self._runners.addItem(kind.title, name)
+        self._runners.activated.connect(lambda index: self.use_runner(self._runners.itemData(index)))
         self._box = _box()
         self._box.setToolTip("The encoder's weights; a take can be tracked again with others")
         self._box.addItem(_SHIPPED, None)
@@ -39,7 +46,7 @@ class TrackerPicker(QWidget):
         open_file = QPushButton("File …")
         open_file.setToolTip("Weights of your own, such as finetune writes")
         open_file.clicked.connect(self._open)
-        for widget in (self._methods, self._box, open_file):
+        for widget in (self._methods, self._runners, self._box, open_file):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         weights = QHBoxLayout()
         weights.setSpacing(6)
@@ -49,6 +56,7 @@ class TrackerPicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
         layout.addWidget(self._methods)
+        layout.addWidget(self._runners)
         layout.addLayout(weights)
         self.refresh()
 
@@ -62,13 +70,21 @@ class TrackerPicker(QWidget):
         self._choice.choose(replace(self._choice.wish, method=method))
         self.refresh()
 
+    def use_runner(self, runner: str) -> None:
+        """Compute the encoder by this runner from soon on."""
+        self._choice.choose(replace(self._choice.wish, runner=runner))
+        self.refresh()
+
     def refresh(self) -> None:
         """Show what is used."""
-        weights = self._choice.wish.weights
-        if weights is not None and self._place(weights) < 0:
-            self._box.addItem(weights.name, weights)
-        place = self._place(weights)
-        for box, row in ((self._box, place), (self._methods, self._methods.findData(self._choice.wish.method))):
+        wish = self._choice.wish
+        if wish.weights is not None and self._place(wish.weights) < 0:
+            self._box.addItem(wish.weights.name, wish.weights)
+        for box, row in (
+            (self._box, self._place(wish.weights)),
+            (self._methods, self._methods.findData(wish.method)),
+            (self._runners, self._runners.findData(wish.runner)),
+        ):
             if box.currentIndex() != row and not box.view().isVisible():
                 box.setCurrentIndex(row)
             box.setEnabled(not self._choice.busy)
