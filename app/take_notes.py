@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.takes.facts import MAX_TEXT, check_text
 from engine.takes.names import SUFFIX, file_words, final_path, is_part, move_without_replacing
 from engine.types import LumbricalError
+from engine.whole_file import write_whole
 
 _ENDING = ".about.json"
 _MAX_BYTES = 8 * MAX_TEXT
@@ -55,17 +55,12 @@ def write_notes(take: Path, notes: TakeNotes) -> None:
     target = notes_path(take)
     check_text(notes.name, "name")
     check_text(notes.notes, "notes")
-    temporary = None
+    text = json.dumps({"name": notes.name, "notes": notes.notes}, ensure_ascii=False, indent=2)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=".json", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"name": notes.name, "notes": notes.notes}, file, ensure_ascii=False, indent=2)
-        # Temporary files are private; these are as readable as the take beside them.
-        os.chmod(temporary, take.stat().st_mode & 0o666)
-        os.replace(temporary, target)
+        write_whole(target, text.encode())
+        # As readable as the take beside them.
+        target.chmod(take.stat().st_mode & 0o666)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise LumbricalError(f"the notes of {take.name} cannot be written: {error.strerror or error}") from error
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +20,7 @@ from engine.takes.chunks import ChunkDamaged
 from engine.takes.names import is_part
 from engine.takes.reader import Take
 from engine.types import LumbricalError, Side
+from engine.whole_file import write_whole
 
 #: (H, W, 3) uint8 RGB.
 Picture = NDArray[np.uint8]
@@ -173,11 +172,7 @@ def _write_picture(path: Path, picture: Picture) -> None:
     if not done:
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".new-", suffix=".png", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.tobytes())
-        os.replace(temporary, path)
+        write_whole(path, data.tobytes())
     except OSError:
         return
 

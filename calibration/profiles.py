@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from calibration.skin import SKIN_SIZE
 from engine.fitting.kinematics import Kinematics
 from engine.types import BETA_SIZE, THICKNESS_SIZE, FloatArray, LumbricalError, Side
 from engine.version import VERSION
+from engine.whole_file import write_whole
 
 FORMAT = "lumbrical-profile"
 FORMAT_VERSION = 1
@@ -166,20 +165,10 @@ def checked_name(user: str) -> str:
 def write_profile(path: Path, profile: Profile) -> None:
     """Write the file whole or not at all. BadProfile when it cannot be."""
     text = json.dumps(profile_as_json(profile), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.absolute().parent, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        temporary = None
+        write_whole(path, text.encode())
     except OSError as error:
         raise BadProfile(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def read_profile(path: Path) -> Profile:

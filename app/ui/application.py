@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QCoreApplication, QEvent, QTimer
+from PySide6.QtCore import QBuffer, QCoreApplication, QEvent, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.config import AppConfig
@@ -25,7 +23,9 @@ from app.runtime.tuning import low_latency
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
 from app.ui.theme import apply_theme
+from app.whole_file import written_to
 from engine.types import LumbricalError
+from engine.whole_file import write_whole
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _PICTURE_WAIT_S = 20.0
@@ -119,18 +119,12 @@ def dispose(widget: QWidget) -> None:
 
 def save_picture(widget: QWidget, path: Path) -> None:
     """Write the widget's picture; the file appears whole or not at all. LumbricalError when it cannot be written."""
-    handle = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        if not widget.grab().save(name):
-            os.unlink(name)
-            endings = ", ".join(PICTURE_SUFFIXES)
-            raise LumbricalError(f"cannot write the screenshot {path}: the name must end in {endings}")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError as error:
-        raise LumbricalError(f"cannot write the screenshot {path}: {error.strerror or error}") from error
+    file = QBuffer()
+    file.open(QBuffer.OpenModeFlag.WriteOnly)
+    if not widget.grab().save(file, path.suffix.removeprefix(".")):
+        raise LumbricalError(f"cannot write the screenshot {path}: the name must end in {', '.join(PICTURE_SUFFIXES)}")
+    with written_to("--screenshot", path):
+        write_whole(path, bytes(file.data().data()))
 
 
 def _finish(

@@ -21,6 +21,7 @@ from engine.methods.gaussian.encoder import Encoder
 from engine.methods.gaussian.weights import load_weights, save_weights
 from engine.runners.export import export_onnx
 from engine.types import BETA_SIZE, THICKNESS_SIZE, FloatArray, LumbricalError
+from engine.whole_file import write_whole
 
 KEPT = 5
 _WEIGHTS, _ONNX, _HAND, _CURRENT = "encoder.safetensors", "encoder.onnx", "hand.safetensors", "current.json"
@@ -115,10 +116,7 @@ class VersionStore:
         if number and number not in self.numbers():
             raise LumbricalError(f"there is no adapted version {number} in {self.folder}: adapt again")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part = self.folder / f"{_CURRENT}.{os.getpid()}.part"
-            part.write_text(json.dumps({"current": number}), encoding="utf-8")
-            os.replace(part, self.folder / _CURRENT)
+            write_whole(self.folder / _CURRENT, json.dumps({"current": number}).encode())
         except OSError as error:
             raise LumbricalError(f"{self.folder} cannot be written: {error.strerror or error}") from error
 
