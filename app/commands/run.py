@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand
@@ -55,9 +56,7 @@ def run(args: argparse.Namespace) -> int:
     end_at_once()
     limit_threads(config.tracking.threads)
 
-    from app.runtime.adaptation_folder import adapted_folder
-    from app.runtime.adaptation_process import WorkerSettings
-    from app.runtime.adaptation_tracker import version_maker
+    from app.runtime.adaptation_tracker import learning_of
     from app.runtime.adaptation_worker import AdaptationWorker
     from app.runtime.interfaces import FrameTracker
     from app.runtime.profile_choice import ProfileChoice, find_profile
@@ -79,14 +78,15 @@ def run(args: argparse.Namespace) -> int:
     wish = TrackerWish(args.weights, method, spec, args.runner)
     session = LiveSession(open_source, spec, lambda: make(wish))
     profiles = ProfileChoice(session, store) if hand is None else None
-    if profiles is not None and profile is not None:
-        profiles.use(profile)
     # Versions are of the shipped weights and surface; what is made of others would not be found again.
     adaptation = None
-    if args.weights is None and args.hand is None:
-        begin = version_maker(lambda: make(wish))
-        adaptation = AdaptationWorker(session, WorkerSettings(adapted_folder(None, None)), begin)
+    if profiles is not None and args.weights is None:
+        learning = partial(learning_of, begin=lambda: make(wish), profiles=store.folder)
+        adaptation = worker = AdaptationWorker(session, *learning(profile))
         adaptation.set_on(args.adapt)
+        profiles.changed = lambda held: worker.follow(*learning(held))
+    if profiles is not None and profile is not None:
+        profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
     trackers = TrackerChoice(session, make, wish)
     return run_window(session, config, sources, shown, trackers=trackers, profiles=profiles, adaptation=adaptation)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from app.runtime.adaptation_folder import adapted_folder
+from app.runtime.adaptation_process import WorkerSettings
 from app.runtime.interfaces import FrameTracker
 from engine.adaptation.versions import AdaptedVersion
+
+if TYPE_CHECKING:
+    from calibration.profiles import Profile
 
 #: Makes a tracker for a version; of version 0 what the session began with. Slow: it belongs on no hot thread.
 MakeVersion = Callable[[AdaptedVersion | None], FrameTracker]
@@ -37,6 +43,27 @@ def version_maker(begin: Callable[[], FrameTracker], weights: Path | None = None
         return Tracker(runner=runner, model=model, shape=shape)
 
     return make
+
+
+def learning_of(
+    profile: Profile | None, begin: Callable[[], FrameTracker], profiles: Path | None = None
+) -> tuple[WorkerSettings, MakeVersion]:
+    """What an AdaptationWorker needs to learn a profile's hand, or without one that of whoever is there.
+
+    begin: makes what the session begins with, for any hand. profiles: their folder, None for the default one.
+    """
+    if profile is None:
+        return WorkerSettings(adapted_folder(None, None, profiles)), version_maker(begin)
+
+    def personal() -> FrameTracker:
+        from calibration.tracking import personal_hand
+
+        tracker = begin()
+        tracker.hold(*personal_hand(profile.build))
+        return tracker
+
+    folder = adapted_folder(profile.user, profile.side, profiles)
+    return WorkerSettings(folder, known=tuple(profile.build.vector.tolist())), version_maker(personal)
 
 
 def go_on_with(tracker: FrameTracker) -> Callable[[FrameTracker], None]:

@@ -71,7 +71,8 @@ class _Thinned:
 
 
 class AdaptationWorker(Worker):
-    """Switch it with set_on; ask for the version before with roll_back; read `view`. All three from any one thread."""
+    """Switch it with set_on; ask for the version before with roll_back; change whose hand it is with follow; read
+    `view`. All from any one thread."""
 
     def __init__(self, session: LiveSession, settings: WorkerSettings, make: MakeVersion) -> None:
         super().__init__("adaptation")
@@ -90,6 +91,7 @@ class AdaptationWorker(Worker):
         self._view_lock = threading.Lock()
         self._view = AdaptationView()
         self._back_wanted = threading.Event()
+        self._followed: queue.SimpleQueue[tuple[WorkerSettings, MakeVersion]] = queue.SimpleQueue()
         self._recalled = False
 
     @property
@@ -107,8 +109,14 @@ class AdaptationWorker(Worker):
         """Track with the version before from soon on."""
         self._back_wanted.set()
 
+    def follow(self, settings: WorkerSettings, make: MakeVersion) -> None:
+        """Learn another hand from soon on, and track with what was learnt of it before."""
+        self._followed.put((settings, make))
+
     def step(self) -> None:
         """Handle what came from the tracker, the process and the user."""
+        while not self._followed.empty():
+            self._change_hand(*self._followed.get())
         if self._back_wanted.is_set():
             self._back_wanted.clear()
             self._go_back("on request")
@@ -124,6 +132,19 @@ class AdaptationWorker(Worker):
     def tear_down(self) -> None:
         """End the process."""
         self._session.tracking.remove_listener(self._listener)
+        self._end_process()
+
+    def _change_hand(self, settings: WorkerSettings, make: MakeVersion) -> None:
+        self._end_process()
+        present = self.view.version
+        self._settings, self._make, self._store = settings, make, VersionStore(settings.folder)
+        self._watch.forget()
+        self._recalled = False
+        self._show(version=0, note="", trouble="")
+        if present:
+            self._exchange(0, remember=False)  # what was learnt of the other hand is not this one's
+
+    def _end_process(self) -> None:
         process = self._process
         if process is None:
             return
@@ -254,11 +275,13 @@ class AdaptationWorker(Worker):
         except queue.Full:
             self._lose("its process does not answer")
 
-    def _exchange(self, number: int) -> bool:
-        """Put a version in use between two frames; False, with words, where it cannot be."""
+    def _exchange(self, number: int, remember: bool = True) -> bool:
+        """Put a version in use between two frames, the next time too if it is remembered; False, with words, where it
+        cannot be."""
         try:
             tracker = self._make(self._store.load(number) if number else None)
-            self._store.use(number)
+            if remember:
+                self._store.use(number)
         except LumbricalError as error:
             self._show(note=str(error))
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.runtime.session import LiveSession
@@ -55,7 +56,7 @@ class ProfileChoice:
     """Holds a profile's hand in a session. All methods belong to one thread, such as the window's.
 
     used: the profile that is held, and profile, what it says; None: any hand. trouble: why the last choice could not be
-    used.
+    used. changed: told, after each change, of the profile that is held.
     """
 
     def __init__(self, session: LiveSession, store: ProfileStore) -> None:
@@ -63,6 +64,7 @@ class ProfileChoice:
         self.used: ProfileKey | None = None
         self.profile: Profile | None = None
         self.trouble = ""
+        self.changed: Callable[[Profile | None], None] = lambda profile: None
 
     def keys(self) -> list[ProfileKey]:
         """The profiles that can be read, by name."""
@@ -81,15 +83,17 @@ class ProfileChoice:
     def use(self, profile: Profile | None) -> None:
         """The same with a profile that was read."""
         self.trouble = ""
+        if profile is None and self.used is None:
+            return
         self.profile = profile
         if profile is None:
-            if self.used is not None:
-                self._session.hold_hand(None)
+            self._session.hold_hand(None)
             self.used = None
-            return
-        self._session.hold_hand(*personal_hand(profile.build))
-        self._session.set_side(profile.side)
-        self.used = ProfileKey(profile.user, profile.side)
+        else:
+            self._session.hold_hand(*personal_hand(profile.build))
+            self._session.set_side(profile.side)
+            self.used = ProfileKey(profile.user, profile.side)
+        self.changed(profile)
 
     def follow_side(self, side: Side | None) -> None:
         """The user asks for this side, None for either: a profile of another hand gives way to the same user's of

@@ -131,3 +131,18 @@ def test_it_goes_back_by_itself_when_frames_fit_worse(tmp_path: Path, monkeypatc
         worker._watch._before = 0.5  # so that any residual is worse by far
         assert wait_until(lambda: "because frames fitted worse" in worker.view.note, 60)
         assert worker.view.version == 0 and store.numbers() == []
+
+
+def test_what_is_learnt_belongs_to_the_profile_that_is_held(tmp_path: Path) -> None:
+    ann, other = VersionStore(tmp_path / "ann"), VersionStore(tmp_path / "other")
+    ann.use(ann.add(HAND, None).number)
+    with adapting(tmp_path / "ann") as (session, worker):
+        assert wait_until(lambda: session.statistics.snapshot().results > 3, 60)
+        worker.set_on(True)
+        assert wait_until(lambda: worker.view.version == 1, 60)
+        worker.follow(WorkerSettings(tmp_path / "other"), version_maker(Tracker))
+        assert wait_until(lambda: worker.view.version == 0, 60)
+        assert ann.current == 1 and other.current == 0
+        worker.follow(WorkerSettings(tmp_path / "ann"), version_maker(Tracker))
+        assert wait_until(lambda: worker.view.version == 1, 60)
+        assert not worker.view.trouble
