@@ -123,9 +123,9 @@ class MainWindow(QMainWindow):
         top = QHBoxLayout()
         top.setSpacing(0)
         top.addLayout(left, 1)
-        parts = (self.sources, self.recording.panel, self.depth_panel, self.layers, self.controls)
-        further = (self.adaptation,) if self.adaptation is not None else ()
-        top.addWidget(side_panel(*parts, self.calibration.panel, *further))
+        hand: list[QWidget] = [part for part in (self.calibration.panel, self.adaptation) if part is not None]
+        panel = side_panel(self.sources, self.recording.panel, self.depth_panel, hand, self.layers, self.controls)
+        top.addWidget(panel)
         whole = QVBoxLayout(central)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)

@@ -11,7 +11,7 @@ _SPACING = 18
 
 
 def side_panel(
-    sources: QWidget, record: QWidget, depth: QWidget, layers: QWidget, controls: QWidget, *more: QWidget
+    sources: QWidget, record: QWidget, depth: QWidget, hand: list[QWidget], layers: QWidget, controls: QWidget
 ) -> QScrollArea:
     """The parts below one another; on a low screen the depth picture gets smaller, then the panel scrolls."""
     panel = QWidget()
@@ -26,8 +26,7 @@ def side_panel(
     picture.addWidget(theme.label("DEPTH", "title"))
     picture.addWidget(depth)
     column.addLayout(picture)
-    column.addWidget(layers)
-    for part in (controls, *more):
+    for part in (*hand, layers, controls):
         column.addWidget(part)
     column.addStretch(1)
     column.addWidget(theme.label("Press ? for keys and mouse", "quiet"))
