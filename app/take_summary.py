@@ -172,6 +172,7 @@ def _write_picture(path: Path, picture: Picture) -> None:
     if not done:
         return
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data.tobytes())
     except OSError:
         return

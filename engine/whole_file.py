@@ -8,11 +8,10 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, in place of what was there; its folder is made when missing. Raises OSError when it cannot.
+    """Put `data` at `path`, in a folder that is there, in place of what was there. Raises OSError when it cannot.
 
     Written beside its place, flushed to the disk, then moved, so that no moment shows a part of it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}.", suffix=".part", delete=False) as file:
         temporary = Path(file.name)
         try:

@@ -20,6 +20,7 @@ _KEYS = (
     ("G", "the pose that a take holds, beside the new one"),
     ("1  2  3  4  5", "skeleton, Gaussians, mesh, point cloud, uncertainty"),
     ("V", "reset the view"),
+    ("T", "where the time of a frame goes, in ms"),
     ("F", "full screen"),
     ("O", "open a sequence folder"),
     ("?", "this help"),

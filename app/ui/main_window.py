@@ -46,6 +46,7 @@ from app.ui.side_panel import side_panel
 from app.ui.source_panel import SourcePanel
 from app.ui.state_words import CLOSING_NOTE, DEMO_NOTE, state_words
 from app.ui.status_bar import StatusBar
+from app.ui.timing_overlay import TimingOverlay
 from app.ui.view3d import View3D
 
 _RESULT_INTERVAL_MS = 15
@@ -99,6 +100,7 @@ class MainWindow(QMainWindow):
         self.library = LibraryPanel(self.takes)
         self.status = StatusBar(self.recording.status)
         self.banner = Banner()
+        self.timing = TimingOverlay(self.view)
         self.help = HelpOverlay(self._lay_out())
         self.setFocus()
         self._wire()
@@ -180,6 +182,7 @@ class MainWindow(QMainWindow):
             "C": self.calibration.toggle,
             "N": self.calibration.skip,
             "V": self.view.reset_view,
+            "T": self.timing.toggle,
             "F": self._toggle_fullscreen,
             "F11": self._toggle_fullscreen,
             "O": self._open_folder,
@@ -296,7 +299,9 @@ class MainWindow(QMainWindow):
         self._show_state()
         self._show_words()
         if self._ticks % _NUMBERS_EVERY == 0:
-            self.status.show_numbers(self._session.statistics.snapshot())
+            numbers = self._session.statistics.snapshot()
+            self.status.show_numbers(numbers)
+            self.timing.show_numbers(numbers)
         if self._ticks % _LOOK_EVERY == 0:
             self._search.start_if_plugged()
         found = self._search.result()

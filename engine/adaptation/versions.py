@@ -116,6 +116,7 @@ class VersionStore:
         if number and number not in self.numbers():
             raise LumbricalError(f"there is no adapted version {number} in {self.folder}: adapt again")
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self.folder / _CURRENT, json.dumps({"current": number}).encode())
         except OSError as error:
             raise LumbricalError(f"{self.folder} cannot be written: {error.strerror or error}") from error

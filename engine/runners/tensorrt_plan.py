@@ -102,6 +102,7 @@ def cached_plan(
         return path.read_bytes(), True
     plan = build_plan(model, target != ANY_GPU, progress)
     with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, plan)
     return plan, False
 

@@ -107,6 +107,18 @@ def test_the_uncertainty_layer_draws_rings_and_their_legend() -> None:
         assert legend().max() > 180 and len(np.unique(legend().reshape(-1, 3) // 16, axis=0)) > 20
 
 
+def test_t_shows_where_the_time_goes() -> None:
+    with open_window(tracker=FakeTracker()) as window:
+        assert pump(lambda: window.status.state_text == "tracking")
+        assert not window.timing.isVisible()
+        QTest.keyClick(window, Qt.Key.Key_T)
+        assert window.timing.isVisible()
+        assert pump(lambda: any(name == "in all" and times.p95 > 0 for name, times in window.timing._rows))
+        assert window.view.rect().contains(window.timing.geometry())
+        QTest.keyClick(window, Qt.Key.Key_T)
+        assert not window.timing.isVisible()
+
+
 def test_the_mouse_moves_the_camera_and_v_brings_it_back() -> None:
     with open_window() as window:
         camera = window.view.camera
