@@ -362,8 +362,8 @@ class _Served:
 
 
 class _Alive:
-    """Ends the process unless it is renewed: a timer of the interpreter's own in C, which runs also while a driver holds
-    the interpreter's lock for ever."""
+    """Ends the process unless it is renewed: by a timer of the interpreter's own in C, which runs also while a driver
+    holds the interpreter's lock for ever."""
 
     def __init__(self) -> None:
         self._nowhere = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process runs
