@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,13 @@ class FrameSource(Protocol):
     def read(self, timeout_s: float = 0.2) -> DepthFrame | None: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Abortable(Protocol):
+    """A source whose waits another thread can end, so that it need not wait for a driver; it is to be closed then."""
+
+    def abort(self) -> None: ...
 
 
 class FrameTracker(Protocol):

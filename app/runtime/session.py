@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from app.runtime.capture import CaptureWorker
@@ -13,7 +14,8 @@ from app.runtime.tracking import TrackingWorker
 from app.runtime.worker import WorkerState
 from engine.types import Side
 
-_STOP_TIMEOUT_S = 3.0
+#: For both workers together: a driver or a library that does not return must not hold up the end of the app.
+_STOP_TIMEOUT_S = 1.5
 
 
 class LiveSession:
@@ -42,11 +44,12 @@ class LiveSession:
         self.capture.start()
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
-        """Stop both workers; False when one did not end in time."""
+        """Stop both workers, in timeout_s together; False when one did not end in time: as a daemon, it holds up no exit."""
+        deadline_s = time.monotonic() + timeout_s
         self.capture.request_stop()
         self.tracking.request_stop()
         capture_ended = self.capture.stop(timeout_s)
-        return self.tracking.stop(timeout_s) and capture_ended
+        return self.tracking.stop(max(0.0, deadline_s - time.monotonic())) and capture_ended
 
     def switch_source(self, spec: str) -> None:
         """Play or stream something else."""

@@ -127,7 +127,6 @@ class IsolatedSensor(SensorBase):
     def open(self) -> None:
         if self._is_open:
             return
-        self._aborted.clear()
         if self._child is None:
             self._child = _Child(self._make)
         opened = self._answer(("open",), self._open_s, "opening it")
@@ -222,6 +221,7 @@ class IsolatedSensor(SensorBase):
         # Also a sensor that could not be opened has a child.
         self._is_open = False
         self._close()
+        self._aborted.clear()
 
     def _close(self) -> None:
         overdue = self._asked is not None and time.monotonic() > sum(self._asked) + _OVERDUE_S
