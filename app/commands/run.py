@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from app.arguments import add_weights
@@ -12,7 +13,17 @@ from app.interrupts import end_at_once
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
-    parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
+    parser.add_argument(
+        "--source",
+        metavar="SPEC",
+        help="camera or recording (default: a camera, else the demo take); faulty:FAULTS:SPEC is one that misbehaves "
+        "on purpose, such as faulty:unplug,stall:demo (docs/faults.md)",
+    )
+    parser.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        help="read the source in a process of its own, where a driver that hangs can be ended (default: cameras only)",
+    )
     add_weights(parser)
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
@@ -29,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the window; 0 when it was closed. LumbricalError on what the user can mend, before any window opens."""
-    from app.config import load_config
+    from app.config import Isolated, load_config
     from app.runtime.sources import check_source, choose_source, list_sources, open_source
     from app.runtime.tracker_factory import limit_threads, make_tracker
 
@@ -54,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
     def make(weights: Path | None) -> FrameTracker:
         return make_tracker(config.tracking, hand, weights)
 
-    session = LiveSession(open_source, choose_source(wanted, sources), lambda: make(args.weights))
+    isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
+    session = LiveSession(
+        partial(open_source, isolated=isolated), choose_source(wanted, sources), lambda: make(args.weights)
+    )
     shown = WindowRun(args.exit_after, args.screenshot)
     return run_window(session, config, sources, shown, trackers=TrackerChoice(session, make, args.weights))
 

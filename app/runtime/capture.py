@@ -6,13 +6,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from app.runtime.describe import described
 from app.runtime.frame_watch import FrameWatch, Seen
 from app.runtime.interfaces import Abortable, CapturedFrame, FrameSource, Listener
 from app.runtime.slot import LatestSlot
+from app.runtime.source_status import OpenedSource, PlaybackStatus
 from app.runtime.statistics import LiveStatistics
 from app.runtime.worker import Worker, WorkerState
 from engine.sensors.playback import Playback
@@ -30,32 +30,6 @@ SILENCE_TOLD_S = 2.0
 SILENCE_ENDED_S = 6.0
 #: A driver that does not return is told after this.
 HANG_TOLD_S = 2.0
-
-
-@dataclass(frozen=True)
-class PlaybackStatus:
-    """Where a recording stands; position is the index of the frame shown last, -1 before the first. start, end: the
-    frames between which it is repeated, once both are set."""
-
-    position: int
-    frame_count: int
-    paused: bool
-    ended: bool
-    speed: float
-    loop: bool
-    start: int | None = None
-    end: int | None = None
-
-
-@dataclass(frozen=True)
-class OpenedSource:
-    """A source that was opened: its spec, what it is (the camera, for a recording of one), and its first epoch; frames
-    of earlier ones came from another source."""
-
-    spec: str
-    description: str
-    epoch: int
-    is_live: bool
 
 
 class CaptureWorker(Worker):
@@ -238,7 +212,7 @@ class CaptureWorker(Worker):
 
     def _abort(self) -> None:
         """End the present source's waits, where it can: it may be opening, or its driver hang."""
-        source = self._source
+        source: object = self._source
         if isinstance(source, Abortable):
             source.abort()
 

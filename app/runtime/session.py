@@ -44,7 +44,7 @@ class LiveSession:
         self.capture.start()
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
-        """Stop both workers, in timeout_s together; False when one did not end in time: as a daemon, it holds up no exit."""
+        """Stop both workers, in timeout_s together; False when one did not end: a daemon, it holds up no exit."""
         deadline_s = time.monotonic() + timeout_s
         self.capture.request_stop()
         self.tracking.request_stop()

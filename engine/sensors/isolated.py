@@ -10,6 +10,7 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -35,6 +36,8 @@ from engine.sensors.protocol import (
 from engine.sensors.shared_block import SharedBlock
 from engine.types import DepthFrame, Intrinsics, LumbricalError
 
+#: Whether this system has the memory that it needs.
+CAN_ISOLATE = sys.platform != "win32"
 #: A process that does not answer for so long after the time that a read was given is taken to hang.
 HANG_S = 1.0
 #: Starting the process, loading a camera's library and opening it may take so long.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.runtime.capture import OpenedSource
+from app.runtime.source_status import OpenedSource
 from app.runtime.interfaces import LiveResult
 from app.runtime.pose_comparison import PoseComparison, RecordedPoses
 from app.runtime.session import LiveSession
