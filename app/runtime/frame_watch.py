@@ -86,6 +86,7 @@ class FrameWatch:
             return Seen.NEW_TRACK
         if 0 <= behind <= _LATE_NUMBERS and self._late < _LATE_FRAMES:
             self._late += 1
+            self._window = (self._window[0], max(0, self._window[1] - 1))  # it was not lost
             self._say(LATE)
             return Seen.LEFT_OUT
         jump_s = frame.device_time_s - last.device_time_s - (frame.host_time_s - last.host_time_s)

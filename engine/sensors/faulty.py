@@ -22,6 +22,7 @@ from engine.types import DepthFrame, Intrinsics
 KIND = "faulty"
 _CLOCK_JUMP_S = 100.0
 _DROP_SHARE = 0.05
+_BEHIND_S = 0.3
 _USB2_KEEPS_ONE_OF = 3
 #: A fault that begins while a frame is waited for is seen this soon.
 _LOOK_S = 0.05
@@ -39,14 +40,14 @@ def split_spec(spec: str) -> tuple[str, str]:
         raise SensorError(
             f"{spec:.80}: a camera that misbehaves is {KIND}:FAULTS:SOURCE, for example {KIND}:unplug,stall:demo"
         )
-    if source.startswith(f"{KIND}:"):
+    if is_faulty(source):
         raise SensorError(f"{spec:.80}: give all faults of a camera at once, as in {KIND}:unplug,stall:demo")
     return faults, source
 
 
 def is_faulty(spec: str) -> bool:
     """Whether a spec names a camera that misbehaves on purpose."""
-    return spec.startswith(f"{KIND}:")
+    return spec.partition(":")[0] == KIND
 
 
 def control_of(spec: str) -> FaultControl:
@@ -76,7 +77,8 @@ class FaultySensor(SensorBase):
     def __init__(self, sensor: Sensor, control: FaultControl | None = None, seed: int = 0) -> None:
         super().__init__(f"faulty {sensor.name}")
         self.control = control or FaultControl()
-        self._sensor = sensor if sensor.is_live else Playback(sensor, loop=True)
+        self._is_file = not sensor.is_live
+        self._sensor = Playback(sensor, loop=True) if self._is_file else sensor
         self._seed = seed
         self._let_go = threading.Event()
         self._reset()
@@ -86,6 +88,8 @@ class FaultySensor(SensorBase):
         self._ready: deque[DepthFrame] = deque()
         self._held: DepthFrame | None = None
         self._came = 0
+        self._opened_s = time.monotonic()
+        self._clock_s = 0.0
         self._number = itertools.count()
 
     @property
@@ -142,7 +146,7 @@ class FaultySensor(SensorBase):
         on = self.control.active()
         if Fault.USB2 in on and self._came % _USB2_KEEPS_ONE_OF:
             return []
-        frame = replace(frame, number=next(self._number))
+        frame = replace(frame, number=next(self._number), device_time_s=self._device_time_s(frame))
         if Fault.DROP in on and self._dice.random() < _DROP_SHARE:
             return []
         frame = _bent(frame, on)
@@ -157,6 +161,13 @@ class FaultySensor(SensorBase):
             frames.append(self._held)
             self._held = None
         return frames
+
+    def _device_time_s(self, frame: DepthFrame) -> float:
+        """A camera's clock goes on also while nobody reads, where a recording's stands still."""
+        behind_s = time.monotonic() - self._opened_s - (frame.device_time_s + self._clock_s)
+        if self._is_file and abs(behind_s) > _BEHIND_S:
+            self._clock_s += behind_s
+        return frame.device_time_s + self._clock_s
 
     def _sent(self, frame: DepthFrame) -> DepthFrame:
         return replace(frame, host_time_s=time.monotonic())

@@ -329,7 +329,8 @@ class _Served:
         except Exception as error:
             # Whatever a driver raises, its process is what ends of it, and the app goes on.
             kind = "SensorUnavailable" if request[0] == "open" else "SensorDisconnected"
-            return self._failed(kind, f"{self.sensor.name} fails ({type(error).__name__}: {error}): plug it in again")
+            line = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
+            return self._failed(kind, f"{self.sensor.name} fails ({line}): plug it in again")
 
     def _failed(self, kind: str, line: str) -> _Failed:
         if kind == "SensorDisconnected":
