@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import calibration, codecs, live, losses, record, smoothing
+from app.benches import calibration, codecs, live, losses, record, smoothing, soak
 
 _BENCHES = {
     "live": live,
@@ -13,6 +13,7 @@ _BENCHES = {
     "calibration": calibration,
     "record": record,
     "codecs": codecs,
+    "soak": soak,
 }
 
 
