@@ -7,10 +7,12 @@ import json
 import multiprocessing
 import os
 import random
+import statistics
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -120,11 +122,46 @@ class _Findings:
     switches: int = 0
 
 
+@dataclass(frozen=True)
+class _Moment:
+    """When a frame arrived, and when its result was there; of the result only whether it has a hand."""
+
+    arrived_s: float
+    finished_s: float = 0.0
+    tracked: bool = False
+
+
+class _Moments:
+    """A listener that keeps when things came and lets their pixels go: they would look like a leak."""
+
+    def __init__(self, moment: Callable[[Any], _Moment]) -> None:
+        self._moment = moment
+        self._kept: deque[_Moment] = deque(maxlen=10_000)
+
+    def put(self, value: Any) -> bool:
+        self._kept.append(self._moment(value))
+        return True
+
+    def close(self) -> None:
+        """Nobody waits here."""
+
+    def take(self) -> list[_Moment]:
+        """What came since the last call."""
+        return [self._kept.popleft() for _ in range(len(self._kept))]
+
+
+def _of_frame(captured: CapturedFrame) -> _Moment:
+    return _Moment(captured.frame.host_time_s)
+
+
+def _of_result(live: LiveResult) -> _Moment:
+    return _Moment(live.result.frame.host_time_s, live.finished_s, live.result.state.value == "tracking")
+
+
 class _Soak:
     """One run: a fault, its end, tracking again, some peace, the next one."""
 
     def __init__(self, session: LiveSession, seconds: float, seed: int, in_process: bool) -> None:
-        from app.runtime.drop_queue import DropQueue
         from engine.sensors.faults import Fault
 
         self._session, self._seconds, self._seed = session, seconds, seed
@@ -134,9 +171,9 @@ class _Soak:
         self._bag: list[Fault] = []
         self._found = _Findings()
         self._next_sample_s = 0.0
-        self._results = session.listen(100)
-        self._frames: DropQueue[CapturedFrame] = DropQueue(1000)
+        self._frames, self._results = _Moments(_of_frame), _Moments(_of_result)
         session.capture.add_listener(self._frames)
+        session.tracking.add_listener(self._results)
 
     def run(self) -> dict[str, Any]:
         before = Resources.now()
@@ -185,7 +222,8 @@ class _Soak:
             state = self._session.capture.state.value
             self._found.stuck.append(f"{fault.value}: no tracking for {STUCK_S:g} s: {state}, {self._said()!r}")
             return
-        good_s = next((at_s for at_s in self._arrivals() if at_s > end_s), tracked.result.frame.host_time_s)
+        good = (moment.arrived_s for moment in self._frames.take() if moment.arrived_s > end_s)
+        good_s = next(good, tracked.arrived_s)
         self._found.recoveries.setdefault(fault.value, []).append(tracked.finished_s - end_s)
         self._found.resumed.setdefault(fault.value, []).append(tracked.finished_s - good_s)
 
@@ -202,32 +240,22 @@ class _Soak:
             self._look(fault)
             time.sleep(_POLL_S)
 
-    def _tracked(self, after_s: float, limit_s: float) -> LiveResult | None:
-        from engine.types import TrackingState
-
+    def _tracked(self, after_s: float, limit_s: float) -> _Moment | None:
+        """The first frame with a hand that arrived after a moment."""
         end_s = max(after_s, time.monotonic()) + limit_s
         while time.monotonic() < end_s and not self._found.crashes:
             self._look("")
-            found = self._results.get(_POLL_S)
-            if found is None or found.result.frame.host_time_s <= after_s:
-                continue
-            if found.result.state is TrackingState.TRACKING:
-                return found
+            for moment in self._results.take():
+                if moment.tracked and moment.arrived_s > after_s:
+                    return moment
+            time.sleep(_POLL_S)
         return None
-
-    def _arrivals(self) -> list[float]:
-        """When the frames arrived that came since the last call."""
-        times = []
-        while (captured := self._frames.get(0.0)) is not None:
-            times.append(captured.frame.host_time_s)
-        return times
 
     def _look(self, fault: str) -> None:
         """Once in a while: what is said, whether a worker died, how much memory there is."""
         if fault:
-            while self._results.get(0.0) is not None:
-                pass
-            self._arrivals()
+            self._results.take()
+            self._frames.take()
             said = self._said()
             if said:
                 self._found.told[fault] = said
@@ -266,7 +294,7 @@ class _Soak:
             "by_fault": {
                 name: {
                     "times": len(times),
-                    "recovered_s_median": round(sorted(times)[len(times) // 2], 3),
+                    "recovered_s_median": round(statistics.median(times), 3),
                     "recovered_s_max": round(max(times), 3),
                     "from_good_frame_s_max": round(max(found.resumed[name]), 3),
                     "told": found.told.get(name, ""),

@@ -285,11 +285,15 @@ def test_the_real_tracker_finds_the_hand_again(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(faulty_module, "_controls", {})
     spec = "faulty::demo"
     opener = partial(sources.open_source, spec, isolated=Isolated.NONE)
-    with live(opener, lambda: make_tracker(TrackingConfig(threads=1))) as session:
-        control = control_of(spec)
+    # Made before files are counted: what its libraries keep open is no leak.
+    tracker, control = make_tracker(TrackingConfig(threads=1)), control_of(spec)
+    with live(opener, lambda: tracker) as session:
         for fault in (Fault.UNPLUG, Fault.CLOCK_AHEAD, Fault.HALF, Fault.ZERO, Fault.RESIZE, Fault.REORDER):
             # A machine that does other things too may take longer once, but not each time.
-            assert any(time_s <= RESUMED_S for time_s in (_resumed(session, control, fault) for _ in range(3)))
+            times: list[float] = []
+            while len(times) < 4 and not (times and times[-1] <= RESUMED_S):
+                times.append(_resumed(session, control, fault))
+            assert times[-1] <= RESUMED_S, (fault, times)
 
 
 def _resumed(session: LiveSession, control: FaultControl, fault: Fault) -> float:
