@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.sensors.faults import Fault, FaultControl
 
 #: Without tracking for so long, though no fault is on, the session counts as stuck.
-STUCK_S = 15.0
+STUCK_S = 20.0
 #: What the issue asks for, from the first good frame to the first tracked one.
 RESUMED_S = 1.0
 #: Memory may grow by this, once everything is loaded, MB a minute.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from app.runtime.describe import described
+from app.runtime.driver_guard import DriverGuard, Silence
 from app.runtime.frame_watch import FrameWatch, Seen
 from app.runtime.interfaces import Abortable, CapturedFrame, FrameSource, Listener
 from app.runtime.slot import LatestSlot
@@ -19,17 +18,11 @@ from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, SensorDisconnected, SensorUnavailable
 from engine.types import DepthFrame, LumbricalError
 
-T = TypeVar("T")
 #: Sensors are polled with waits this short, so that commands and unplugging are noticed at once.
 READ_TIMEOUT_S = 0.1
 #: A camera that is plugged in again is open within half a second; looking for it costs milliseconds.
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 0.5
-#: A camera that is open and sends nothing is told after the first time, and opened again after the second.
-SILENCE_TOLD_S = 2.0
-SILENCE_ENDED_S = 6.0
-#: A driver that does not return is told after this.
-HANG_TOLD_S = 2.0
 
 
 class CaptureWorker(Worker):
@@ -69,17 +62,13 @@ class CaptureWorker(Worker):
         self._start: int | None = None
         self._end: int | None = None
         self._watch = FrameWatch()
-        self._heard_s = 0.0
-        self._in_driver: tuple[float, str] | None = None
+        self._guard = DriverGuard()
         self._is_open = False
 
     @property
     def message(self) -> str:
         """One line on why it waits or failed, or on a driver that does not return; empty when all is well."""
-        entered, said = self._in_driver, super().message
-        if said or entered is None or time.monotonic() - entered[0] < HANG_TOLD_S:
-            return said
-        return f"the driver of {entered[1]} does not return: unplug the camera, or start with --isolate"
+        return super().message or self._guard.hung()
 
     @property
     def opened(self) -> OpenedSource | None:
@@ -183,7 +172,7 @@ class CaptureWorker(Worker):
         if self._wound_back():
             return
         try:
-            frame = self._from_driver(self._source, lambda source: source.read(READ_TIMEOUT_S))
+            frame = self._guard.call(self._source, lambda source: source.read(READ_TIMEOUT_S))
         except EndOfStream:
             self._rest_at_end()
             return
@@ -216,18 +205,9 @@ class CaptureWorker(Worker):
         if isinstance(source, Abortable):
             source.abort()
 
-    def _from_driver(self, source: FrameSource, call: Callable[[FrameSource], T]) -> T:
-        """call(source), with a note of how long it takes: a driver in this process may never return."""
-        if not isinstance(source, Abortable):
-            self._in_driver = (time.monotonic(), source.name)
-        try:
-            return call(source)
-        finally:
-            self._in_driver = None
-
     def _heard(self, frame: DepthFrame) -> None:
         """A frame came: all is well, unless it is one to be left out."""
-        self._heard_s = time.monotonic()
+        self._guard.heard()
         if self.state is WorkerState.WAITING:
             self._retry_s = self._first_retry_s
             self._set_state(WorkerState.RUNNING)
@@ -242,14 +222,12 @@ class CaptureWorker(Worker):
     def _listen_on(self) -> None:
         """A camera sent nothing once more: say so in time, and open it again when that lasts."""
         assert self._source is not None
-        silent_s = time.monotonic() - self._heard_s
-        if silent_s > SILENCE_ENDED_S:
-            name = self._source.name
+        silence, name = self._guard.silence(), self._source.name
+        if silence is Silence.TO_BE_ENDED:
             self._close_source()
             self._wait_after(SensorDisconnected(f"{name} sends no pictures: plug it in again"), True)
-        elif silent_s > SILENCE_TOLD_S and not self.message:
-            words = f"{self._source.name} sends no pictures: it is opened again in a moment"
-            self._set_state(WorkerState.WAITING, words)
+        elif silence is Silence.TO_BE_TOLD and not self.message:
+            self._set_state(WorkerState.WAITING, f"{name} sends no pictures: it is opened again in a moment")
 
     def _hand_on(self, frame: DepthFrame) -> None:
         # Played in a loop, numbers go on rising; the place in the file tells that a round began.
@@ -321,7 +299,7 @@ class CaptureWorker(Worker):
             self._source = source = self._source or self._open_source(self._spec)
             if self.stopping:  # whoever asked for that did not see the source yet
                 return False
-            self._from_driver(source, lambda one: one.open())
+            self._guard.call(source, lambda one: one.open())
         except LumbricalError as error:
             live = self._source is not None and self._source.is_live
             if not live:
@@ -336,7 +314,7 @@ class CaptureWorker(Worker):
         self._statistics.reset()
         self._note_playback()
         self._watch.begin()
-        self._heard_s = time.monotonic()
+        self._guard.heard()
         if not self.message:
             self._set_state(WorkerState.RUNNING)
         self._is_open = True

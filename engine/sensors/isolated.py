@@ -40,8 +40,10 @@ from engine.types import DepthFrame, Intrinsics, LumbricalError
 CAN_ISOLATE = sys.platform != "win32"
 #: A process that does not answer for so long after the time that a read was given is taken to hang.
 HANG_S = 1.0
-#: Starting the process, loading a camera's library and opening it may take so long.
-OPEN_S = 15.0
+#: Starting the process may take so long, where much else is going on.
+START_S = 20.0
+#: Loading a camera's library and opening it.
+OPEN_S = 6.0
 #: And closing it.
 CLOSE_S = 0.8
 #: An answer comes a little after a read's time is over.
@@ -132,6 +134,9 @@ class IsolatedSensor(SensorBase):
             return
         if self._child is None:
             self._child = _Child(self._make)
+            answered, _ = self._receive(time.monotonic() + START_S)
+            if not answered:
+                self._give_up(f"{self.name}: the process that reads it does not start: close other programs")
         opened = self._answer(("open",), self._open_s, "opening it")
         assert isinstance(opened, _Opened)
         self._name, self._intrinsics, self._fps = opened.name, opened.intrinsics, opened.fps
@@ -217,8 +222,8 @@ class IsolatedSensor(SensorBase):
 
     def _give_up(self, line: str, cause: Exception | None = None) -> None:
         self._end_child(0.0)
-        self._is_open = False
-        raise (SensorDisconnected if self._intrinsics is not None else SensorUnavailable)(line) from cause
+        was_open, self._is_open = self._is_open, False
+        raise (SensorDisconnected if was_open else SensorUnavailable)(line) from cause
 
     def close(self) -> None:
         # Also a sensor that could not be opened has a child.
@@ -290,6 +295,7 @@ def _serve(make: Callable[[], Sensor], block: SharedBlock, pipe: Connection) -> 
     alive = _Alive()
     served = _Served(make(), block)
     try:
+        pipe.send(None)
         while True:
             if not pipe.poll(_ALIVE_EVERY_S):
                 alive.renew()

@@ -193,8 +193,8 @@ def test_in_a_process_of_its_own_a_camera_is_told_and_survived(fault: Fault) -> 
 
 
 def test_a_stalled_camera_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.runtime.capture.SILENCE_TOLD_S", 0.1)
-    monkeypatch.setattr("app.runtime.capture.SILENCE_ENDED_S", 0.4)
+    monkeypatch.setattr("app.runtime.driver_guard.SILENCE_TOLD_S", 0.1)
+    monkeypatch.setattr("app.runtime.driver_guard.SILENCE_ENDED_S", 0.4)
     control = FaultControl()
     made: list[FrameSource] = []
 
@@ -232,7 +232,7 @@ def test_the_end_comes_within_two_seconds_from_every_state(fault: Fault | None, 
 
 
 def test_a_driver_that_hangs_in_this_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.runtime.capture.HANG_TOLD_S", 0.3)
+    monkeypatch.setattr("app.runtime.driver_guard.HANG_TOLD_S", 0.3)
     control = FaultControl()
     made: list[FrameSource] = []
 
