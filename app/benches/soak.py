@@ -163,7 +163,10 @@ class _Soak:
 
     def __init__(self, session: LiveSession, seconds: float, seed: int, in_process: bool) -> None:
         from engine.sensors.faults import Fault
+        from engine.sensors.faulty import control_of, is_faulty
 
+        for spec in filter(is_faulty, _SOURCES):
+            control_of(spec)  # for good, so not while it is looked for what stays
         self._session, self._seconds, self._seed = session, seconds, seed
         self._dice = random.Random(seed)
         hangs = (Fault.HANG, Fault.HANG_OPEN)
