@@ -15,7 +15,7 @@ from app.runtime.worker import WorkerState
 from engine.types import Side
 
 #: For both workers together: a driver or a library that does not return must not hold up the end of the app.
-_STOP_TIMEOUT_S = 1.5
+_STOP_TIMEOUT_S = 1.2
 
 
 class LiveSession:
