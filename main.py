@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from app.interrupts import end_at_once
+from app.interrupts import end_at_once, leave_window
 
 if __name__ == "__main__":
     end_at_once()
@@ -14,4 +14,7 @@ if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from app.cli import main
 
-    sys.exit(main())
+    status = main()
+    if "PySide6.QtWidgets" in sys.modules:
+        leave_window(status)
+    sys.exit(status)

@@ -5,6 +5,7 @@ docs/settings.md lists them all.
 
 from __future__ import annotations
 
+import enum
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -65,6 +66,25 @@ class TrackingConfig:
         _check_whole("tracking.threads", self.threads, 0, 256)
 
 
+class Isolated(enum.StrEnum):
+    """Which sources are read in a process of their own: cameras with a driver that is not ours, all, or none."""
+
+    CAMERAS = "cameras"
+    ALL = "all"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class SensorsConfig:
+    """How sources are read; isolated: one of Isolated's values."""
+
+    isolated: str = Isolated.CAMERAS
+
+    def __post_init__(self) -> None:
+        if self.isolated not in tuple(Isolated):
+            raise LumbricalError(f"sensors.isolated must be one of {', '.join(Isolated)}, not {self.isolated!r}")
+
+
 @dataclass(frozen=True)
 class RecordingConfig:
     """How the window records: countdown_s before a take begins and preroll_s taken along from before it, both where
@@ -90,6 +110,7 @@ class AppConfig:
     viewer: ViewerConfig = field(default_factory=ViewerConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
+    sensors: SensorsConfig = field(default_factory=SensorsConfig)
 
     def __post_init__(self) -> None:
         if self.takes_folder is not None:
@@ -101,8 +122,8 @@ class AppConfig:
 
 
 def load_config(path: Path | None) -> AppConfig:
-    """Read a TOML file, e.g. `source = "..."` and the tables [viewer], [tracking], [recording]; without a path, the
-    defaults.
+    """Read a TOML file, e.g. `source = "..."` and the tables [viewer], [tracking], [recording], [sensors]; without a
+    path, the defaults.
 
     Errors: LumbricalError naming the file and the entry when it is missing, unreadable, unknown or out of range.
     """
@@ -114,7 +135,12 @@ def load_config(path: Path | None) -> AppConfig:
         if len(data) > _MAX_CONFIG_BYTES:
             raise LumbricalError("is far too long for a settings file")
         entries = tomllib.loads(data.decode())
-        known = {"viewer": ViewerConfig(), "tracking": TrackingConfig(), "recording": RecordingConfig()}
+        known = {
+            "viewer": ViewerConfig(),
+            "tracking": TrackingConfig(),
+            "recording": RecordingConfig(),
+            "sensors": SensorsConfig(),
+        }
         parts = {name: _filled(name, known[name], table) for name, table in entries.items() if name in known}
         return _filled("", AppConfig(), {**entries, **parts})
     except OSError as error:

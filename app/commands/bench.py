@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import adaptation, calibration, codecs, live, losses, record, runners, smoothing
+from app.benches import adaptation, calibration, codecs, live, losses, record, runners, smoothing, soak
 
 _BENCHES = {
     "live": live,
@@ -15,6 +15,7 @@ _BENCHES = {
     "adaptation": adaptation,
     "record": record,
     "codecs": codecs,
+    "soak": soak,
 }
 
 

@@ -13,7 +13,17 @@ from app.interrupts import end_at_once
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
-    parser.add_argument("--source", metavar="SPEC", help="camera or recording (default: a camera, else the demo take)")
+    parser.add_argument(
+        "--source",
+        metavar="SPEC",
+        help="camera or recording (default: a camera, else the demo take); faulty:FAULTS:SPEC is one that misbehaves "
+        "on purpose, such as faulty:unplug,stall:demo (docs/faults.md)",
+    )
+    parser.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        help="read the source in a process of its own, where a driver that hangs can be ended (default: cameras only)",
+    )
     add_weights(parser)
     add_method(parser)
     add_runner(parser)
@@ -36,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the window; 0 when it was closed. LumbricalError on what the user can mend, before any window opens."""
-    from app.config import DEMO_SOURCE, load_config
+    from app.config import DEMO_SOURCE, Isolated, load_config
     from app.runtime.methods import DEFAULT_METHOD, method_named
     from app.runtime.sources import check_source, choose_source, list_sources, open_source
     from app.runtime.tracker_factory import limit_threads, make_tracker
@@ -76,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
 
     spec = choose_source(wanted, sources)
     wish = TrackerWish(args.weights, method, spec, args.runner)
-    session = LiveSession(open_source, spec, lambda: make(wish))
+    isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
+    session = LiveSession(partial(open_source, isolated=isolated), spec, lambda: make(wish))
     profiles = ProfileChoice(session, store) if hand is None else None
     # Versions are of the shipped weights and surface; what is made of others would not be found again.
     adaptation = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from app.runtime.describe import described
-from app.runtime.interfaces import CapturedFrame, FrameSource, Listener
+from app.runtime.driver_guard import DriverGuard, Silence
+from app.runtime.frame_watch import FrameWatch, Seen
+from app.runtime.interfaces import Abortable, CapturedFrame, FrameSource, Listener
 from app.runtime.slot import LatestSlot
+from app.runtime.source_status import OpenedSource, PlaybackStatus
 from app.runtime.statistics import LiveStatistics
 from app.runtime.worker import Worker, WorkerState
 from engine.sensors.playback import Playback
@@ -18,42 +20,17 @@ from engine.types import DepthFrame, LumbricalError
 
 #: Sensors are polled with waits this short, so that commands and unplugging are noticed at once.
 READ_TIMEOUT_S = 0.1
-FIRST_RETRY_S = 0.5
-LONGEST_RETRY_S = 2.0
-
-
-@dataclass(frozen=True)
-class PlaybackStatus:
-    """Where a recording stands; position is the index of the frame shown last, -1 before the first. start, end: the
-    frames between which it is repeated, once both are set."""
-
-    position: int
-    frame_count: int
-    paused: bool
-    ended: bool
-    speed: float
-    loop: bool
-    start: int | None = None
-    end: int | None = None
-
-
-@dataclass(frozen=True)
-class OpenedSource:
-    """A source that was opened: its spec, what it is (the camera, for a recording of one), and its first epoch; frames
-    of earlier ones came from another source."""
-
-    spec: str
-    description: str
-    epoch: int
-    is_live: bool
+#: A camera that is plugged in again is open within half a second; looking for it costs milliseconds.
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 0.5
 
 
 class CaptureWorker(Worker):
     """Reads one source at a time into a slot; the source can be exchanged and, if a recording, played and sought.
 
-    While a source cannot be opened or has failed, the state is WAITING and the message says why. A camera is tried
-    again with growing pauses, so that one that is plugged back in goes on by itself; a bad recording waits for another
-    source.
+    While a source cannot be opened or has failed, the state is WAITING and the message says why, until a frame comes.
+    A camera is tried again with growing pauses, whatever it failed of, so that one that is plugged back in goes on by
+    itself, and so is one that sends nothing; a bad recording waits for another source.
     """
 
     def __init__(
@@ -84,6 +61,14 @@ class CaptureWorker(Worker):
         self._opened: OpenedSource | None = None
         self._start: int | None = None
         self._end: int | None = None
+        self._watch = FrameWatch()
+        self._guard = DriverGuard()
+        self._is_open = False
+
+    @property
+    def message(self) -> str:
+        """One line on why it waits or failed, or on a driver that does not return; empty when all is well."""
+        return super().message or self._guard.hung()
 
     @property
     def opened(self) -> OpenedSource | None:
@@ -107,9 +92,14 @@ class CaptureWorker(Worker):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the open source wants its user to know, one line each."""
+        """What the open source wants its user to know, and what was odd about its last frames, one line each."""
         source = self._source
-        return source.warnings if source is not None else ()
+        return (*self._watch.notices(), *source.warnings) if source is not None else ()
+
+    @property
+    def left_out(self) -> int:
+        """Frames of cameras that came twice or too late, and were not handed on."""
+        return self._watch.left_out
 
     @property
     def playback(self) -> PlaybackStatus | None:
@@ -127,6 +117,7 @@ class CaptureWorker(Worker):
     def switch_source(self, spec: str) -> None:
         """Close the present source and open another."""
         self._spec = spec
+        self._abort()  # only then the command: the next source must not be hit
         self._command(self._drop_source)
 
     def play(self) -> None:
@@ -175,23 +166,26 @@ class CaptureWorker(Worker):
     def step(self) -> None:
         """Obey commands, then read one frame or try to open the source."""
         self._obey()
-        if self._source is None and not self._try_open():
+        if not self._is_open and not self._try_open():
             return
         assert self._source is not None
         if self._wound_back():
             return
         try:
-            frame = self._source.read(READ_TIMEOUT_S)
+            frame = self._guard.call(self._source, lambda source: source.read(READ_TIMEOUT_S))
         except EndOfStream:
             self._rest_at_end()
             return
         except LumbricalError as error:
+            live = self._is_live
             self._close_source()
-            self._wait_after(error)
+            self._wait_after(error, live)
             return
         self._note_playback()
         if frame is not None:
-            self._hand_on(frame)
+            self._heard(frame)
+        elif self._is_live:
+            self._listen_on()
 
     def tear_down(self) -> None:
         """Let go of the sensor."""
@@ -203,6 +197,37 @@ class CaptureWorker(Worker):
         for listener in self._listeners:
             listener.close()
         self._woken.set()
+        self._abort()
+
+    def _abort(self) -> None:
+        """End the present source's waits, where it can: it may be opening, or its driver hang."""
+        source: object = self._source
+        if isinstance(source, Abortable):
+            source.abort()
+
+    def _heard(self, frame: DepthFrame) -> None:
+        """A frame came: all is well, unless it is one to be left out."""
+        self._guard.heard()
+        if self.state is WorkerState.WAITING:
+            self._retry_s = self._first_retry_s
+            self._set_state(WorkerState.RUNNING)
+        if self._is_live:
+            seen = self._watch.look(frame)
+            if seen is Seen.LEFT_OUT:
+                return
+            if seen is Seen.NEW_TRACK:
+                self._begin_epoch()
+        self._hand_on(frame)
+
+    def _listen_on(self) -> None:
+        """A camera sent nothing once more: say so in time, and open it again when that lasts."""
+        assert self._source is not None
+        silence, name = self._guard.silence(), self._source.name
+        if silence is Silence.TO_BE_ENDED:
+            self._close_source()
+            self._wait_after(SensorDisconnected(f"{name} sends no pictures: plug it in again"), True)
+        elif silence is Silence.TO_BE_TOLD and not self.message:
+            self._set_state(WorkerState.WAITING, f"{name} sends no pictures: it is opened again in a moment")
 
     def _hand_on(self, frame: DepthFrame) -> None:
         # Played in a loop, numbers go on rising; the place in the file tells that a round began.
@@ -271,13 +296,16 @@ class CaptureWorker(Worker):
             self._woken.wait(READ_TIMEOUT_S)
             return False
         try:
-            source = self._open_source(self._spec)
-            source.open()
+            self._source = source = self._source or self._open_source(self._spec)
+            if self.stopping:  # whoever asked for that did not see the source yet
+                return False
+            self._guard.call(source, lambda one: one.open())
         except LumbricalError as error:
-            self._wait_after(error)
+            live = self._source is not None and self._source.is_live
+            if not live:
+                self._close_source()
+            self._wait_after(error, live)
             return False
-        self._source = source
-        self._retry_s = self._first_retry_s
         self._is_live = source.is_live
         self._source_name = source.name
         self._start = self._end = None
@@ -285,12 +313,16 @@ class CaptureWorker(Worker):
         self._opened = OpenedSource(self._spec, described(source), self._epoch, source.is_live)
         self._statistics.reset()
         self._note_playback()
-        self._set_state(WorkerState.RUNNING)
+        self._watch.begin()
+        self._guard.heard()
+        if not self.message:
+            self._set_state(WorkerState.RUNNING)
+        self._is_open = True
         return True
 
-    def _wait_after(self, error: LumbricalError) -> None:
+    def _wait_after(self, error: LumbricalError, live: bool) -> None:
         self._set_state(WorkerState.WAITING, str(error))
-        if not isinstance(error, SensorUnavailable | SensorDisconnected):
+        if not live and not isinstance(error, SensorUnavailable | SensorDisconnected):
             self._given_up = True
             return
         self._woken.wait(self._retry_s)
@@ -305,10 +337,12 @@ class CaptureWorker(Worker):
         self._close_source()
         self._retry_s = self._first_retry_s
         self._given_up = False
+        self._watch.forget()
         self._set_state(WorkerState.STARTING)
 
     def _close_source(self) -> None:
         source, self._source = self._source, None
+        self._is_open = False
         self._playback = None
         self._is_live = False
         self._source_name = ""

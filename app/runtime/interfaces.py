@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,13 @@ class FrameSource(Protocol):
     def read(self, timeout_s: float = 0.2) -> DepthFrame | None: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Abortable(Protocol):
+    """A source whose waits another thread can end, so that it need not wait for a driver; it is to be closed then."""
+
+    def abort(self) -> None: ...
 
 
 class FrameTracker(Protocol):

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.runtime.capture import OpenedSource
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
+from app.runtime.source_status import OpenedSource
 from engine.takes.names import SUFFIX
 from engine.takes.reader import Take
 from engine.types import JOINT_COUNT, LumbricalError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from engine.fitting.state import KnownShape
     from engine.hand.hand import HandModel
 
-_STOP_TIMEOUT_S = 3.0
+#: For both workers together: a driver or a library that does not return must not hold up the end of the app.
+_STOP_TIMEOUT_S = 1.2
 
 
 class LiveSession:
@@ -48,11 +50,12 @@ class LiveSession:
         self.capture.start()
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
-        """Stop both workers; False when one did not end in time."""
+        """Stop both workers, in timeout_s together; False when one did not end: a daemon, it holds up no exit."""
+        deadline_s = time.monotonic() + timeout_s
         self.capture.request_stop()
         self.tracking.request_stop()
         capture_ended = self.capture.stop(timeout_s)
-        return self.tracking.stop(timeout_s) and capture_ended
+        return self.tracking.stop(max(0.0, deadline_s - time.monotonic())) and capture_ended
 
     def switch_source(self, spec: str) -> None:
         """Play or stream something else."""

@@ -6,16 +6,22 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from app.config import DEMO_SOURCE
+from app.config import DEMO_SOURCE, Isolated
 from app.runtime.interfaces import FrameSource
 from engine.sensors import discover
+from engine.sensors.faults import FaultControl
+from engine.sensors.faulty import KIND, adopt_control, control_of, is_faulty
+from engine.sensors.isolated import CAN_ISOLATE, IsolatedSensor
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import Sensor
 from engine.types import LumbricalError
 
 _SYNTHETIC = "synthetic"
+#: Kinds of cameras that a driver reads.
+_DRIVEN = ("realsense", "kinect", KIND)
 _USB_DEVICES = Path("/sys/bus/usb/devices")
 
 
@@ -59,13 +65,28 @@ def recording_choice(path: Path) -> SourceChoice:
     return SourceChoice(str(path), path.name or str(path))
 
 
-def open_source(spec: str) -> FrameSource:
+def open_source(spec: str, isolated: str = Isolated.CAMERAS) -> FrameSource:
     """The source that spec names, not opened yet; recordings play in real time and start over at their end.
 
+    isolated: which sensors live in a process of their own, where a driver that hangs can be ended.
     Errors: LumbricalError when there is no such recording or kind of camera.
     """
     sensor = discover.open_source(spec)
+    if isolated == Isolated.ALL or (isolated == Isolated.CAMERAS and _is_foreign(spec) and CAN_ISOLATE):
+        sensor = IsolatedSensor(partial(_sensor, spec, control_of(spec) if is_faulty(spec) else None))
     return sensor if sensor.is_live else Playback(sensor, loop=True)
+
+
+def _is_foreign(spec: str) -> bool:
+    """Whether code that is not ours reads it, or what plays such code's part."""
+    return spec.partition(":")[0] in _DRIVEN and not Path(spec).exists()
+
+
+def _sensor(spec: str, control: FaultControl | None) -> Sensor:
+    """The sensor as the child process makes it, from this module so that all suffixes are known there too."""
+    if control is not None:
+        adopt_control(spec, control)
+    return discover.open_source(spec)
 
 
 def open_recording(spec: str) -> FrameSource:
@@ -88,7 +109,7 @@ def check_source(spec: str) -> None:
 def choose_source(wanted: str | None, sources: list[SourceChoice]) -> str:
     """What is asked for, else the first camera, else the demo take."""
     if wanted is not None:
-        return wanted
+        return str(DEMO_SOURCE) if wanted == discover.DEMO else wanted
     return next((source.spec for source in sources if source.is_camera), str(DEMO_SOURCE))
 
 

@@ -36,6 +36,7 @@ from app.ui.banner import Banner
 from app.ui.calibration_part import CalibrationPart
 from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
 from app.ui.depth_panel import DepthPanel
+from app.ui.fault_menu import FaultMenu
 from app.ui.help_overlay import HelpOverlay
 from app.ui.library_panel import LibraryPanel
 from app.ui.playback_bar import PlaybackBar
@@ -48,6 +49,7 @@ from app.ui.state_words import CLOSING_NOTE, DEMO_NOTE, state_words
 from app.ui.status_bar import StatusBar
 from app.ui.timing_overlay import TimingOverlay
 from app.ui.view3d import View3D
+from engine.sensors.faulty import is_faulty
 
 _RESULT_INTERVAL_MS = 15
 _STATUS_INTERVAL_MS = 100
@@ -87,7 +89,8 @@ class MainWindow(QMainWindow):
         self._search = CameraSearch()
         self.view = View3D(config.viewer, session.statistics.record_view)
         self.depth_panel = DepthPanel()
-        self.sources = SourcePanel()
+        self.faults = FaultMenu(session, self._test_source, self)
+        self.sources = SourcePanel(self.faults)
         self.replay = ReplayPart(session, trackers)
         self.layers = LayerSwitches(self.replay.switch)
         self.controls = TrackingControls(self.replay.picker)
@@ -233,6 +236,12 @@ class MainWindow(QMainWindow):
         """Play or stream another source, because the user wants it."""
         self._chosen_by_user = True
         self._switch(spec)
+
+    def _test_source(self, spec: str) -> None:
+        """Open a source that misbehaves on purpose, or the source itself again."""
+        if is_faulty(spec):
+            self.sources.add_recording(SourceChoice(spec, f"Testing: {Path(spec).name}"))
+        self.choose_source(spec)
 
     def _switch(self, spec: str) -> None:
         self._session.switch_source(spec)

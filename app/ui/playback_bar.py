@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 
-from app.runtime.capture import PlaybackStatus
+from app.runtime.source_status import PlaybackStatus
 from app.ui import theme
 from app.ui.range_slider import RangeSlider
 

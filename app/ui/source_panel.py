@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from app.runtime.sources import SourceChoice
 from app.ui import theme
@@ -17,7 +17,8 @@ class SourcePanel(QWidget):
     file_wanted = Signal()
     folder_wanted = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, testing: QMenu | None = None) -> None:
+        """testing: a menu for those who try what the app does when a source misbehaves."""
         super().__init__()
         self._cameras: list[SourceChoice] = []
         self._recordings: list[SourceChoice] = []
@@ -40,7 +41,14 @@ class SourcePanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addWidget(theme.label("SOURCE", "title"))
+        top = QHBoxLayout()
+        top.addWidget(theme.label("SOURCE", "title"), 1)
+        if testing is not None:
+            button = QPushButton("Testing", flat=True)
+            button.setToolTip("Let the source misbehave on purpose")
+            button.setMenu(testing)
+            top.addWidget(button)
+        layout.addLayout(top)
         layout.addWidget(self._box)
         layout.addLayout(buttons)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.sensors.faulty import is_faulty, open_faulty
 from engine.sensors.kinect import KinectRecording
 from engine.sensors.kinect_live import KinectCamera, load_libk4a
 from engine.sensors.protocol import BadRecording, Sensor, SensorError, SensorUnavailable
@@ -21,6 +22,9 @@ from engine.sensors.sequence_folder import SequenceFolder
 from engine.sensors.synthetic import SyntheticSensor
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+#: The rendered recording that comes with the program.
+DEMO = "demo"
+_DEMO_FOLDER = _REPOSITORY / "assets" / "demo"
 Opener = Callable[[Path, bool], Sensor]
 
 
@@ -63,7 +67,8 @@ def known_suffixes() -> tuple[str, ...]:
 def open_source(spec: str | Path, *, color: bool = False, fps: int = 60) -> Sensor:
     """The sensor that a name or path means, not yet opened.
 
-    spec: "realsense", "realsense:SERIAL", "kinect", "kinect:INDEX", "synthetic", a sequence folder, or a recording.
+    spec: "realsense", "realsense:SERIAL", "kinect", "kinect:INDEX", "synthetic", "demo", a sequence folder, or a
+    recording; "faulty:FAULTS:SPEC" is one of these as a live camera that misbehaves (engine.sensors.faulty).
     color: also deliver colour registered to depth, where there is any; fps: the rate a camera is asked for at most.
     Raises SensorError (unknown name) or BadRecording (missing path, unknown format) with one line.
     """
@@ -79,6 +84,10 @@ def open_source(spec: str | Path, *, color: bool = False, fps: int = 60) -> Sens
             return KinectCamera(int(which or 0))
         if spec == "synthetic":
             return SyntheticSensor(live=True)
+        if spec == DEMO:
+            return SequenceFolder(_DEMO_FOLDER, color=color)
+        if is_faulty(spec):
+            return open_faulty(spec, lambda within: open_source(within, color=color, fps=fps))
     return _open_path(Path(spec), color)
 
 
@@ -93,7 +102,8 @@ def _open_path(path: Path, color: bool) -> Sensor:
     formats = ", ".join(known_suffixes())
     if not _exists(path):
         raise BadRecording(
-            f"{path} does not exist: give a sequence folder, a recording ({formats}), realsense, kinect or synthetic"
+            f"{path} does not exist: give a sequence folder, a recording ({formats}), realsense, kinect, synthetic or "
+            "demo"
         )
     suffix = "" if path.is_dir() else path.suffix.lower()
     if not path.is_dir() and suffix not in known_suffixes():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.cli import main
-from app.config import AppConfig, RecordingConfig, TrackingConfig, ViewerConfig, load_config
+from app.config import AppConfig, Isolated, RecordingConfig, SensorsConfig, TrackingConfig, ViewerConfig, load_config
 from engine.types import LumbricalError
 
 
@@ -40,6 +40,8 @@ def test_no_file_means_the_defaults() -> None:
         ("[tracking]\nsmoothing = nan", "tracking.smoothing must be"),
         ("[tracking]\nthreads = 1.5", "tracking.threads must be a whole number"),
         ("[viewer]\ncloud_points = 1e3", "viewer.cloud_points must be a whole number"),
+        ('[sensors]\nisolated = "some"', "sensors.isolated must be one of cameras, all, none"),
+        ("[sensors]\nisolated = true", "sensors.isolated must be one of"),
         ("source = 3", "source must name"),
         ("viewer = 3", "must be a table"),
         ("[viewer", "not a TOML file"),
@@ -57,7 +59,12 @@ def test_the_manual_lists_every_setting_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
     told = {row[0].strip("`"): row[1:3] for row in rows}
-    real: dict[str, list[str]] = {"source": ["", ""], "takes_folder": ["", ""]}
+    kinds = ", ".join(f'`"{kind}"`' for kind in Isolated)
+    real: dict[str, list[str]] = {
+        "source": ["", ""],
+        "takes_folder": ["", ""],
+        "sensors.isolated": [f'`"{SensorsConfig().isolated}"`', kinds],
+    }
     parts: dict[str, Any] = {
         "viewer": ViewerConfig(),
         "tracking": TrackingConfig(),
@@ -71,7 +78,7 @@ def test_the_manual_lists_every_setting_with_its_default() -> None:
                 replace(part, **{name: int(edge)})
                 with pytest.raises(LumbricalError, match=key):
                     replace(part, **{name: int(edge) + beyond})
-    assert {field.name for field in fields(AppConfig)} == {*parts, "source", "takes_folder"}
+    assert {field.name for field in fields(AppConfig)} == {*parts, "source", "takes_folder", "sensors"}
     assert told == real
 
 
@@ -80,8 +87,8 @@ def test_the_manual_s_example_is_the_defaults(tmp_path: Path) -> None:
     example = text.split("```toml\n")[1].split("```")[0]
     assert load_config(write(tmp_path, example)) == AppConfig(source="recording.mkv", takes_folder="~/takes")
     entries = tomllib.loads(example)
-    assert [set(entries[name]) for name in ("viewer", "tracking", "recording")] == [
-        set(vars(part)) for part in (ViewerConfig(), TrackingConfig(), RecordingConfig())
+    assert [set(entries[name]) for name in ("viewer", "tracking", "sensors", "recording")] == [
+        set(vars(part)) for part in (ViewerConfig(), TrackingConfig(), SensorsConfig(), RecordingConfig())
     ]
 
 

@@ -75,3 +75,23 @@ def test_being_told_to_end_raises_once_and_only_inside() -> None:
     ignored = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     inside = "with terminated_in_order(): signal.raise_signal(signal.SIGTERM)\n"
     assert _interrupted(begin + ignored + inside) == (0, "")
+
+
+def test_leaving_after_a_window_loses_nothing_and_waits_for_no_hung_thread() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import atexit, threading, time\n"
+            "from app.interrupts import leave_window\n"
+            "atexit.register(lambda: print('at exit', end=' '))\n"
+            "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+            "threading.Thread(target=lambda: (time.sleep(0.3), print('written', end=' '))).start()\n"
+            "leave_window(7)\n",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "written at exit ", "")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engine.sensors.faulty import FaultySensor
+from engine.sensors.isolated import IsolatedSensor
 from engine.sensors.kinect import KinectRecording
 from engine.sensors.kinect_live import KinectCamera
 from engine.sensors.playback import Playback
@@ -105,6 +108,10 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "kinect live": lambda _: _kinect_live(),
     "playback": _file(lambda files: Playback(SequenceFolder(_folder(files)), real_time=False)),
     "playback in real time": _file(lambda files: Playback(SequenceFolder(_folder(files)), speed=4)),
+    "faulty recording": lambda files: Case(FaultySensor(SequenceFolder(_folder(files)))),
+    "faulty camera": lambda _: Case(FaultySensor(_synthetic(live=True))),
+    "isolated camera": lambda _: Case(IsolatedSensor(partial(SyntheticSensor, intrinsics=SMALL, live=True))),
+    "isolated recording": lambda files: Case(IsolatedSensor(partial(SequenceFolder, _folder(files))), frames=FRAMES),
     "playback of a recording": _file(lambda files: Playback(RealSenseRecording(_db3(files, False)), real_time=False)),
 }
 

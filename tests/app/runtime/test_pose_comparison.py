@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.runtime.capture import OpenedSource
 from app.runtime.interfaces import LiveResult
 from app.runtime.pose_comparison import PoseComparison, RecordedPoses
 from app.runtime.session import LiveSession
+from app.runtime.source_status import OpenedSource
 from engine.takes.reader import Take
 from engine.types import TrackingResult, TrackingState
 from tests.app.fakes import FakeSensor, FakeTracker, make_frame, wait_until
