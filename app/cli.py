@@ -47,7 +47,9 @@ COMMANDS = {
     "finetune": Command("app.commands.finetune", "fit the encoder to recordings of your own hand, without labels"),
     "quantise": Command("app.commands.quantise", "the encoder in int8, faster on the CPU, if it stays as accurate"),
     "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
-    "bench": Command("app.commands.bench", "measure: live, runners, losses, smoothing, calibration, record, codecs"),
+    "bench": Command(
+        "app.commands.bench", "measure: live, runners, losses, smoothing, calibration, adaptation, record, soak …"
+    ),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }
 DEFAULT_COMMAND = "run"

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand
 from app.display import require_display
 from app.interrupts import end_at_once
+
+if TYPE_CHECKING:
+    from app.runtime.adaptation_worker import AdaptationWorker
+    from app.runtime.interfaces import FrameTracker
+    from app.runtime.profile_choice import ProfileChoice
+    from app.runtime.session import LiveSession
+    from app.runtime.tracker_choice import TrackerWish
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,9 +75,6 @@ def run(args: argparse.Namespace) -> int:
     end_at_once()
     limit_threads(config.tracking.threads)
 
-    from app.runtime.adaptation_tracker import learning_of
-    from app.runtime.adaptation_worker import AdaptationWorker
-    from app.runtime.interfaces import FrameTracker
     from app.runtime.profile_choice import ProfileChoice, find_profile
     from app.runtime.session import LiveSession
     from app.runtime.tracker_choice import TrackerChoice, TrackerWish
@@ -84,23 +90,33 @@ def run(args: argparse.Namespace) -> int:
     def make(wish: TrackerWish) -> FrameTracker:
         return make_tracker(config.tracking, hand, wish.weights, wish.method, wish.source, wish.runner)
 
-    spec = choose_source(wanted, sources)
-    wish = TrackerWish(args.weights, method, spec, args.runner)
+    wish = TrackerWish(args.weights, method, choose_source(wanted, sources), args.runner)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
-    session = LiveSession(partial(open_source, isolated=isolated), spec, lambda: make(wish))
+    session = LiveSession(partial(open_source, isolated=isolated), wish.source, lambda: make(wish))
     profiles = ProfileChoice(session, store) if hand is None else None
     # Versions are of the shipped weights and surface; what is made of others would not be found again.
     adaptation = None
     if profiles is not None and args.weights is None:
-        learning = partial(learning_of, begin=lambda: make(wish), profiles=store.folder)
-        adaptation = worker = AdaptationWorker(session, *learning(profile))
-        adaptation.set_on(args.adapt)
-        profiles.changed = lambda held: worker.follow(*learning(held))
+        adaptation = _adaptation(session, profiles, lambda: make(wish), args.adapt)
     if profiles is not None and profile is not None:
         profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
     trackers = TrackerChoice(session, make, wish)
     return run_window(session, config, sources, shown, trackers=trackers, profiles=profiles, adaptation=adaptation)
+
+
+def _adaptation(
+    session: LiveSession, profiles: ProfileChoice, begin: Callable[[], FrameTracker], on: bool
+) -> AdaptationWorker:
+    """What learns the hand of the profile that is held, or of whoever is there. begin: makes the session's tracker."""
+    from app.runtime.adaptation_tracker import learning_of
+    from app.runtime.adaptation_worker import AdaptationWorker
+
+    learning = partial(learning_of, begin=begin, profiles=profiles.store.folder)
+    worker = AdaptationWorker(session, *learning(None))
+    worker.set_on(on)
+    profiles.changed = lambda held: worker.follow(*learning(held))
+    return worker
 
 
 def _check_adapt(args: argparse.Namespace) -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from app.runtime.calibration_solver import Finished, Looked, PosePicture, Refused, SolverProcess, SolverSettings
-from app.runtime.capture import PlaybackStatus
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
 from app.runtime.slot import LatestSlot
+from app.runtime.source_status import PlaybackStatus
 from app.runtime.worker import Worker
 from calibration.collecting import Collection, learnt_profile
 from calibration.frames import Build, CalibrationFrame

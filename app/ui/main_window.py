@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QMainWindow,
@@ -27,7 +26,7 @@ from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.interfaces import LiveResult
 from app.runtime.profile_choice import ProfileChoice, ProfileKey
 from app.runtime.session import LiveSession
-from app.runtime.sources import CameraSearch, SourceChoice, demo_choice, is_demo, recording_choice, recording_suffixes
+from app.runtime.sources import SourceChoice, is_demo
 from app.runtime.tracker_choice import TrackerChoice
 from app.takes_folder import thumbnails_folder
 from app.takes_library import TakesLibrary
@@ -36,7 +35,6 @@ from app.ui.banner import Banner
 from app.ui.calibration_part import CalibrationPart
 from app.ui.controls import LAYERS, LayerSwitches, TrackingControls
 from app.ui.depth_panel import DepthPanel
-from app.ui.fault_menu import FaultMenu
 from app.ui.help_overlay import HelpOverlay
 from app.ui.library_panel import LibraryPanel
 from app.ui.playback_bar import PlaybackBar
@@ -44,17 +42,15 @@ from app.ui.recording_part import RecordingPart
 from app.ui.replay_part import ReplayPart
 from app.ui.settings import Choices, Memory
 from app.ui.side_panel import side_panel
-from app.ui.source_panel import SourcePanel
+from app.ui.source_part import SourcePart
 from app.ui.state_words import CLOSING_NOTE, DEMO_NOTE, state_words
 from app.ui.status_bar import StatusBar
 from app.ui.timing_overlay import TimingOverlay
 from app.ui.view3d import View3D
-from engine.sensors.faulty import is_faulty
 
 _RESULT_INTERVAL_MS = 15
 _STATUS_INTERVAL_MS = 100
 _NUMBERS_EVERY = 3
-_LOOK_EVERY = 20
 _SILENCE_S = 1.0
 #: What a second click on the window's cross still grants the recorder.
 _HASTE_S = 1.0
@@ -81,16 +77,11 @@ class MainWindow(QMainWindow):
         self._last: LiveResult | None = None
         self._last_at = time.monotonic()
         self._ticks = 0
-        self._has_camera = False
-        # A camera that is plugged in takes over from the demo take, but never from what the user chose.
-        self._chosen_by_user = not is_demo(session.capture.spec)
         self._faces: NDArray[np.int32] | None = None
         self._closing = self._ended = False
-        self._search = CameraSearch()
         self.view = View3D(config.viewer, session.statistics.record_view)
         self.depth_panel = DepthPanel()
-        self.faults = FaultMenu(session, self._test_source, self)
-        self.sources = SourcePanel(self.faults)
+        self.sources = SourcePart(session, memory, sources, self)
         self.replay = ReplayPart(session, trackers)
         self.layers = LayerSwitches(self.replay.switch)
         self.controls = TrackingControls(self.replay.picker)
@@ -108,7 +99,6 @@ class MainWindow(QMainWindow):
         self.setFocus()
         self._wire()
         self._bind_keys()
-        self._fill_sources(sources)
         self._recall(memory.load(Choices(smoothing=config.tracking.smoothing)))
         self._result_timer = self._every(_RESULT_INTERVAL_MS, self._take_result)
         self._status_timer = self._every(_STATUS_INTERVAL_MS, self._refresh)
@@ -129,7 +119,7 @@ class MainWindow(QMainWindow):
         top.setSpacing(0)
         top.addLayout(left, 1)
         hand: list[QWidget] = [part for part in (self.calibration.panel, self.adaptation) if part is not None]
-        panel = side_panel(self.sources, self.recording.panel, self.depth_panel, hand, self.layers, self.controls)
+        panel = side_panel(self.sources.panel, self.recording.panel, self.depth_panel, hand, self.layers, self.controls)
         top.addWidget(panel)
         whole = QVBoxLayout(central)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -146,10 +136,7 @@ class MainWindow(QMainWindow):
 
     def _wire(self) -> None:
         capture = self._session.capture
-        self.sources.chosen.connect(self.choose_source)
-        self.sources.refresh_wanted.connect(self._search.start)
-        self.sources.file_wanted.connect(self._open_file)
-        self.sources.folder_wanted.connect(self._open_folder)
+        self.sources.switched.connect(self._forget_result)
         self.layers.changed.connect(self.view.set_layers)
         self.controls.smoothing_changed.connect(self._session.set_smoothing)
         self.controls.side_changed.connect(self._session.set_side)
@@ -188,7 +175,7 @@ class MainWindow(QMainWindow):
             "T": self.timing.toggle,
             "F": self._toggle_fullscreen,
             "F11": self._toggle_fullscreen,
-            "O": self._open_folder,
+            "O": self.sources.open_folder,
             "?": self.help.toggle,
             "F1": self.help.toggle,
             "Escape": self._escape,
@@ -198,7 +185,7 @@ class MainWindow(QMainWindow):
         for key, action in keys.items():
             QShortcut(QKeySequence(key), self).activated.connect(action)
         # Keys belong to the window: a focused button or slider must not swallow the space bar or the arrows.
-        for area in (self.playback, self.layers, self.controls, self.sources):
+        for area in (self.playback, self.layers, self.controls, self.sources.panel):
             for widget in area.findChildren(QWidget):
                 widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
@@ -208,14 +195,6 @@ class MainWindow(QMainWindow):
         timer.start()
         return timer
 
-    def _fill_sources(self, sources: list[SourceChoice]) -> None:
-        self._note_cameras(sources)
-        self.sources.add_recording(demo_choice())
-        spec = self._session.capture.spec
-        if all(spec != choice.spec for choice in self.sources.choices()):
-            self.sources.add_recording(recording_choice(Path(spec)))
-        self.sources.show_current(spec)
-
     def _recall(self, choices: Choices) -> None:
         self.layers.set_layers(choices.layers)
         self.view.set_layers(choices.layers)
@@ -224,49 +203,15 @@ class MainWindow(QMainWindow):
         self.controls.set_side(choices.side if asked is None else asked.side)
         self.calibration.recall(ProfileKey.parsed(choices.profile))
 
-    def _note_cameras(self, sources: list[SourceChoice]) -> None:
-        cameras = [source for source in sources if source.is_camera]
-        self._has_camera = bool(cameras)
-        self.sources.set_cameras(sources)
-        self.sources.show_current(self._session.capture.spec)
-        if cameras and not self._chosen_by_user:
-            self._switch(cameras[0].spec)
-
-    def choose_source(self, spec: str) -> None:
-        """Play or stream another source, because the user wants it."""
-        self._chosen_by_user = True
-        self._switch(spec)
-
-    def _test_source(self, spec: str) -> None:
-        """Open a source that misbehaves on purpose, or the source itself again."""
-        if is_faulty(spec):
-            self.sources.add_recording(SourceChoice(spec, f"Testing: {Path(spec).name}"))
-        self.choose_source(spec)
-
-    def _switch(self, spec: str) -> None:
-        self._session.switch_source(spec)
-        self.sources.show_current(spec)
+    def _forget_result(self) -> None:
+        """Another source was asked for: what is shown is not of it."""
         self._last = None
         self._last_at = time.monotonic()
         self.depth_panel.clear()
 
-    def _open_recording(self, path: str) -> None:
-        if path:
-            self._memory.folder = str(Path(path).parent)
-            choice = recording_choice(Path(path))
-            self.sources.add_recording(choice)
-            self.choose_source(choice.spec)
-
-    def _open_file(self) -> None:
-        kinds = f"Recordings ({' '.join(f'*{suffix}' for suffix in recording_suffixes())});;All files (*)"
-        self._open_recording(QFileDialog.getOpenFileName(self, "Open a recording", self._memory.folder, kinds)[0])
-
-    def _open_folder(self) -> None:
-        self._open_recording(QFileDialog.getExistingDirectory(self, "Open a sequence folder", self._memory.folder))
-
     def _open_take(self, path: Path) -> None:
         self._pages.setCurrentWidget(self.view)
-        self._open_recording(str(path))
+        self.sources.open_recording(str(path))
 
     def toggle_library(self) -> None:
         """Show the takes instead of the hand, or the hand again."""
@@ -299,6 +244,7 @@ class MainWindow(QMainWindow):
         self.playback.setVisible(playback is not None)
         if playback is not None:
             self.playback.show_status(playback)
+        self.sources.refresh()
         self.recording.refresh()
         self.calibration.refresh()
         if self.adaptation is not None:
@@ -311,11 +257,6 @@ class MainWindow(QMainWindow):
             numbers = self._session.statistics.snapshot()
             self.status.show_numbers(numbers)
             self.timing.show_numbers(numbers)
-        if self._ticks % _LOOK_EVERY == 0:
-            self._search.start_if_plugged()
-        found = self._search.result()
-        if found is not None:
-            self._note_cameras(found)
         if self._closing and not self.recording.busy:
             self.close()
 
@@ -336,7 +277,7 @@ class MainWindow(QMainWindow):
             self.banner.say("note", CLOSING_NOTE)
         elif alarm:
             self.banner.say("alarm", alarm)
-        elif is_demo(self._session.capture.spec) and not self._has_camera:
+        elif is_demo(self._session.capture.spec) and not self.sources.has_camera:
             self.banner.say("note", DEMO_NOTE)
         else:
             self.banner.say("note", warnings[0] if warnings else "")

@@ -184,7 +184,7 @@ def test_what_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_another_source_ends_it(tmp_path: Path) -> None:
     with wizard(tmp_path) as window:
         assert pump(lambda: phase(window) is Phase.GUIDING)
-        window.choose_source("another")
+        window.sources.choose("another")
         assert pump(lambda: window.view.isVisible()) and window.calibration.view is None
 
 

@@ -21,8 +21,8 @@ def test_a_fault_is_chosen_told_and_ended(monkeypatch: pytest.MonkeyPatch) -> No
     with open_window(open_source=partial(sources.open_source, isolated=Isolated.NONE)) as window:
         capture, demo = window._session.capture, demo_choice().spec
         assert pump(lambda: window.status.state_text == "tracking")
-        actions = {action.text(): action for action in window.faults.actions()}
-        assert set(FAULT_WORDS.values()) <= set(actions) and not window.faults.end_action.isEnabled()
+        actions = {action.text(): action for action in window.sources.faults.actions()}
+        assert set(FAULT_WORDS.values()) <= set(actions) and not window.sources.faults.end_action.isEnabled()
         actions[FAULT_WORDS[Fault.ZERO]].trigger()
         assert capture.spec == f"faulty::{demo}"
         assert pump(lambda: EMPTY in window.banner.text)
@@ -30,8 +30,8 @@ def test_a_fault_is_chosen_told_and_ended(monkeypatch: pytest.MonkeyPatch) -> No
         assert pump(lambda: "unplugged" in window.banner.text and window.status.state_text == "no picture")
         control_of(capture.spec).clear()
         assert pump(lambda: window.status.state_text == "tracking")
-        window.faults.aboutToShow.emit()
-        assert window.faults.end_action.isEnabled()
-        window.faults.end_action.trigger()
+        window.sources.faults.aboutToShow.emit()
+        assert window.sources.faults.end_action.isEnabled()
+        window.sources.faults.end_action.trigger()
         assert pump(lambda: capture.spec == demo and capture.opened is not None and capture.opened.spec == demo)
         assert faults(window) == []

@@ -162,10 +162,10 @@ def test_a_camera_that_is_plugged_in_takes_over_from_the_demo_only() -> None:
         return FakeSensor()
 
     with open_window(open_source=open_source) as window:
-        window._note_cameras([SourceChoice("realsense:1", "RealSense D435", is_camera=True)])
+        window.sources.note_cameras([SourceChoice("realsense:1", "RealSense D435", is_camera=True)])
         assert pump(lambda: asked[-1] == "realsense:1" and window.banner.text == "")
-        window.choose_source("chosen")
-        window._note_cameras([SourceChoice("realsense:2", "RealSense D455", is_camera=True)])
+        window.sources.choose("chosen")
+        window.sources.note_cameras([SourceChoice("realsense:2", "RealSense D455", is_camera=True)])
         assert not pump(lambda: "realsense:2" in asked, 0.5)
 
 
