@@ -34,4 +34,4 @@ def test_a_fault_is_chosen_told_and_ended(monkeypatch: pytest.MonkeyPatch) -> No
         assert window.sources.faults.end_action.isEnabled()
         window.sources.faults.end_action.trigger()
         assert pump(lambda: capture.spec == demo and capture.opened is not None and capture.opened.spec == demo)
-        assert faults(window) == []
+        assert pump(lambda: faults(window) == [])
