@@ -34,8 +34,8 @@ class FitConfig:
     point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
-    sigma_scale: float = 1.01
-    sigma_power: float = 1.10
+    sigma_scale: float = 0.945
+    sigma_power: float = 1.12
     nearest: NearestConfig = field(default_factory=NearestConfig)
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)

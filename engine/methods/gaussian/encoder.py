@@ -1,8 +1,9 @@
 """The encoder: a depth crop in, hand parameters out.
 
-A ResNet-18 with a dense head: per joint a heat map and a depth map over a 32 x 32 grid, integrated (soft-argmax, Sun et
-al. 2018) to a point. A small transformer over the joints then moves the points, hidden ones above all; they and pooled
-features feed a small regressor of theta, beta and thickness. Dense heads learn several times faster than direct
+A ResNet-18 with a dense head: every cell of a 32 x 32 grid votes where each joint is, and a heat map per joint weighs the
+votes to a point (soft-argmax, Sun et al. 2018, with the offsets of A2J, Xiong et al. 2019: what is seen of a finger may
+vote for a tip that is not). A small transformer over the joints then moves the points, hidden ones above all; they and
+pooled features feed a small regressor of theta, beta and thickness. Dense heads learn several times faster than direct
 regression and stay exact where the surface is seen; the regressor keeps the result a hand.
 """
 
@@ -67,16 +68,17 @@ class Encoding(NamedTuple):
 
 
 class DenseHead(nn.Module):
-    """Top-down path to stride 4, then a heat map and a depth map per joint."""
+    """Top-down path to stride 4, then per joint a heat map, a depth map and two maps of where a cell's vote goes."""
 
     def __init__(self, channels: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
         self.merge = nn.ModuleList(nn.Sequential(conv_norm(width, width, 3), nn.ReLU()) for _ in channels)
-        self.output = nn.Conv2d(width, 2 * JOINT_COUNT, 1)
+        self.output = nn.Conv2d(width, 4 * JOINT_COUNT, 1)
 
-    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Heat (B, 21, N) logits, depth (B, 21, N) and features (B, width, N) over the N cells of the finest grid."""
+    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Over the N cells of the finest grid: heat (B, 21, N) logits, depth (B, 21, N), offset (B, 21, N, 2) of the vote
+        from the cell's centre, in the unit of cell_centres, and features (B, width, N)."""
         top: Tensor | None = None
         for features, lateral, merge in zip(
             reversed(pyramid), reversed(self.lateral), reversed(self.merge), strict=True
@@ -86,8 +88,8 @@ class DenseHead(nn.Module):
                 here = here + nn.functional.interpolate(top, scale_factor=2.0, mode="nearest")
             top = merge(here)
         assert top is not None
-        heat, depth = self.output(top).flatten(2).float().chunk(2, dim=1)
-        return heat, depth, top.flatten(2)
+        heat, depth, across, down = self.output(top).flatten(2).float().chunk(4, dim=1)
+        return heat, depth, torch.stack((across, down), -1), top.flatten(2)
 
 
 def cell_centres(side: int) -> Tensor:
@@ -139,11 +141,12 @@ class Encoder(nn.Module):
 
     def forward(self, crop: Tensor, distance: Tensor) -> Encoding:
         pyramid = self.backbone(crop)
-        heat, depth, features = self.head(pyramid)
+        heat, depth, offset, features = self.head(pyramid)
         weights = heat.softmax(-1)
-        uv = weights @ self.cells
-        # The floor keeps the root's slope finite where a heat map has shrunk to one cell.
-        spread = (weights @ self.cells.square() - uv.square()).sum(-1).clamp(min=1e-5).sqrt()
+        votes = self.cells + offset
+        uv = (weights.unsqueeze(-1) * votes).sum(2)
+        # The floor keeps the root's slope finite where all votes agree.
+        spread = ((weights.unsqueeze(-1) * votes.square()).sum(2) - uv.square()).sum(-1).clamp(min=1e-5).sqrt()
         d = (weights * depth).sum(-1)
         points = lift(uv, d, distance)
         known = torch.cat((points / _POINT_SCALE_MM, torch.stack((spread, d), -1)), -1)

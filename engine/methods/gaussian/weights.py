@@ -15,7 +15,7 @@ from engine.types import LumbricalError
 
 DEFAULT_WEIGHTS = Path(__file__).parents[3] / "assets" / "weights" / "encoder.safetensors"
 #: Raised whenever the network's layout or the meaning of its outputs changes.
-FORMAT = "lumbrical-encoder-2"
+FORMAT = "lumbrical-encoder-3"
 _MAX_BYTES = 200 * 2**20
 
 
