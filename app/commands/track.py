@@ -87,7 +87,7 @@ def _open_window(args: argparse.Namespace) -> int:
         "hand": args.hand,
         "weights": args.weights,
         "method": args.method,
-        "runner": args.runner,
+        "runner": args.runner if args.runner != DEFAULT_RUNNER else None,
         "profile": args.profile,
         "profiles": args.profiles,
     }

@@ -81,7 +81,7 @@ class FrameWatch:
         if behind == 0 and frame.device_time_s == last.device_time_s:
             self._say(DUPLICATES)
             return Seen.LEFT_OUT
-        if frame.intrinsics != last.intrinsics:
+        if frame.depth.shape != last.depth.shape:
             self._say(f"the camera's picture is {frame.intrinsics.width} x {frame.intrinsics.height} now")
             return Seen.NEW_TRACK
         if 0 <= behind <= _LATE_NUMBERS and self._late < _LATE_FRAMES:

@@ -79,10 +79,11 @@ class TrackingWorker(Worker):
 
     def step(self) -> None:
         """Track one frame, or wait a moment for one."""
+        captured = self._frames.get(_FRAME_WAIT_S)
+        # Only now: what was asked for before the frame came holds for the frame.
         while not self._requests.empty():
             self._requests.get()(self._current())
         tracker = self._current()
-        captured = self._frames.get(_FRAME_WAIT_S)
         if captured is None:
             return
         if captured.epoch != self._epoch:

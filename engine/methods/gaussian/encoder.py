@@ -1,10 +1,10 @@
 """The encoder: a depth crop in, hand parameters out.
 
-A ResNet-18 with a dense head: every cell of a 32 x 32 grid votes where each joint is, and a heat map per joint weighs the
-votes to a point (soft-argmax, Sun et al. 2018, with the offsets of A2J, Xiong et al. 2019: what is seen of a finger may
-vote for a tip that is not). A small transformer over the joints then moves the points, hidden ones above all; they and
-pooled features feed a small regressor of theta, beta and thickness. Dense heads learn several times faster than direct
-regression and stay exact where the surface is seen; the regressor keeps the result a hand.
+A ResNet-18 with a dense head: every cell of a 32 x 32 grid votes where each joint is, and a heat map per joint weighs
+the votes to a point (soft-argmax, Sun et al. 2018, with the offsets of A2J, Xiong et al. 2019: what is seen of a finger
+may vote for a tip that is not). A small transformer over the joints then moves the points, hidden ones above all; they
+and pooled features feed a small regressor of theta, beta and thickness. Dense heads learn several times faster than
+direct regression and stay exact where the surface is seen; the regressor keeps the result a hand.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class DenseHead(nn.Module):
         self.output = nn.Conv2d(width, 4 * JOINT_COUNT, 1)
 
     def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Over the N cells of the finest grid: heat (B, 21, N) logits, depth (B, 21, N), offset (B, 21, N, 2) of the vote
-        from the cell's centre, in the unit of cell_centres, and features (B, width, N)."""
+        """Over the N cells of the finest grid: heat (B, 21, N) logits, depth (B, 21, N), offset (B, 21, N, 2) of the
+        vote from the cell's centre, in the unit of cell_centres, and features (B, width, N)."""
         top: Tensor | None = None
         for features, lateral, merge in zip(
             reversed(pyramid), reversed(self.lateral), reversed(self.merge), strict=True

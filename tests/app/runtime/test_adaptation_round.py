@@ -38,7 +38,7 @@ def _worked(adapter: Adapter) -> list[Outcome]:
 
 def test_a_users_hand_is_learnt_and_comes_back(store: VersionStore) -> None:
     adapter = Adapter(store, load_weights(), None, SMALL)
-    for sample in samples(5, 2.0, 10.0):
+    for sample in samples(5, 2.0, 20.0):
         adapter.take(sample)
     outcomes = _worked(adapter)
     assert outcomes[-1].version == adapter.number > 0 and outcomes[-1].verdict.promoted
