@@ -76,9 +76,9 @@ class DenseHead(nn.Module):
         self.merge = nn.ModuleList(nn.Sequential(conv_norm(width, width, 3), nn.ReLU()) for _ in channels)
         self.output = nn.Conv2d(width, 4 * JOINT_COUNT, 1)
 
-    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Over the N cells of the finest grid: heat (B, 21, N) logits, depth (B, 21, N), offset (B, 21, N, 2) of the
-        vote from the cell's centre, in the unit of cell_centres, and features (B, width, N)."""
+    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Over the N cells of the finest grid: heat (B, 21, N) logits; votes (B, 21, 3, N), depth and how far from the
+        cell's centre, in the unit of cell_centres; features (B, width, N)."""
         top: Tensor | None = None
         for features, lateral, merge in zip(
             reversed(pyramid), reversed(self.lateral), reversed(self.merge), strict=True
@@ -88,8 +88,8 @@ class DenseHead(nn.Module):
                 here = here + nn.functional.interpolate(top, scale_factor=2.0, mode="nearest")
             top = merge(here)
         assert top is not None
-        heat, depth, across, down = self.output(top).flatten(2).float().chunk(4, dim=1)
-        return heat, depth, torch.stack((across, down), -1), top.flatten(2)
+        heat, *votes = self.output(top).flatten(2).float().chunk(4, dim=1)
+        return heat, torch.stack(votes, 2), top.flatten(2)
 
 
 def cell_centres(side: int) -> Tensor:
@@ -133,7 +133,9 @@ class Encoder(nn.Module):
         self.sigma = nn.Linear(pooled + 2 * JOINT_COUNT, JOINT_COUNT)
         self.verdict = nn.Linear(pooled, 2)
         limits = torch.as_tensor(ARTICULATION_LIMITS, dtype=torch.float32)
-        self.register_buffer("cells", cell_centres(CROP_SIZE // 4), persistent=False)
+        centres = cell_centres(CROP_SIZE // 4)
+        # (3, N): what a vote is counted from, depth from nothing.
+        self.register_buffer("cells", torch.cat((torch.zeros(1, len(centres)), centres.T)), persistent=False)
         # Added to what is regressed, so that a new network begins at no rotation.
         self.register_buffer("identity_six", torch.tensor([1.0, 0, 0, 0, 1, 0]), persistent=False)
         self.register_buffer("limits_middle", limits.mean(1), persistent=False)
@@ -141,13 +143,14 @@ class Encoder(nn.Module):
 
     def forward(self, crop: Tensor, distance: Tensor) -> Encoding:
         pyramid = self.backbone(crop)
-        heat, depth, offset, features = self.head(pyramid)
+        heat, votes, features = self.head(pyramid)
         weights = heat.softmax(-1)
-        votes = self.cells + offset
-        uv = (weights.unsqueeze(-1) * votes).sum(2)
+        depth, u, v = (votes + self.cells).unbind(2)
+        # As one product: many times faster than sums over pairs.
+        weighed = torch.stack((depth, u, v, u * u + v * v), 2) @ weights.unsqueeze(-1)
+        d, uv, squared = weighed[:, :, 0, 0], weighed[:, :, 1:3, 0], weighed[:, :, 3, 0]
         # The floor keeps the root's slope finite where all votes agree.
-        spread = ((weights.unsqueeze(-1) * votes.square()).sum(2) - uv.square()).sum(-1).clamp(min=1e-5).sqrt()
-        d = (weights * depth).sum(-1)
+        spread = (squared - uv.square().sum(-1)).clamp(min=1e-5).sqrt()
         points = lift(uv, d, distance)
         known = torch.cat((points / _POINT_SCALE_MM, torch.stack((spread, d), -1)), -1)
         at_joints = weights.to(features.dtype) @ features.transpose(1, 2)
