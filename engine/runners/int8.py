@@ -1,7 +1,7 @@
 """The encoder in int8 for ONNX Runtime: static quantisation, its ranges taken from rendered crops.
 
-Convolutions and the sums of residual blocks become int8. The layer that votes for joints stays in full: half a percent
-of its range is a millimetre.
+The backbone's convolutions become int8. Its first one and the head that votes for joints stay in full: a 256th of the
+range of either is a millimetre.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from engine.whole_file import write_whole
 DEFAULT_INT8 = DEFAULT_WEIGHTS.with_name("encoder-int8.onnx")
 _VERSION_KEY = "lumbrical_weights"
 _MAX_BYTES = 200 * 2**20
-_KEPT_IN_FULL = "/head/output/"
+_KEPT_IN_FULL = ("/stem/", "/head/")
 
 
 class _Crops(CalibrationDataReader):
@@ -47,12 +47,16 @@ def quantise(loaded: LoadedEncoder, crops: FloatArray, distances: FloatArray, pa
         full, prepared, small = (Path(folder) / name for name in ("full.onnx", "prepared.onnx", "int8.onnx"))
         export_onnx(loaded, full)
         quant_pre_process(str(full), str(prepared), skip_symbolic_shape=True)
-        kept = [node.name for node in onnx.load(str(prepared)).graph.node if _KEPT_IN_FULL in node.name]
+        kept = [
+            node.name
+            for node in onnx.load(str(prepared)).graph.node
+            if any(part in node.name for part in _KEPT_IN_FULL)
+        ]
         logging.getLogger().addFilter(_no_advice)
         try:
             quantize_static(
                 str(prepared), str(small), _Crops(crops, distances), quant_format=QuantFormat.QDQ, per_channel=True,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add"],
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
                 nodes_to_exclude=kept, calibrate_method=CalibrationMethod.MinMax,
             )  # fmt: skip
         finally:
