@@ -18,7 +18,7 @@ from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
 from engine.reading import SETTLE_ROUNDS, FittedHand, Reading
 from engine.runners.onnx_runner import OnnxRunner
-from engine.runners.protocol import Runner
+from engine.runners.protocol import CuttingRunner, Runner
 from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
 
 #: A hand that looks like the other one (its probability below the first) for so many frames is read as both again.
@@ -192,7 +192,10 @@ class Tracker:
         self, frame: DepthFrame, windows: list[CropWindow], clock: _Stopwatch, scores: list[float] | None = None
     ) -> Reading:
         """Read every window; the likeliest is taken. scores: how likely each centre of _windows was beforehand."""
-        crops = np.stack([cut(frame, window) for window in windows])
+        if isinstance(self.runner, CuttingRunner):
+            crops = self.runner.cut(frame, windows)
+        else:
+            crops = np.stack([cut(frame, window) for window in windows])
         clock.lap("crop")
         distances = np.array([window.distance for window in windows], np.float32)
         estimate = self.runner.run(crops, distances)

@@ -1,20 +1,22 @@
 """The tracker on rendered frames, with the shipped weights; where the hand is comes from a stand-in detector."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from engine.filter import SmoothingConfig
 from engine.hand.hand import HandModel
+from engine.localise.crop import CropWindow, cut
 from engine.localise.detector import HandCandidate
 from engine.methods.gaussian.weights import load_weights
 from engine.rendering.mesh_depth import render_depth
 from engine.runners.protocol import Runner
+from engine.runners.tensorrt_plan import MAX_BATCH
 from engine.runners.torch_runner import TorchRunner
 from engine.tracker import Tracker, TrackerConfig, surface_residual
-from engine.types import DepthFrame, HandParameters, Intrinsics, Side, TrackingState
+from engine.types import DepthFrame, FloatArray, HandParameters, Intrinsics, Side, TrackingState
 
 CAMERA = Intrinsics(640, 480, 475.0, 475.0, 319.5, 239.5)
 BLANK = np.zeros((480, 640), np.uint16)
@@ -226,3 +228,16 @@ def test_residual_is_the_distance_between_surfaces(model: HandModel) -> None:
     assert surface_residual(surface, distance, held) < 1.5
     assert surface_residual(surface, distance, np.ones_like(crop)) == np.inf
     assert np.isnan(surface_residual(surface + np.array([900, 0, 0], np.float32), distance, crop))
+
+
+def test_a_runner_that_cuts_crops_itself_is_asked_for_them(model: HandModel) -> None:
+    asked: list[int] = []
+
+    class Cutting(TorchRunner):
+        def cut(self, frame: DepthFrame, windows: Sequence[CropWindow]) -> FloatArray:
+            asked.append(len(windows))
+            return np.stack([cut(frame, window) for window in windows])
+
+    tracker = make(model, Cutting(load_weights()))
+    assert tracker.track(frame(model, parameters())).state is TrackingState.TRACKING
+    assert asked and max(asked) <= MAX_BATCH

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from app.runtime.profile_choice import ProfileChoice  # noqa: E402
 from app.runtime.session import LiveSession  # noqa: E402
 from app.runtime.tracker_factory import limit_threads, make_tracker  # noqa: E402
 from engine.types import FloatArray, Intrinsics, LumbricalError  # noqa: E402
+from tools.window_steps import until, wait  # noqa: E402
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
@@ -39,7 +39,6 @@ IMAGES = ROOT / "docs" / "images"
 _CAMERA = Intrinsics(240, 180, 225.0, 225.0, 119.5, 89.5)
 _SHEET_COLUMNS, _SHEET_CELL = 6, (160, 190)
 _SHEET_GROUND, _SHEET_TEXT = (21, 24, 29), (196, 204, 214)
-_LIMIT_S = 400.0
 #: Poses that have passed when the picture of them is taken.
 _SHOWN = 3
 _FPS = 8.0
@@ -155,7 +154,7 @@ def _make(profiles: Path, folder: Path | None) -> None:
     session.start()
     window.show()
     try:
-        _until(lambda: window.view.shows_result, "the first picture")
+        until(lambda: window.view.shows_result, "the first picture")
         _lead(window, folder)
     finally:
         window.end()
@@ -176,34 +175,34 @@ def _lead(window: MainWindow, folder: Path | None) -> None:
 
     part.toggle()
     part.page.name.setText("Ann")
-    _wait(0.5)
+    wait(0.5)
     shots.take("begin")
     part.page.begin()
-    _until(lambda: (guide := view().guide) is not None and guide.stage is Stage.COUNTDOWN, "the first pose")
-    _wait(0.6)
+    until(lambda: (guide := view().guide) is not None and guide.stage is Stage.COUNTDOWN, "the first pose")
+    wait(0.6)
     shots.take("countdown")
-    _until(lambda: (guide := view().guide) is not None and guide.held > 0.5, "a pose that is held")
+    until(lambda: (guide := view().guide) is not None and guide.held > 0.5, "a pose that is held")
     shots.take("hold")
-    _until(lambda: (guide := view().guide) is not None and guide.stage is Stage.JUDGED, "a verdict")
+    until(lambda: (guide := view().guide) is not None and guide.stage is Stage.JUDGED, "a verdict")
     shots.take("judged")
-    _until(
+    until(
         lambda: (guide := view().guide) is not None and len(guide.passed) >= _SHOWN and guide.held > 0.4, "some poses"
     )
     shots.take("poses", "calibration-wizard.png")
     window.calibration.page.finish_wanted.emit()
-    _until(lambda: view().phase is Phase.SOLVING, "solving")
-    _wait(0.3)
+    until(lambda: view().phase is Phase.SOLVING, "solving")
+    wait(0.3)
     shots.take("solving")
-    _until(lambda: view().phase is Phase.COMPARING, "the outcome")
-    _wait(0.3)
+    until(lambda: view().phase is Phase.COMPARING, "the outcome")
+    wait(0.3)
     shots.take("compare", "calibration-compared.png")
     part.page.accept_wanted.emit()
-    _until(lambda: view().phase is Phase.SAVED, "the profile")
-    _wait(0.5)
+    until(lambda: view().phase is Phase.SAVED, "the profile")
+    wait(0.5)
     shots.take("saved")
     part.page.take_back_wanted.emit()
-    _until(lambda: view().phase is Phase.TAKEN_BACK, "taking it back")
-    _wait(0.5)
+    until(lambda: view().phase is Phase.TAKEN_BACK, "taking it back")
+    wait(0.5)
     shots.take("taken-back")
 
 
@@ -221,23 +220,6 @@ class _Shots:
             save_picture(self._window, self._folder / f"{step}.png")
         elif name is not None:
             save_picture(self._window, IMAGES / name)
-
-
-def _wait(seconds: float) -> None:
-    from app.ui.application import get_application
-
-    end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        get_application().processEvents()
-        time.sleep(0.004)
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    end_s = time.monotonic() + _LIMIT_S
-    while not condition():
-        _wait(0.05)
-        if time.monotonic() > end_s:
-            raise LumbricalError(f"{what} did not come within {_LIMIT_S:g} s")
 
 
 if __name__ == "__main__":

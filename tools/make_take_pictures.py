@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +25,12 @@ from app.runtime.session import LiveSession  # noqa: E402
 from app.runtime.sources import open_source  # noqa: E402
 from app.runtime.tracker_choice import TrackerChoice, TrackerWish  # noqa: E402
 from app.runtime.tracker_factory import limit_threads, make_tracker  # noqa: E402
-from engine.types import LumbricalError  # noqa: E402
+from tools.window_steps import until, wait  # noqa: E402
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
 
 IMAGES = ROOT / "docs" / "images"
-_LIMIT_S = 60.0
 _TAKES = (("Opening and closing", "Ann", "thumb last", 5.0), ("", "", "", 2.0), ("Pinch", "Ben", "", 3.0))
 #: Where the demo take's hand moves fast enough for two smoothings to differ, seconds after its start.
 _MOVING_S = 3.0
@@ -65,25 +62,25 @@ def _make(folder: Path) -> None:
     session.start()
     window.show()
     try:
-        _until(lambda: window.view.shows_result, "the first picture")
+        until(lambda: window.view.shows_result, "the first picture")
         # The seconds before a start are recorded too: all of them shall have poses.
-        _wait(config.recording.preroll_s)
+        wait(config.recording.preroll_s)
         for name, user, notes, seconds in _TAKES:
             _record(window, name, user, notes, seconds)
         window.toggle_library()
-        _until(lambda: _listed(window), "the list of takes")
+        until(lambda: _listed(window), "the list of takes")
         window.library.list.setCurrentIndex(window.library.list.model().index(len(_TAKES) - 1, 0))
-        _wait(1.0)
+        wait(1.0)
         save_picture(window, IMAGES / "takes-library.png")
         window.library.open_selected()
-        _until(window.replay.switch.isEnabled, "the recorded poses")
+        until(window.replay.switch.isEnabled, "the recorded poses")
         window.controls.set_smoothing(1.0)
         window.replay.switch.setChecked(True)
         session.capture.seek(0)
         session.capture.play()
-        _wait(_MOVING_S)
+        wait(_MOVING_S)
         session.capture.pause()
-        _wait(1.5)
+        wait(1.5)
         save_picture(window, IMAGES / "takes-compared.png")
     finally:
         window.end()
@@ -97,32 +94,15 @@ def _record(window: MainWindow, name: str, user: str, notes: str, seconds: float
     panel.user.setText(user)
     panel.notes.setPlainText(notes)
     window.recording.toggle()
-    _wait(seconds)
+    wait(seconds)
     window.recording.toggle()
-    _until(lambda: window.recording.view.finished > finished, "the end of a take")
-    _wait(1.0)
+    until(lambda: window.recording.view.finished > finished, "the end of a take")
+    wait(1.0)
 
 
 def _listed(window: MainWindow) -> bool:
     rows = window.library.list.model().rowCount()
     return rows == len(_TAKES) and all(entry.done for entry in window.takes.view.entries)
-
-
-def _wait(seconds: float) -> None:
-    from app.ui.application import get_application
-
-    end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        get_application().processEvents()
-        time.sleep(0.004)
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    end_s = time.monotonic() + _LIMIT_S
-    while not condition():
-        _wait(0.05)
-        if time.monotonic() > end_s:
-            raise LumbricalError(f"{what} did not come within {_LIMIT_S:g} s")
 
 
 if __name__ == "__main__":

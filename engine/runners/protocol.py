@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from engine.types import FloatArray
+from engine.types import DepthFrame, FloatArray
+
+if TYPE_CHECKING:
+    from engine.localise.crop import CropWindow
 
 
 @dataclass(frozen=True)
@@ -36,4 +40,13 @@ class Runner(Protocol):
 
     def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
         """crops (B, 128, 128) float32 in [-1, 1], distances (B,) float32 mm -> Estimate."""
+        ...
+
+
+@runtime_checkable
+class CuttingRunner(Runner, Protocol):
+    """One that cuts crops where it reads them, as on a GPU."""
+
+    def cut(self, frame: DepthFrame, windows: Sequence[CropWindow]) -> FloatArray:
+        """The crops (B, 128, 128) of B windows, for the `run` that follows."""
         ...

@@ -61,10 +61,9 @@ def load_tensorrt() -> Any:
     raise TensorRtUnavailable("TensorRT is not installed; with an NVIDIA GPU: pip install '.[tensorrt]'")
 
 
-def build_plan(model: bytes, refittable: bool, progress: Progress = lambda done: True) -> bytes:
+def build_plan(model: bytes, progress: Progress = lambda done: True) -> bytes:
     """A plan of an encoder's ONNX model, for batches of up to MAX_BATCH.
 
-    refittable: its weights can be exchanged; only where there is a GPU, as TensorRT compiles such plans at once.
     Takes seconds, in which the interpreter's lock is not held. Raises TensorRtUnavailable where TensorRT is missing,
     cannot read the model or cannot build it, and when progress said no.
     """
@@ -76,8 +75,6 @@ def build_plan(model: bytes, refittable: bool, progress: Progress = lambda done:
     if not parser.parse(model):
         raise TensorRtUnavailable(f"TensorRT cannot read the network: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
-    if refittable:
-        config.set_flag(trt.BuilderFlag.REFIT)
     profile = builder.create_optimization_profile()
     for name, size in zip(INPUTS, ((CROP_SIZE, CROP_SIZE), ()), strict=True):
         profile.set_shape(name, (1, *size), (1, *size), (MAX_BATCH, *size))
@@ -100,7 +97,7 @@ def cached_plan(
     path = user_cache_path("lumbrical") / f"{plan_key(model, target)}.plan"
     with suppress(OSError):
         return path.read_bytes(), True
-    plan = build_plan(model, target != ANY_GPU, progress)
+    plan = build_plan(model, progress)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, plan)

@@ -20,7 +20,6 @@ from engine.runners.tensorrt_plan import (
     MAX_BATCH,
     Progress,
     TensorRtUnavailable,
-    build_plan,
     cached_plan,
     load_tensorrt,
 )
@@ -91,7 +90,7 @@ class TensorRtRunner:
     def _run(self, crops: FloatArray, distances: FloatArray, whole: bool) -> Estimate:
         count = len(crops)
         with torch.cuda.stream(self._stream):
-            known = whole and self._cut is not None and np.shares_memory(self._cut[0], crops)
+            known = whole and self._cut is not None and np.may_share_memory(self._cut[0], crops)
             source = self._cut[1] if known and self._cut is not None else torch.from_numpy(crops)
             self._crops[:count].copy_(source, non_blocking=True)
             self._distances[:count].copy_(torch.from_numpy(distances), non_blocking=True)
@@ -108,12 +107,3 @@ class TensorRtRunner:
         start, shape = self._slices[name]
         values = self._host[start // 4 :][: count * int(np.prod(shape, dtype=int))]
         return values.numpy().reshape(count, *shape).copy()
-
-    def refit(self, loaded: LoadedEncoder) -> None:
-        """Take other weights of the same network between two frames: in place, else by a new plan."""
-        model = half_onnx(onnx_model(loaded))
-        refitter = self._trt.Refitter(self._engine, self._log)
-        parsed = self._trt.OnnxParserRefitter(refitter, self._log).refit_from_bytes(model)
-        if not (parsed and refitter.refit_cuda_engine()):
-            self._take(build_plan(model, refittable=True))
-        self.version = loaded.version

@@ -34,19 +34,19 @@ def test_a_plan_of_the_encoder_is_built_without_a_gpu_and_tells_how_far_it_is(mo
         done.append(part)
         return True
 
-    plan = build_plan(model, refittable=False, progress=progress)
+    plan = build_plan(model, progress=progress)
     assert len(plan) > 10_000
     assert done == sorted(done) and min(done) >= 0 and 0.9 < max(done) <= 1
 
 
 def test_a_build_can_be_stopped(model: bytes) -> None:
     with pytest.raises(TensorRtUnavailable, match="cannot build"):
-        build_plan(model, refittable=False, progress=lambda part: False)
+        build_plan(model, progress=lambda part: False)
 
 
 def test_what_is_no_network_is_refused_in_one_line() -> None:
     with pytest.raises(TensorRtUnavailable, match="cannot read the network") as refused:
-        build_plan(b"no network", refittable=False)
+        build_plan(b"no network")
     assert "\n" not in str(refused.value)
 
 
@@ -55,9 +55,8 @@ def test_a_plan_is_built_once_for_each_network_gpu_and_driver(
 ) -> None:
     built: list[bytes] = []
 
-    def fake(network: bytes, refittable: bool, progress: object) -> bytes:
+    def fake(network: bytes, progress: object) -> bytes:
         built.append(network)
-        assert refittable is (len(built) > 1)  # an unknown GPU's plan cannot be
         return f"plan {len(built)}".encode()
 
     monkeypatch.setattr(tensorrt_plan, "user_cache_path", lambda _: tmp_path)
