@@ -6,35 +6,20 @@ a pipe. Nothing has a name that could be left behind, and the process ends with 
 
 from __future__ import annotations
 
-import faulthandler
 import multiprocessing
-import os
-import signal
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.sensors.protocol import (
-    MAX_IMAGE_SIDE,
-    BadRecording,
-    EndOfStream,
-    Sensor,
-    SensorBase,
-    SensorDisconnected,
-    SensorError,
-    SensorUnavailable,
-)
+from engine.sensors.isolated_child import BLOCK_BYTES, Failed, Opened, Sent, serve, slot_views
+from engine.sensors.protocol import Sensor, SensorBase, SensorDisconnected, SensorUnavailable
 from engine.sensors.shared_block import SharedBlock
-from engine.types import DepthFrame, Intrinsics, LumbricalError
+from engine.types import DepthFrame
 
 #: Whether this system has the memory that it needs.
 CAN_ISOLATE = sys.platform != "win32"
@@ -51,45 +36,6 @@ _ANSWER_S = 0.05
 #: One that is so late is not asked to close any more.
 _OVERDUE_S = 0.3
 _LOOK_S = 0.05
-#: A child whose driver hangs so hard that not even another thread runs ends itself after this; it looks so often.
-_DEAD_S, _ALIVE_EVERY_S = 30.0, 5.0
-#: One slot is filled while the other is read. Only the part that images take costs memory.
-_SLOTS = 2
-_SLOT_BYTES = MAX_IMAGE_SIDE * MAX_IMAGE_SIDE * 5
-_ERRORS: dict[str, type[LumbricalError]] = {
-    kind.__name__: kind
-    for kind in (SensorUnavailable, SensorDisconnected, EndOfStream, BadRecording, SensorError, LumbricalError)
-}
-
-
-@dataclass(frozen=True)
-class _Opened:
-    name: str
-    intrinsics: Intrinsics
-    fps: float
-    frame_count: int | None
-    side: Any
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """A frame without its pixels, which lie in the slot: depth, then colour if there is any."""
-
-    slot: int
-    unit_mm: float
-    intrinsics: Intrinsics
-    number: int
-    device_time_s: float
-    host_time_s: float
-    has_color: bool
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Failed:
-    kind: str
-    line: str
 
 
 class IsolatedSensor(SensorBase):
@@ -138,7 +84,7 @@ class IsolatedSensor(SensorBase):
             if not answered:
                 self._give_up(f"{self.name}: the process that reads it does not start: close other programs")
         opened = self._answer(("open",), self._open_s, "opening it")
-        assert isinstance(opened, _Opened)
+        assert isinstance(opened, Opened)
         self._name, self._intrinsics, self._fps = opened.name, opened.intrinsics, opened.fps
         self._frame_count, self._side, self._told = opened.frame_count, opened.side, opened.warnings
         self._asked = None
@@ -159,14 +105,14 @@ class IsolatedSensor(SensorBase):
                 self._give_up(f"{self.name} does not answer: its driver was ended, and is started again")
             return None
         self._asked = None
-        if isinstance(answer, _Failed):
-            raise _ERRORS[answer.kind](answer.line)
-        return self._taken(answer) if isinstance(answer, _Sent) else None
+        if isinstance(answer, Failed):
+            raise answer.error()
+        return self._taken(answer) if isinstance(answer, Sent) else None
 
-    def _taken(self, sent: _Sent) -> DepthFrame:
+    def _taken(self, sent: Sent) -> DepthFrame:
         assert self._child is not None
         self._told, self._intrinsics = sent.warnings, sent.intrinsics
-        depth, color = _views(self._child.block, sent.slot, sent.intrinsics)
+        depth, color = slot_views(self._child.block, sent.slot, sent.intrinsics)
         return DepthFrame(
             depth.copy(),
             sent.unit_mm,
@@ -188,8 +134,8 @@ class IsolatedSensor(SensorBase):
         answered, answer = self._receive(time.monotonic() + within_s)
         if not answered:
             self._give_up(f"{self.name} does not answer while {doing}: its driver was ended, and is tried again")
-        if isinstance(answer, _Failed):
-            raise _ERRORS[answer.kind](answer.line)
+        if isinstance(answer, Failed):
+            raise answer.error()
         return answer
 
     def _ask(self, request: tuple[Any, ...]) -> None:
@@ -247,9 +193,9 @@ class _Child:
 
     def __init__(self, make: Callable[[], Sensor]) -> None:
         context = multiprocessing.get_context("spawn")
-        self.block = SharedBlock(_SLOTS * _SLOT_BYTES)
+        self.block = SharedBlock(BLOCK_BYTES)
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(make, self.block, theirs), name="lumbrical-sensor")
+        self.process = context.Process(target=serve, args=(make, self.block, theirs), name="lumbrical-sensor")
         self.process.daemon = True
         self.process.start()
         theirs.close()
@@ -277,123 +223,3 @@ def _end(process: SpawnProcess, pipe: Connection, grace_s: float) -> None:
     pipe.close()
     if not process.is_alive():  # else the system itself does not get it to end: it stays a zombie of ours
         process.close()
-
-
-def _views(block: SharedBlock, slot: int, intrinsics: Intrinsics) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """A slot's depth (H, W) and colour (H, W, 3); views, to be copied from or into at once."""
-    height, width = intrinsics.height, intrinsics.width
-    start, count = slot * _SLOT_BYTES, height * width
-    depth = np.frombuffer(block.memory, np.uint16, count, start).reshape(height, width)
-    color = np.frombuffer(block.memory, np.uint8, 3 * count, start + 2 * count).reshape(height, width, 3)
-    return depth, color
-
-
-def _serve(make: Callable[[], Sensor], block: SharedBlock, pipe: Connection) -> None:
-    """The child: does what it is asked to until it is told to close, or the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which tells us
-    _end_with_parent()
-    alive = _Alive()
-    served = _Served(make(), block)
-    try:
-        pipe.send(None)
-        while True:
-            if not pipe.poll(_ALIVE_EVERY_S):
-                alive.renew()
-                continue
-            request = pipe.recv()
-            if request[0] == "close":
-                break
-            alive.renew()
-            pipe.send(served.answer(request))
-    except (EOFError, OSError):
-        # The parent let go of us.
-        pass
-    finally:
-        served.sensor.close()
-
-
-class _Served:
-    """The sensor in the child."""
-
-    def __init__(self, sensor: Sensor, block: SharedBlock) -> None:
-        self.sensor = sensor
-        self._block = block
-        self._slot = 0
-
-    def answer(self, request: tuple[Any, ...]) -> Any:
-        """What the parent gets for a request; the sensor's errors as words."""
-        try:
-            if request[0] == "open":
-                return self._open()
-            if request[0] == "read":
-                return self._read(request[1])
-            self.sensor.seek(request[1])
-            return None
-        except LumbricalError as error:
-            kind = next((one.__name__ for one in type(error).__mro__ if one.__name__ in _ERRORS), "LumbricalError")
-            return self._failed(kind, str(error))
-        except Exception as error:
-            # Whatever a driver raises, its process is what ends of it, and the app goes on.
-            kind = "SensorUnavailable" if request[0] == "open" else "SensorDisconnected"
-            line = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
-            return self._failed(kind, f"{self.sensor.name} fails ({line}): plug it in again")
-
-    def _failed(self, kind: str, line: str) -> _Failed:
-        if kind == "SensorDisconnected":
-            self.sensor.close()
-        return _Failed(kind, line)
-
-    def _open(self) -> _Opened:
-        sensor = self.sensor
-        sensor.open()
-        return _Opened(sensor.name, sensor.intrinsics, sensor.fps, sensor.frame_count, sensor.side, sensor.warnings)
-
-    def _read(self, timeout_s: float) -> _Sent | None:
-        frame = self.sensor.read(timeout_s)
-        if frame is None:
-            return None
-        if max(frame.depth.shape) > MAX_IMAGE_SIDE:
-            raise SensorError(f"{self.sensor.name} sends images of {frame.depth.shape}: choose smaller ones")
-        self._slot = (self._slot + 1) % _SLOTS
-        depth, color = _views(self._block, self._slot, frame.intrinsics)
-        depth[:] = frame.depth
-        if frame.color is not None:
-            color[:] = frame.color
-        return _Sent(
-            self._slot,
-            frame.depth_unit_mm,
-            frame.intrinsics,
-            frame.number,
-            frame.device_time_s,
-            frame.host_time_s,
-            frame.color is not None,
-            self.sensor.warnings,
-        )
-
-
-class _Alive:
-    """Ends the process unless it is renewed: by a timer of the interpreter's own in C, which runs also while a driver
-    holds the interpreter's lock for ever."""
-
-    def __init__(self) -> None:
-        self._nowhere = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process runs
-        self._next_s = 0.0
-        self.renew()
-
-    def renew(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._next_s:
-            faulthandler.dump_traceback_later(_DEAD_S, exit=True, file=self._nowhere)
-            self._next_s = now_s + _ALIVE_EVERY_S
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(0)
-
-    threading.Thread(target=watch, name="lumbrical-parent", daemon=True).start()
