@@ -83,11 +83,19 @@ class StartTimes:
             self._timer.stop()
             self._window.close()
 
-    def as_json(self) -> str:
-        """An object: for each moment the seconds since the process began, and the processor's."""
-        return json.dumps(
-            {
-                name: {"wall_s": round(wall_s, 3), "processor_s": round(cpu_s, 3)}
-                for name, (wall_s, cpu_s) in sorted(self._noted.items(), key=lambda one: one[1][0])
-            }
+    def tell(self) -> None:
+        """Print, as a JSON object, each moment's seconds since the process began, and the processor's; LumbricalError
+        when no drawn hand came."""
+        if self.trouble:
+            from engine.types import LumbricalError
+
+            raise LumbricalError(self.trouble)
+        moments = sorted(self._noted.items(), key=lambda one: one[1][0])
+        print(
+            json.dumps(
+                {
+                    name: {"wall_s": round(wall_s, 3), "processor_s": round(cpu_s, 3)}
+                    for name, (wall_s, cpu_s) in moments
+                }
+            )
         )

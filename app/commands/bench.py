@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import adaptation, calibration, codecs, live, losses, record, runners, smoothing, soak
+from app.benches import adaptation, calibration, codecs, live, losses, record, runners, smoothing, soak, start
 
 _BENCHES = {
     "live": live,
@@ -16,6 +16,7 @@ _BENCHES = {
     "record": record,
     "codecs": codecs,
     "soak": soak,
+    "start": start,
 }
 
 

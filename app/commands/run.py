@@ -146,7 +146,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
         session, config, sources, shown, None, on_shown, trackers, profiles, adaptation, begun.drawing
     )
     if begun.times is not None:
-        print(begun.times.as_json())
+        begun.times.tell()
     return status
 
 

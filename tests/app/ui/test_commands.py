@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from PySide6.QtGui import QImage
 
-from app import cli
+from app import cli, start_times
 from app.runtime import sources, tracker_factory
 from app.runtime.interfaces import FrameTracker
 from app.ui import application, settings
 from app.ui.main_window import MainWindow
 from engine.sensors.sequence_folder import write_sequence
-from engine.types import DepthFrame, LumbricalError, TrackingResult
+from engine.types import DepthFrame, LumbricalError, TrackingResult, TrackingState
 from tests.app.fakes import FakeTracker, make_frame
 
 
@@ -74,6 +74,23 @@ def test_run_ends_with_the_line_a_dead_tracker_left(
     monkeypatch.setattr(tracker_factory, "make_tracker", no_weights)
     assert cli.main(["run", f"--source={recording}", "--exit-after=0.5"]) == 2
     assert capsys.readouterr().err.strip() == "lumbrical: error: tracking stopped: no weights; train them"
+
+
+def test_a_start_is_timed_to_the_first_drawn_hand(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", f"--source={recording}", "--time-start"]) == 0
+    moments = json.loads(capsys.readouterr().out)
+    assert set(moments) == set(start_times.MOMENTS)
+    wall = [moments[name]["wall_s"] for name in ("arguments read", "window shown", "first tracked", "hand drawn")]
+    assert 0 < wall[0] < wall[1] < wall[2] < wall[3]
+
+
+def test_a_start_without_a_hand_says_so(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FakeTracker(TrackingState.SEARCHING))
+    monkeypatch.setattr(start_times, "LIMIT_S", 0.0)
+    assert cli.main(["run", f"--source={recording}", "--time-start"]) == 2
+    assert "no tracked hand was drawn" in capsys.readouterr().err
 
 
 def test_bench_live_compares_with_recording(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
