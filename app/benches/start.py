@@ -35,8 +35,8 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Start the app several times, as `run` does, each time until a tracked hand is drawn; medians and the slowest.
 
-    Seconds are counted from when the system made the process. Beside them: the processor time that the app's own process
-    had used by then, which a busy machine changes less; the drawing process has its own, on another core.
+    Seconds are counted from when the system made the process. Beside them: the processor time that the app's own
+    process had used by then, which a busy machine changes less; the drawing process has its own, on another core.
     """
     from app.config import DEMO_SOURCE
     from app.runtime.sources import check_source, is_demo

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
-        "--time-start", action="store_true", help="close once a tracked hand is drawn, and print what took how long, as JSON"
+        "--time-start", action="store_true", help="close once a tracked hand is drawn; print when what came, as JSON"
     )
     parser.add_argument(
         "--adapt", action="store_true", help="learn your hand quietly from the start (a switch in the window does too)"
@@ -85,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     end_at_once()
     limit_threads(config.tracking.threads)
     # Open3D and the drivers load in processes of their own, while this one loads torch and Qt.
-    begun = _Begun(RenderProcess(), CameraSearch(list_sources) if wanted is None and camera_is_likely() else None, times)
+    search = CameraSearch(list_sources) if wanted is None and camera_is_likely() else None
+    begun = _Begun(RenderProcess(), search, times)
     if begun.search is not None:
         begun.search.start()
     try:
@@ -142,9 +143,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     if begun.times is not None:
         session.tracking.add_listener(begun.times)
         on_shown = partial(begun.times.watch, session)
-    status = run_window(
-        session, config, sources, shown, None, on_shown, trackers, profiles, adaptation, begun.drawing
-    )
+    status = run_window(session, config, sources, shown, None, on_shown, trackers, profiles, adaptation, begun.drawing)
     if begun.times is not None:
         begun.times.tell()
     return status

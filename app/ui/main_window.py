@@ -140,6 +140,7 @@ class MainWindow(QMainWindow):
     def _wire(self) -> None:
         capture = self._session.capture
         self.sources.switched.connect(self._forget_result)
+        self.view.due.connect(self._take_result)
         self.layers.changed.connect(self.view.set_layers)
         self.controls.smoothing_changed.connect(self._session.set_smoothing)
         self.controls.side_changed.connect(self._session.set_side)

@@ -42,9 +42,11 @@ class ShownPicture:
 class View3D(QWidget):
     """Draws the newest result at a bounded rate; a picture is asked for only when something has changed.
 
-    painted: sent each time the widget has been painted.
+    due: sent when a picture may be asked for, so that it can be of what is newest then; painted: sent each time the
+    widget has been painted.
     """
 
+    due = Signal()
     painted = Signal()
 
     def __init__(
@@ -202,9 +204,10 @@ class View3D(QWidget):
         if self._needs_resize and not self._resize_timer.isActive():
             self._resize_pictures()
         now = time.monotonic()
-        if not self._changed or now - self._asked_s < self._interval_s or not self.isVisible():
+        if now - self._asked_s < self._interval_s or self._process.busy or not self.isVisible():
             return
-        if self._process.busy:
+        self.due.emit()
+        if not self._changed:
             return
         self._take_result()
         if self._process.submit(replace(self._scene, camera=self._camera.pose())):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PySide6.QtGui import QImage
 
 from app import cli, start_times
+from app.benches import display
 from app.runtime import sources, tracker_factory
 from app.runtime.interfaces import FrameTracker
 from app.ui import application, settings
+from app.ui.depth_panel import DepthPanel
 from app.ui.main_window import MainWindow
 from engine.sensors.sequence_folder import write_sequence
 from engine.types import DepthFrame, LumbricalError, TrackingResult, TrackingState
@@ -108,6 +112,49 @@ def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFi
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"] <= report["latency_ms"]["p99"]
     assert report["dropped"] >= 0 and report["results"] > 20
     assert (report["width"], report["height"]) == (160, 120)
+
+
+class FollowingTracker(FakeTracker):
+    """Its hand stands where the square of tests.app.fakes.make_frame does."""
+
+    def track(self, frame: DepthFrame) -> TrackingResult:
+        result = super().track(frame)
+        assert result.geometry is not None
+        aside_mm = 100.0 * float(frame.depth[0, 0] == 0)
+        moved = replace(result.geometry, joints=result.geometry.joints + np.float32((aside_mm, 0, 0)))
+        return replace(result, geometry=moved)
+
+
+def test_bench_display_reads_each_flip_back_from_the_screen(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FollowingTracker())
+    monkeypatch.setattr(display, "_SETTLE_S", 0.5)
+    assert cli.main(["bench", "display", "--json", "--flips=4", f"--source={recording}"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["flips"] == 4 and report["too_early"] == 0 and report["moved_mm"] == pytest.approx(100, abs=0.1)
+    assert report["unseen"] == {"depth panel": 0, "3D view": 0}
+    latency, stages = report["latency_ms"], report["view_stages_ms"]
+    assert 0 < latency["result"]["p50"] < latency["depth panel"]["p50"] and min(latency["3D view"].values()) > 1
+    assert sum(one["p50"] for one in stages.values()) == pytest.approx(latency["3D view"]["p50"], rel=0.5)
+
+
+def test_bench_display_tells_of_what_never_reaches_the_screen(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A panel that is painted again and again, but always with the same picture."""
+    shown: list[TrackingResult] = []
+    show = DepthPanel.show_result
+
+    def first(panel: DepthPanel, result: TrackingResult, *_: object) -> None:
+        shown.append(result)
+        show(panel, replace(shown[0], frame=replace(shown[0].frame, number=result.frame.number)))
+
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FollowingTracker())
+    monkeypatch.setattr(display, "_SETTLE_S", 0.5)
+    monkeypatch.setattr(DepthPanel, "show_result", first)
+    assert cli.main(["bench", "display", "--flips=3", f"--source={recording}"]) == 0
+    assert "not seen: 3, misread: 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
