@@ -107,6 +107,11 @@ class View3D(QWidget):
         return self._shown
 
     @property
+    def process_id(self) -> int | None:
+        """Of the process that draws."""
+        return self._process.pid
+
+    @property
     def camera(self) -> OrbitCamera:
         """The free camera; call touch() after moving it."""
         return self._camera

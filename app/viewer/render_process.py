@@ -95,6 +95,11 @@ class RenderProcess:
         return self._connection.fileno()
 
     @property
+    def pid(self) -> int | None:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def busy(self) -> bool:
         """Whether a picture is being made."""
         return self._busy

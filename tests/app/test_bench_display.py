@@ -80,7 +80,7 @@ def test_the_source_flips_at_moments_of_its_own_and_tells_which_frame_it_was() -
         assert read is not None
         frames.append(read)
     first, second, third = source.flips
-    assert 0.03 <= second.arrived_s - first.arrived_s and first.number < second.number < third.number
+    assert second.arrived_s - first.arrived_s >= 0.03 and first.number < second.number < third.number
     by_number = {one.number: one for one in frames}
     assert by_number[first.number].host_time_s == first.arrived_s
     moved = [bool(one.depth[0, 0] == 0) for one in frames]
