@@ -90,7 +90,7 @@ class FlameGraph:
 
 def fold(text: str) -> dict[str, Node]:
     """Folded stacks (`frame;frame;… samples` a line, py-spy's with --threads --subprocesses) as a tree for each of the
-    threads that matter, without the calls that all of a thread's stacks begin with."""
+    threads that matter, without the calls that all of a thread's stacks begin with, but the last of these."""
     lanes: dict[str, Node] = {}
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -124,9 +124,10 @@ def _add(root: Node, frames: list[str], samples: int) -> None:
 
 
 def _without_trunk(root: Node) -> Node:
+    """Down to the last function that all of the stacks have in common, which stays."""
     while len(root.children) == 1:
         (only,) = root.children.values()
-        if only.samples < root.samples or not only.children:
+        if len(only.children) != 1 or next(iter(only.children.values())).samples < only.samples:
             break
         root = only
     return root

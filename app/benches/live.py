@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from app.config import DEMO_SOURCE, AppConfig
     from app.runtime.preloaded import PreloadedSource, load_frames
-    from app.runtime.sources import open_recording
+    from app.runtime.sources import is_demo, open_recording
     from app.runtime.tracker_factory import limit_threads, make_tracker
     from engine.types import LumbricalError
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         lambda _: PreloadedSource(frames, args.fps), spec, lambda: make_tracker(config.tracking), statistics
     )
     height, width = frames[0].depth.shape
-    report = {"source": spec, "width": width, "height": height, "input_fps": args.fps}
+    report = {"source": "demo" if is_demo(spec) else spec, "width": width, "height": height, "input_fps": args.fps}
     with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
         flame = FlameGraph(args.flame, Path(folder)) if args.flame is not None else None
         watch = _Stopwatch(session, statistics.whole, seconds, _PHASES if args.record else _PHASES[:1], flame)
@@ -219,6 +219,7 @@ def _as_report(numbers: StatisticsSnapshot, seconds: float) -> dict[str, Any]:
         "viewer_fps": round(numbers.viewer_fps, 1),
         "dropped": numbers.dropped + numbers.lost_by_sensor,
         "overtaken": numbers.dropped,
+        "missed_by_capture": numbers.lost_by_sensor,
         "results": numbers.results,
     }
 
@@ -266,9 +267,19 @@ def _numbers(report: dict[str, Any]) -> str:
             f"  latency     {latency['p50']:8.2f} ms median, {latency['p95']:.2f} ms p95, {latency['p99']:.2f} ms p99",
             f"  3D view     {report['viewer_fps']:8.1f} pictures/s",
             f"  dropped     {report['dropped']:8d} of {report['dropped'] + report['results']} frames",
+            *_memory(report["memory"]),
             *_stages(report),
         )
     )
+
+
+def _memory(memory: dict[str, Any]) -> list[str]:
+    """Of runs that last long enough for a slope."""
+    return [
+        f"  memory      {one['mb'][-1]:8.1f} MB in the {name} process, {one['mb_a_minute']:+.2f} MB a minute"
+        for name, one in memory.items()
+        if one["mb_a_minute"] is not None
+    ]
 
 
 def _stages(report: dict[str, Any]) -> list[str]:

@@ -29,7 +29,9 @@ def test_a_lane_for_each_thread_that_matters_without_its_trunk() -> None:
     assert list(lanes) == ["tracking thread", "main thread: window", "drawing process"]
     tracking = lanes["tracking thread"]
     assert tracking.samples == 180
-    assert {name: node.samples for name, node in tracking.children.items()} == {
+    assert list(tracking.children) == ["track (engine/tracker.py)"]
+    below = tracking.children["track (engine/tracker.py)"].children
+    assert {name: node.samples for name, node in below.items()} == {
         "fit (engine/fitting/fitter.py)": 120,
         "run (onnxruntime/session.py)": 60,
     }
