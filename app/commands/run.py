@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,6 +108,7 @@ class _Begun:
 def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None, begun: _Begun) -> int:
     """The slow part of run, once it is known that there will be a window."""
     from app.config import Isolated
+    from app.runtime import runner_check
     from app.runtime.methods import DEFAULT_METHOD
     from app.runtime.profile_choice import ProfileChoice, find_profile
     from app.runtime.session import LiveSession
@@ -117,6 +118,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     from app.ui.application import WindowRun, run_window
     from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
+    from engine.runners.choose import DEFAULT_RUNNER, RUNNERS
 
     store = ProfileStore(args.profiles)
     profile = None if args.profile is None else find_profile(store, args.profile, None)
@@ -127,7 +129,9 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
         return make_tracker(config.tracking, hand, wish.weights, wish.method, wish.source, wish.runner)
 
     method = args.method or DEFAULT_METHOD
-    wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), args.runner)
+    # What takes long to build is built while the default one tracks.
+    first = DEFAULT_RUNNER if RUNNERS[args.runner].builds else args.runner
+    wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
     session = LiveSession(partial(open_source, isolated=isolated), wish.source, lambda: make(wish))
     profiles = ProfileChoice(session, store) if hand is None else None
@@ -138,7 +142,11 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     if profiles is not None and profile is not None:
         profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
-    trackers = TrackerChoice(session, make, wish)
+    trackers = TrackerChoice(
+        session, make, wish, lambda one, progress: runner_check.check_runner(one.weights, one.runner, progress)
+    )
+    if args.runner != first:
+        trackers.choose(replace(wish, runner=args.runner))
     on_shown = None
     if begun.times is not None:
         session.tracking.add_listener(begun.times)

@@ -46,6 +46,8 @@ class TrackerPicker(QWidget):
         open_file = QPushButton("File …")
         open_file.setToolTip("Weights of your own, such as finetune writes")
         open_file.clicked.connect(self._open)
+        self._words = theme.label("", "quiet")
+        self._words.setWordWrap(True)
         for widget in (self._methods, self._runners, self._box, open_file):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         weights = QHBoxLayout()
@@ -57,6 +59,7 @@ class TrackerPicker(QWidget):
         layout.setSpacing(8)
         layout.addWidget(self._methods)
         layout.addWidget(self._runners)
+        layout.addWidget(self._words)
         layout.addLayout(weights)
         self.refresh()
 
@@ -76,8 +79,12 @@ class TrackerPicker(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what is used."""
+        """Show what is used, and how far another one has come."""
         wish = self._choice.wish
+        # How right it is belongs to those who look for it; that something is going on, to all.
+        self._words.setText(self._choice.words if self._choice.busy else "")
+        self._words.setVisible(bool(self._words.text()))
+        self._runners.setToolTip("\n".join(filter(None, ("What computes the encoder", self._choice.words))))
         if wish.weights is not None and self._place(wish.weights) < 0:
             self._box.addItem(wish.weights.name, wish.weights)
         for box, row in (
@@ -138,6 +145,7 @@ class ReplayPart(QObject):
         self._comparison.look()
         if self._choice is not None and self.picker is not None:
             self._choice.follow_source()
+            self._choice.check_present()
             self.picker.refresh()
         available = self._comparison.available
         if self.switch.isEnabled() != available:

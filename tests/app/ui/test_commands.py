@@ -13,7 +13,7 @@ from PySide6.QtGui import QImage
 
 from app import cli, start_times
 from app.benches import display
-from app.runtime import sources, tracker_factory
+from app.runtime import runner_check, sources, tracker_factory
 from app.runtime.interfaces import FrameTracker
 from app.ui import application, settings
 from app.ui.depth_panel import DepthPanel
@@ -35,6 +35,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fake tracker, no search for cameras, and no settings of whoever runs the tests."""
     monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, *_: FakeTracker())
     monkeypatch.setattr(sources, "list_sources", list)
+    monkeypatch.setattr(runner_check, "check_runner", lambda *_: "")
     monkeypatch.setattr(application, "Memory", settings.Memory.forgetful)
 
 
