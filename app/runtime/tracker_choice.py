@@ -72,6 +72,11 @@ class TrackerChoice:
         done = f", {100 * self._done:.0f} %" if 0 < self._done < 1 else ""
         return f"{RUNNERS[self.wish.runner].title}: getting ready{done} …"
 
+    @property
+    def building(self) -> str:
+        """The words while a plan is built, which takes long enough to be told at once; else nothing."""
+        return self.words if self.busy and 0 < self._done < 1 else ""
+
     def check_present(self) -> None:
         """Check the runner that tracks from the start, once it does; to be called again and again."""
         if not self._checked and not self.busy and self._session.tracking.faces is not None:

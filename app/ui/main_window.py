@@ -281,6 +281,8 @@ class MainWindow(QMainWindow):
             self.banner.say("note", CLOSING_NOTE)
         elif alarm:
             self.banner.say("alarm", alarm)
+        elif self.replay.note:
+            self.banner.say("note", self.replay.note)
         elif is_demo(self._session.capture.spec) and not self.sources.has_camera:
             self.banner.say("note", DEMO_NOTE)
         else:

@@ -46,8 +46,6 @@ class TrackerPicker(QWidget):
         open_file = QPushButton("File …")
         open_file.setToolTip("Weights of your own, such as finetune writes")
         open_file.clicked.connect(self._open)
-        self._words = theme.label("", "quiet")
-        self._words.setWordWrap(True)
         for widget in (self._methods, self._runners, self._box, open_file):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         weights = QHBoxLayout()
@@ -59,7 +57,6 @@ class TrackerPicker(QWidget):
         layout.setSpacing(8)
         layout.addWidget(self._methods)
         layout.addWidget(self._runners)
-        layout.addWidget(self._words)
         layout.addLayout(weights)
         self.refresh()
 
@@ -79,11 +76,8 @@ class TrackerPicker(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what is used, and how far another one has come."""
+        """Show what is used; how right its runner is, to those who look for it."""
         wish = self._choice.wish
-        # How right it is belongs to those who look for it; that something is going on, to all.
-        self._words.setText(self._choice.words if self._choice.busy else "")
-        self._words.setVisible(bool(self._words.text()))
         self._runners.setToolTip("\n".join(filter(None, ("What computes the encoder", self._choice.words))))
         if wish.weights is not None and self._place(wish.weights) < 0:
             self._box.addItem(wish.weights.name, wish.weights)
@@ -134,6 +128,11 @@ class ReplayPart(QObject):
     def trouble(self) -> str:
         """Why the weights or the method could not be used."""
         return self._choice.trouble if self._choice is not None else ""
+
+    @property
+    def note(self) -> str:
+        """How far a runner's plan has come, while one is built."""
+        return self._choice.building if self._choice is not None else ""
 
     def toggle(self) -> None:
         """Show recorded poses, or hide them, if there are any."""

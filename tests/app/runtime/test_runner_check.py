@@ -117,12 +117,15 @@ def test_a_plan_is_built_while_another_runner_tracks(made: list[str], session: t
     choice = TrackerChoice(live, make, None, check)
     assert choice.words == "" and choice.choose(TrackerWish(runner="slow"))
     told: set[str] = set()
+    built: set[str] = set()
     before = len(old.tracked)
     while choice.busy:
         told.add(choice.words)
+        built.add(choice.building)
         time.sleep(0.005)
     assert len(old.tracked) > before + 20, "nothing was tracked meanwhile"
     assert {"Slow: getting ready …", "Slow: getting ready, 50 % …"} <= told
+    assert "Slow: getting ready, 50 % …" in built and "Slow: getting ready …" not in built and choice.building == ""
     assert wait_until(lambda: len(new.tracked) > 3) and used[0].runner == "slow" and choice.changes == 1
     assert choice.words.startswith("Slow is off torch by max 0 mm") and not choice.trouble
 
