@@ -81,7 +81,7 @@ def test_this_process_is_sampled(tmp_path: Path) -> None:
 
 def test_what_keeps_the_sampler_from_seeing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(flame.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr("app.benches.flame.sys.executable", str(tmp_path / "python"))
     with pytest.raises(LumbricalError, match="pip install py-spy"):
         FlameGraph(tmp_path / "flame.svg", tmp_path)
     program = tmp_path / "py-spy"

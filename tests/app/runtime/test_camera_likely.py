@@ -15,8 +15,8 @@ def test_told_by_its_maker(tmp_path: Path, vendor: str, likely: bool, monkeypatc
     device.mkdir()
     (device / "idVendor").write_text(f"{vendor}\n")
     (device / "idProduct").write_text("0b3a\n")
-    monkeypatch.setattr(sources.sys, "platform", "linux")
+    monkeypatch.setattr("app.runtime.sources.sys.platform", "linux")
     assert sources.camera_is_likely(tmp_path) is likely
     assert not sources.camera_is_likely(tmp_path / "none")
-    monkeypatch.setattr(sources.sys, "platform", "darwin")
+    monkeypatch.setattr("app.runtime.sources.sys.platform", "darwin")
     assert sources.camera_is_likely(tmp_path / "none")

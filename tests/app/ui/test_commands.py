@@ -126,7 +126,7 @@ class FollowingTracker(FakeTracker):
         result = super().track(frame)
         assert result.geometry is not None
         aside_mm = 100.0 * float(frame.depth[0, 0] == 0)
-        moved = replace(result.geometry, joints=result.geometry.joints + np.float32((aside_mm, 0, 0)))
+        moved = replace(result.geometry, joints=result.geometry.joints + np.array((aside_mm, 0, 0), np.float32))
         return replace(result, geometry=moved)
 
 
