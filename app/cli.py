@@ -48,7 +48,7 @@ COMMANDS = {
     "quantise": Command("app.commands.quantise", "the encoder in int8, faster on the CPU, if it stays as accurate"),
     "experiment": Command("app.commands.experiment", "the paper's experiments: ablation, wrong-labels, real-depth"),
     "bench": Command(
-        "app.commands.bench", "measure: live, runners, losses, smoothing, calibration, adaptation, record, soak …"
+        "app.commands.bench", "measure: live, display, start, runners, losses, smoothing, calibration, record, soak …"
     ),
     "doctor": Command("app.commands.doctor", "what is installed, which cameras and GPU are found, what is missing"),
 }

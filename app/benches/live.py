@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.arguments import minutes
+from app.benches.flame import FlameGraph
+from app.benches.memory import CollectorWatch, MemoryLog
+from app.benches.whole_run import WholeRunStatistics
 from app.display import require_display
 from app.interrupts import end_at_once
+from app.whole_file import check_new_file
 
 if TYPE_CHECKING:
     from app.config import AppConfig
     from app.runtime.session import LiveSession
-    from app.runtime.statistics import Percentiles, StatisticsSnapshot
+    from app.runtime.statistics import LiveStatistics, Percentiles, StatisticsSnapshot
     from app.ui.main_window import MainWindow
 
 #: As fast as a RealSense D400 delivers depth at 640 x 480.
 INPUT_FPS = 90.0
 MAX_FRAMES = 120
+MAX_SECONDS = 7200
+#: Results may come a little faster than asked for.
+_SPARE_ROOM = 1.1
 _WARM_UP_S = 2.0
 _START_LIMIT_S = 90.0
 _POLL_S = 0.05
@@ -36,11 +44,18 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the bench and its options."""
     live = kinds.add_parser("live", help="results a second, latency and picture rate", description=run.__doc__)
     live.add_argument("--json", action="store_true", help="print one JSON object")
-    live.add_argument("--seconds", type=float, default=10.0, help="how long to measure (default: 10)")
+    length = live.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, default=10.0, help="how long to measure (default: 10)")
+    length.add_argument(
+        "--minutes", type=minutes, help="the same in minutes; from one on, memory tells whether it grows"
+    )
     live.add_argument("--source", metavar="SPEC", help="the recording to play (default: the demo take)")
     live.add_argument("--fps", type=float, default=INPUT_FPS, help=f"frames a second to feed (default: {INPUT_FPS:g})")
     live.add_argument(
         "--record", action="store_true", help="measure twice without and twice while recording, in turn, and compare"
+    )
+    live.add_argument(
+        "--flame", type=Path, metavar="FILE", help="afterwards, where a second goes: a flame graph in SVG (with py-spy)"
     )
 
 
@@ -53,12 +68,15 @@ def run(args: argparse.Namespace) -> int:
     """
     from app.config import DEMO_SOURCE, AppConfig
     from app.runtime.preloaded import PreloadedSource, load_frames
-    from app.runtime.sources import open_recording
+    from app.runtime.sources import is_demo, open_recording
     from app.runtime.tracker_factory import limit_threads, make_tracker
     from engine.types import LumbricalError
 
-    if not 0.5 <= args.seconds <= 3600 or not 1 <= args.fps <= 1000:
-        raise LumbricalError("--seconds must be from 0.5 to 3600 and --fps from 1 to 1000")
+    seconds = args.seconds if args.minutes is None else 60 * args.minutes
+    if not 0.5 <= seconds <= MAX_SECONDS or not 1 <= args.fps <= 1000:
+        raise LumbricalError(f"--seconds must be from 0.5 to {MAX_SECONDS} and --fps from 1 to 1000")
+    if args.flame is not None:
+        check_new_file("--flame", args.flame, (".svg",), force=True)
     spec = str(DEMO_SOURCE) if args.source is None else args.source
     frames = load_frames(open_recording(spec), MAX_FRAMES)
     require_display()
@@ -67,29 +85,28 @@ def run(args: argparse.Namespace) -> int:
     limit_threads(config.tracking.threads)
 
     from app.runtime.session import LiveSession
-    from app.runtime.statistics import LiveStatistics
 
+    statistics = WholeRunStatistics(round(_SPARE_ROOM * seconds * args.fps) + 1000)
     session = LiveSession(
-        lambda _: PreloadedSource(frames, args.fps),
-        spec,
-        lambda: make_tracker(config.tracking),
-        LiveStatistics(horizon_s=math.inf),
+        lambda _: PreloadedSource(frames, args.fps), spec, lambda: make_tracker(config.tracking), statistics
     )
     height, width = frames[0].depth.shape
-    report = {"source": spec, "width": width, "height": height, "input_fps": args.fps}
+    report = {"source": "demo" if is_demo(spec) else spec, "width": width, "height": height, "input_fps": args.fps}
     with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
-        config = replace(config, takes_folder=folder)
-        report |= _measure(session, config, args.seconds, _PHASES if args.record else _PHASES[:1])
+        flame = FlameGraph(args.flame, Path(folder)) if args.flame is not None else None
+        watch = _Stopwatch(session, statistics.whole, seconds, _PHASES if args.record else _PHASES[:1], flame)
+        report |= _measure(watch, session, replace(config, takes_folder=folder))
+        if flame is not None:
+            flame.write()
     print(json.dumps(report, indent=2) if args.json else _as_table(report))
     return 0
 
 
-def _measure(session: LiveSession, config: AppConfig, seconds: float, phases: tuple[bool, ...]) -> dict[str, Any]:
+def _measure(watch: _Stopwatch, session: LiveSession, config: AppConfig) -> dict[str, Any]:
     from app.ui.application import WindowRun, run_window
     from app.ui.settings import Memory
     from engine.types import LumbricalError
 
-    watch = _Stopwatch(session, seconds, phases)
     run_window(session, config, [], WindowRun(), Memory.forgetful(), watch.begin)
     if watch.report is None:
         raise LumbricalError(watch.trouble or "the window was closed before the measurement was over")
@@ -98,11 +115,19 @@ def _measure(session: LiveSession, config: AppConfig, seconds: float, phases: tu
 
 class _Stopwatch:
     """Waits until results and pictures come, lets them settle, measures, closes the window. phases: for each
-    measurement, whether a take is recorded meanwhile."""
+    measurement, whether a take is recorded meanwhile; flame: sampled in the end."""
 
-    def __init__(self, session: LiveSession, seconds: float, phases: tuple[bool, ...]) -> None:
-        self._session, self._seconds = session, seconds
+    def __init__(
+        self,
+        session: LiveSession,
+        statistics: LiveStatistics,
+        seconds: float,
+        phases: tuple[bool, ...],
+        flame: FlameGraph | None,
+    ) -> None:
+        self._session, self._statistics, self._seconds = session, statistics, seconds
         self._phases, self._reports = phases, list[dict[str, Any]]()
+        self._flame = flame
         self._waited_s = 0.0
         self.report: dict[str, Any] | None = None
         self.trouble = ""
@@ -134,33 +159,44 @@ class _Stopwatch:
         # Silent where stderr is no terminal.
         self._bar = tqdm(total=self._seconds, desc="measuring", unit="s", disable=None, bar_format=_BAR)
         self._session.statistics.reset()
+        self._memory, self._collector = MemoryLog(), CollectorWatch()
+        self._collector.begin()
         self._began_s = time.monotonic()
         self._go_on()
 
     def _go_on(self) -> None:
         passed = time.monotonic() - self._began_s
         self._bar.update(min(passed, self._seconds) - self._bar.n)
+        self._memory.sample(self._window.view.process_id)
         if passed < self._seconds and not self._session.failure():
             self._later(min(_PROGRESS_S, self._seconds - passed), self._go_on)
             return
-        numbers = self._session.statistics.snapshot()
+        numbers = self._statistics.snapshot()
+        pauses = self._collector.end()
         self._bar.close()
         self.trouble = self._session.trouble() or self._window.recording.alarm()
         if not numbers.results or self.trouble:
             self._window.close()
             return
-        self._reports.append(_as_report(numbers, passed))
+        self._reports.append(_as_report(numbers, passed) | {"memory": self._memory.report(), "collector": pauses})
         recording = self._phases[len(self._reports) - 1]
         if recording:
             status = self._window.recording.view.status
             self._reports[-1]["frames_lost"] = sum(status.dropped.values())
         if len(self._reports) == len(self._phases):
-            self.report = self._reports[0] if len(self._phases) == 1 else compared(self._reports)
-            self._window.close()
+            self._end(self._reports[0] if len(self._phases) == 1 else compared(self._reports))
             return
         if recording != self._phases[len(self._reports)]:
             self._window.recording.toggle()
         self._wait_for_recorder()
+
+    def _end(self, report: dict[str, Any]) -> None:
+        """Close the window, once a second more has been sampled if that is asked for."""
+        if self._flame is not None and not self._flame.sampled():
+            self._later(_POLL_S, lambda: self._end(report))
+            return
+        self.report = report
+        self._window.close()
 
     def _wait_for_recorder(self) -> None:
         """Go on once the take has begun, or is closed."""
@@ -182,6 +218,8 @@ def _as_report(numbers: StatisticsSnapshot, seconds: float) -> dict[str, Any]:
         "draw_ms": _rounded(numbers.draw),
         "viewer_fps": round(numbers.viewer_fps, 1),
         "dropped": numbers.dropped + numbers.lost_by_sensor,
+        "overtaken": numbers.dropped,
+        "missed_by_capture": numbers.lost_by_sensor,
         "results": numbers.results,
     }
 
@@ -229,9 +267,19 @@ def _numbers(report: dict[str, Any]) -> str:
             f"  latency     {latency['p50']:8.2f} ms median, {latency['p95']:.2f} ms p95, {latency['p99']:.2f} ms p99",
             f"  3D view     {report['viewer_fps']:8.1f} pictures/s",
             f"  dropped     {report['dropped']:8d} of {report['dropped'] + report['results']} frames",
+            *_memory(report["memory"]),
             *_stages(report),
         )
     )
+
+
+def _memory(memory: dict[str, Any]) -> list[str]:
+    """Of runs that last long enough for a slope."""
+    return [
+        f"  memory      {one['mb'][-1]:8.1f} MB in the {name} process, {one['mb_a_minute']:+.2f} MB a minute"
+        for name, one in memory.items()
+        if one["mb_a_minute"] is not None
+    ]
 
 
 def _stages(report: dict[str, Any]) -> list[str]:

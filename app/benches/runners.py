@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from engine.runners.protocol import Runner
     from engine.types import FloatArray
 
-_DEMO = Path(__file__).parents[2] / "assets" / "demo"
 #: The first runs of a runner allocate.
 _WARM_UP = 5
 
@@ -40,39 +39,14 @@ def run(args: argparse.Namespace) -> int:
         raise LumbricalError("--crops and --repeats must be from 1 to 10000")
     import torch
 
+    from app.runtime.runner_check import DEMO, crops_of
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
 
     torch.set_num_threads(1)
-    sources = {folder.name: crops_of(folder, args.crops) for folder in [_DEMO, *args.folders]}
+    sources = {folder.name: crops_of(folder, args.crops) for folder in [DEMO, *args.folders]}
     report = measure(load_weights(args.weights or DEFAULT_WEIGHTS), sources, args.repeats)
     print(json.dumps(report, indent=2) if args.json else as_table(report))
     return 0
-
-
-def crops_of(folder: Path, count: int) -> tuple[FloatArray, FloatArray]:
-    """Crops (N, 128, 128) and distances (N,) mm where the detector sees a hand best, in N <= count frames evenly over a
-    sequence folder. Raises LumbricalError where it sees none."""
-    import numpy as np
-
-    from engine.evaluation.takes import open_frames, read_labels
-    from engine.localise.crop import cut, look_at
-    from engine.localise.detector import HandDetector
-
-    detector, crops, distances = HandDetector.load(), [], []
-    frames = read_labels(folder).info.frame_count
-    wanted = set(range(0, frames, -(-frames // count)))
-    with open_frames(folder) as sensor:
-        for index in range(frames):
-            frame = sensor.read()
-            if frame is None or index not in wanted:
-                continue
-            for seen in detector.detect(frame, 1):
-                window = look_at(seen.centre_mm)
-                crops.append(cut(frame, window))
-                distances.append(window.distance)
-    if not crops:
-        raise LumbricalError(f"{folder} shows no hand that the detector finds")
-    return np.stack(crops), np.array(distances, np.float32)
 
 
 def measure(loaded: LoadedEncoder, sources: dict[str, tuple[FloatArray, FloatArray]], repeats: int) -> dict[str, Any]:
@@ -113,10 +87,11 @@ def _make(loaded: LoadedEncoder) -> tuple[dict[str, tuple[Runner, str]], dict[st
     import torch
 
     from engine.runners.choose import RUNNERS
+    from engine.runners.protocol import go_on
     from engine.runners.torch_runner import GraphRunner, TorchRunner
 
     makers: dict[str, tuple[Callable[[], Runner], str]] = {
-        name: (partial(kind.make, loaded), kind.precision) for name, kind in RUNNERS.items()
+        name: (partial(kind.make, loaded, go_on), kind.precision) for name, kind in RUNNERS.items()
     }
     if torch.cuda.is_available():
         for half, precision in ((False, "fp32"), (True, "fp16")):

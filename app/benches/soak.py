@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.arguments import minutes, whole_number
+from app.benches.memory import resident_mb, slope_of
 
 if TYPE_CHECKING:
     from app.runtime.interfaces import CapturedFrame, LiveResult
@@ -39,7 +40,6 @@ _PEACE_S = (1.0, 3.0)
 _SOURCES = ("faulty::demo", "faulty:drop@0+86400:demo", "demo")
 #: After so many faults, another source.
 _SWITCH_EVERY = 6
-_WARM_UP_SHARE, _WARM_UP_LEAST_S = 0.25, 20.0
 
 
 def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -95,19 +95,12 @@ class Resources:
             len(_names("/proc/self/fd")),
             len(multiprocessing.active_children()),
             frozenset(_names("/dev/shm")),
-            _memory_mb(),
+            resident_mb(),
         )
 
 
 def _names(folder: str) -> list[str]:
     return os.listdir(folder) if Path(folder).is_dir() else []
-
-
-def _memory_mb() -> float:
-    status = Path("/proc/self/statm")
-    if not status.exists():
-        return 0.0
-    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @dataclass
@@ -268,7 +261,7 @@ class _Soak:
         now_s = time.monotonic()
         if now_s >= self._next_sample_s:
             self._next_sample_s = now_s + _SAMPLE_S
-            self._found.memory.append((now_s, _memory_mb()))
+            self._found.memory.append((now_s, resident_mb()))
 
     def _said(self) -> str:
         capture = self._session.capture
@@ -276,7 +269,7 @@ class _Soak:
 
     def _report(self, before: Resources, lasted_s: float, stop_s: float) -> dict[str, Any]:
         found = self._found
-        slope, since_s = _slope(found.memory, lasted_s)
+        slope, since_s = slope_of(found.memory, lasted_s)
         leaks = _leaks(before, found.quiet)
         late = {name: max(times) for name, times in found.resumed.items() if max(times) > RESUMED_S}
         return {
@@ -305,20 +298,6 @@ class _Soak:
                 for name, times in sorted(found.recoveries.items())
             },
         }
-
-
-def _slope(samples: list[tuple[float, float]], lasted_s: float) -> tuple[float | None, float]:
-    """MB a minute once warm, by least squares, and over how many seconds; None where there is too little to tell."""
-    import numpy as np
-
-    if not samples:
-        return None, 0.0
-    warm_s = samples[0][0] + max(_WARM_UP_LEAST_S, _WARM_UP_SHARE * lasted_s)
-    late = np.array([sample for sample in samples if sample[0] >= warm_s])
-    if len(late) < 10:
-        return None, 0.0
-    times = (late[:, 0] - late[0, 0]) / 60
-    return float(np.polyfit(times, late[:, 1], 1)[0]), float(late[-1, 0] - late[0, 0])
 
 
 def _leaks(before: Resources, quiet: list[Resources]) -> list[str]:

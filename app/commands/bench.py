@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from app.benches import adaptation, calibration, codecs, live, losses, record, runners, smoothing, soak
+from app.benches import adaptation, calibration, codecs, display, live, losses, record, runners, smoothing, soak, start
 
 _BENCHES = {
     "live": live,
+    "display": display,
     "losses": losses,
     "runners": runners,
     "smoothing": smoothing,
@@ -16,6 +17,7 @@ _BENCHES = {
     "record": record,
     "codecs": codecs,
     "soak": soak,
+    "start": start,
 }
 
 

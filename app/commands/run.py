@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,18 @@ from typing import TYPE_CHECKING
 from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand
 from app.display import require_display
 from app.interrupts import end_at_once
+from app.runtime.tuning import loading
+from app.start_times import StartTimes
 
 if TYPE_CHECKING:
+    from app.config import AppConfig
     from app.runtime.adaptation_worker import AdaptationWorker
     from app.runtime.interfaces import FrameTracker
     from app.runtime.profile_choice import ProfileChoice
     from app.runtime.session import LiveSession
+    from app.runtime.sources import CameraSearch
     from app.runtime.tracker_choice import TrackerWish
+    from app.viewer.render_process import RenderProcess
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
+        "--time-start", action="store_true", help="close once a tracked hand is drawn; print when what came, as JSON"
+    )
+    parser.add_argument(
         "--adapt", action="store_true", help="learn your hand quietly from the start (a switch in the window does too)"
     )
     parser.add_argument(
@@ -55,12 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the window; 0 when it was closed. LumbricalError on what the user can mend, before any window opens."""
-    from app.config import DEMO_SOURCE, Isolated, load_config
+    from app.config import DEMO_SOURCE, load_config
     from app.runtime.methods import DEFAULT_METHOD, method_named
-    from app.runtime.sources import check_source, choose_source, list_sources, open_source
-    from app.runtime.tracker_factory import limit_threads, make_tracker
+    from app.runtime.sources import CameraSearch, camera_is_likely, check_source, list_sources
+    from app.runtime.tracker_factory import limit_threads
     from app.take_profile import profile_for_source
+    from app.viewer.render_process import RenderProcess
 
+    times = StartTimes() if args.time_start else None
     config = load_config(args.config)
     one_hand(args.hand, args.profile)
     _check(args.exit_after, args.screenshot)
@@ -68,29 +79,59 @@ def run(args: argparse.Namespace) -> int:
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
         check_source(wanted)
-    method = args.method or DEFAULT_METHOD
-    if method_named(method).needs_profile:
+    if method_named(args.method or DEFAULT_METHOD).needs_profile:
         profile_for_source(wanted or str(DEMO_SOURCE))
     require_display()
     end_at_once()
     limit_threads(config.tracking.threads)
+    # Open3D and the drivers load in processes of their own, while this one loads torch and Qt.
+    search = CameraSearch(list_sources) if wanted is None and camera_is_likely() else None
+    begun = _Begun(RenderProcess(), search, times)
+    if begun.search is not None:
+        begun.search.start()
+    try:
+        with loading():
+            return _open_window(args, config, wanted, begun)
+    finally:
+        begun.drawing.stop()
 
+
+@dataclass(frozen=True)
+class _Begun:
+    """What works while the rest is loading. search: None where the window is to look for cameras later."""
+
+    drawing: RenderProcess
+    search: CameraSearch | None
+    times: StartTimes | None
+
+
+def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None, begun: _Begun) -> int:
+    """The slow part of run, once it is known that there will be a window."""
+    from app.config import Isolated
+    from app.runtime import runner_check
+    from app.runtime.methods import DEFAULT_METHOD
     from app.runtime.profile_choice import ProfileChoice, find_profile
     from app.runtime.session import LiveSession
+    from app.runtime.sources import choose_source, open_source
     from app.runtime.tracker_choice import TrackerChoice, TrackerWish
+    from app.runtime.tracker_factory import make_tracker
     from app.ui.application import WindowRun, run_window
     from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
+    from engine.runners.choose import DEFAULT_RUNNER, RUNNERS
 
     store = ProfileStore(args.profiles)
     profile = None if args.profile is None else find_profile(store, args.profile, None)
     hand = load_hand(args.hand) if args.hand is not None else None
-    sources = list_sources()
+    sources = begun.search.wait() if begun.search is not None else None
 
     def make(wish: TrackerWish) -> FrameTracker:
         return make_tracker(config.tracking, hand, wish.weights, wish.method, wish.source, wish.runner)
 
-    wish = TrackerWish(args.weights, method, choose_source(wanted, sources), args.runner)
+    method = args.method or DEFAULT_METHOD
+    # What takes long to build is built while the default one tracks.
+    first = DEFAULT_RUNNER if RUNNERS[args.runner].builds else args.runner
+    wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
     session = LiveSession(partial(open_source, isolated=isolated), wish.source, lambda: make(wish))
     profiles = ProfileChoice(session, store) if hand is None else None
@@ -101,8 +142,19 @@ def run(args: argparse.Namespace) -> int:
     if profiles is not None and profile is not None:
         profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
-    trackers = TrackerChoice(session, make, wish)
-    return run_window(session, config, sources, shown, trackers=trackers, profiles=profiles, adaptation=adaptation)
+    trackers = TrackerChoice(
+        session, make, wish, lambda one, progress: runner_check.check_runner(one.weights, one.runner, progress)
+    )
+    if args.runner != first:
+        trackers.choose(replace(wish, runner=args.runner))
+    on_shown = None
+    if begun.times is not None:
+        session.tracking.add_listener(begun.times)
+        on_shown = partial(begun.times.watch, session)
+    status = run_window(session, config, sources, shown, None, on_shown, trackers, profiles, adaptation, begun.drawing)
+    if begun.times is not None:
+        begun.times.tell()
+    return status
 
 
 def _adaptation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from engine.sensors.faulty import KIND, adopt_control, control_of, is_faulty
 from engine.sensors.isolated import CAN_ISOLATE, IsolatedSensor
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import Sensor
+from engine.sensors.realsense_sdk import usb_products
 from engine.types import LumbricalError
 
 _SYNTHETIC = "synthetic"
 #: Kinds of cameras that a driver reads.
 _DRIVEN = ("realsense", "kinect", KIND)
 _USB_DEVICES = Path("/sys/bus/usb/devices")
+#: Of the cameras that can be read: Intel, Microsoft, Orbbec.
+_VENDORS = ("8086", "045e", "2bc5")
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,14 @@ def list_sources() -> list[SourceChoice]:
     ]
 
 
+def camera_is_likely(devices: Path = _USB_DEVICES) -> bool:
+    """Whether something of a maker of depth cameras is plugged in: told in no time, where asking drivers takes half a
+    second. True where the system does not say."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(usb_products(vendor, devices) for vendor in _VENDORS)
+
+
 def recording_suffixes() -> tuple[str, ...]:
     """The endings of files that can be played."""
     return discover.known_suffixes()
@@ -143,6 +155,10 @@ class CameraSearch:
                 target=lambda: self._found.put(self._search()), name="lumbrical-cameras", daemon=True
             )
             self._thread.start()
+
+    def wait(self) -> list[SourceChoice]:
+        """What the search that is under way finds, once it is over; only after start()."""
+        return self._found.get()
 
     def start_if_plugged(self) -> None:
         """Begin a search if something was plugged in or out since the last call; cheap enough for every second."""

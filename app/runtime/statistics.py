@@ -107,29 +107,76 @@ class RollingRate:
             self._times.popleft()
 
 
+class WholeRate:
+    """RollingRate without a horizon, in no memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._count = 0
+        self._first_s = self._last_s = 0.0
+
+    def tick(self) -> None:
+        """Count one event, now."""
+        self._last_s = self._clock()
+        if not self._count:
+            self._first_s = self._last_s
+        self._count += 1
+
+    def rate(self) -> float:
+        """Events a second from the first to the last."""
+        span = self._last_s - self._first_s
+        return (self._count - 1) / span if span > 0 else 0.0
+
+
+class WholeTimes:
+    """Rows of times, ms, of a whole run; its memory is taken at once. Of more than `room` rows, the last ones stay."""
+
+    def __init__(self, room: int, columns: int) -> None:
+        self._rows = np.full((room, columns), np.nan, np.float32)
+        self._count = 0
+
+    def add(self, *row: float) -> None:
+        """Note a row."""
+        self._rows[self._count % len(self._rows)] = row
+        self._count += 1
+
+    def columns(self) -> FloatArray:
+        """(columns, rows) of what is remembered."""
+        return self._rows[: self._count].T.copy()
+
+
 class LiveStatistics:
     """Counts what the workers and the viewer report; safe to call from any thread.
 
-    horizon_s: how far back rates and percentiles look; a bench passes infinity to see its whole run.
+    horizon_s: how far back rates and percentiles look; a bench passes infinity to see its whole run. room: for so many
+    results, in memory that is taken at once and instead of a horizon: a long run's own notes would look like a leak.
     """
 
-    def __init__(self, horizon_s: float = 3.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, horizon_s: float = 3.0, clock: Callable[[], float] = time.monotonic, room: int | None = None
+    ) -> None:
         self._horizon_s = horizon_s
         self._clock = clock
+        self._room = room
         self._lock = threading.Lock()
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, as after a change of source or a warm-up."""
         with self._lock:
-            self._capture = RollingRate(self._horizon_s, self._clock)
-            self._tracked = RollingRate(self._horizon_s, self._clock)
-            self._viewed = RollingRate(self._horizon_s, self._clock)
-            self._times = RollingTimes(self._horizon_s, self._clock)
-            self._drawn = RollingTimes(self._horizon_s, self._clock)
+            self._capture, self._tracked, self._viewed = self._rate(), self._rate(), self._rate()
+            self._times, self._drawn = self._rows(1 + len(STAGES)), self._rows(1)
             self._results = 0
             self._dropped = 0
             self._lost_by_sensor = 0
+
+    def _rate(self) -> RollingRate | WholeRate:
+        return RollingRate(self._horizon_s, self._clock) if self._room is None else WholeRate(self._clock)
+
+    def _rows(self, columns: int) -> RollingTimes | WholeTimes:
+        if self._room is None:
+            return RollingTimes(self._horizon_s, self._clock)
+        return WholeTimes(self._room, columns)
 
     def record_capture(self, overtaken: int = 0, lost_by_sensor: int = 0) -> None:
         """A frame arrived; overtaken frames before it were never tracked, lost_by_sensor never arrived."""

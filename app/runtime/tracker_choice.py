@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from app.runtime.interfaces import FrameTracker
 from app.runtime.methods import DEFAULT_METHOD, method_named
 from app.runtime.session import LiveSession
-from engine.runners.choose import DEFAULT_RUNNER
+from engine.runners.choose import DEFAULT_RUNNER, RUNNERS
+from engine.runners.protocol import Progress
+from engine.runners.verify import RunnerDiffers
 from engine.types import LumbricalError
 
 
@@ -26,18 +29,32 @@ class TrackerWish:
 
 
 MakeTracker = Callable[[TrackerWish], FrameTracker]
+#: In words, how right what computes the encoder is; raises LumbricalError where it cannot be used.
+CheckRunner = Callable[[TrackerWish, Progress], str]
+_REFERENCE = "torch"
 
 
 class TrackerChoice:
     """Tracks with the weights and the method that were chosen last. All methods belong to one thread.
 
-    wish: what is used, or being loaded; busy: while it is loaded; trouble: why the last choice could not be used;
-    changes: how often the tracker was exchanged.
+    While another one is loaded, its plan built and checked, the present one goes on tracking.
+
+    wish: what is used, or being loaded; busy: while it is loaded or checked; trouble: why the last choice could not be
+    used; changes: how often the tracker was exchanged.
     """
 
-    def __init__(self, session: LiveSession, make: MakeTracker, wish: TrackerWish | None = None) -> None:
+    def __init__(
+        self,
+        session: LiveSession,
+        make: MakeTracker,
+        wish: TrackerWish | None = None,
+        check: CheckRunner | None = None,
+    ) -> None:
+        """check: asked of each runner before it is used, and of the one that tracks from the start once it does."""
         self._session = session
-        self._make = make
+        self._make, self._check = make, check
+        self._note, self._done = "", 0.0
+        self._checked = check is None
         self._used = self.wish = wish or TrackerWish()
         self._thread: threading.Thread | None = None
         self.trouble = ""
@@ -47,13 +64,31 @@ class TrackerChoice:
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def words(self) -> str:
+        """What is going on: how far a runner has come, or how right the one in use is. Empty where nobody checks."""
+        if not self.busy:
+            return self._note
+        done = f", {100 * self._done:.0f} %" if 0 < self._done < 1 else ""
+        return f"{RUNNERS[self.wish.runner].title}: getting ready{done} …"
+
+    @property
+    def building(self) -> str:
+        """The words while a plan is built, which takes long enough to be told at once; else nothing."""
+        return self.words if self.busy and 0 < self._done < 1 else ""
+
+    def check_present(self) -> None:
+        """Check the runner that tracks from the start, once it does; to be called again and again."""
+        if not self._checked and not self.busy and self._session.tracking.faces is not None:
+            self._checked = True
+            self._begin(self._check_used)
+
     def choose(self, wish: TrackerWish) -> bool:
         """Load and use it, for the present source; False while another is being loaded."""
         if self.busy:
             return False
         self.wish, self.trouble = replace(wish, source=self._session.capture.spec), ""
-        self._thread = threading.Thread(target=self._load, args=(self.wish,), name="lumbrical-tracker", daemon=True)
-        self._thread.start()
+        self._begin(partial(self._load, self.wish))
         return True
 
     def follow_source(self) -> None:
@@ -61,6 +96,25 @@ class TrackerChoice:
         asks = method_named(self.wish.method).needs_profile
         if asks and not self.busy and self.wish.source != self._session.capture.spec:
             self.choose(self.wish)
+
+    def _begin(self, work: Callable[[], None]) -> None:
+        self._done = 0.0
+        self._thread = threading.Thread(target=work, name="lumbrical-tracker", daemon=True)
+        self._thread.start()
+
+    def _progress(self, done: float) -> bool:
+        self._done = done
+        return True
+
+    def _check_used(self) -> None:
+        assert self._check is not None
+        try:
+            self._note = self._check(self._used, self._progress)
+        except RunnerDiffers as error:
+            self.trouble = str(error)
+            self._use(replace(self._used, runner=_REFERENCE))
+        except LumbricalError as error:
+            self._note = f"not compared with torch: {error}"
 
     def _load(self, wish: TrackerWish) -> None:
         used = self._used
@@ -74,7 +128,9 @@ class TrackerChoice:
                 self._use(self.wish)
 
     def _use(self, wish: TrackerWish) -> None:
+        note = self._check(wish, self._progress) if self._check is not None else ""
         tracker = self._make(wish)
         self._used = self.wish = wish
+        self._note, self._checked = note, True
         self._session.exchange_tracker(tracker)
         self.changes += 1

@@ -23,6 +23,7 @@ from app.runtime.tuning import low_latency
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
 from app.ui.theme import apply_theme
+from app.viewer.render_process import RenderProcess
 from app.whole_file import written_to
 from engine.types import LumbricalError
 from engine.whole_file import write_whole
@@ -57,20 +58,21 @@ def get_application() -> QApplication:
 def run_window(
     session: LiveSession,
     config: AppConfig,
-    sources: list[SourceChoice],
+    sources: list[SourceChoice] | None,
     run: WindowRun,
     memory: Memory | None = None,
     on_shown: Callable[[MainWindow], None] | None = None,
     trackers: TrackerChoice | None = None,
     profiles: ProfileChoice | None = None,
     adaptation: AdaptationWorker | None = None,
+    drawing: RenderProcess | None = None,
 ) -> int:
-    """Show the window until it is closed or its time is over: 0.
+    """Show the window until it is closed or its time is over: 0. For the arguments see MainWindow.
 
     Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
     """
     application = get_application()
-    window = MainWindow(session, config, memory or Memory(), sources, trackers, profiles, adaptation)
+    window = MainWindow(session, config, memory or Memory(), sources, trackers, profiles, adaptation, drawing)
     previous_hook = sys.excepthook
     _route_errors(window)
     # Qt's loop is in C++: handlers run when one of the window's timers next enters Python, milliseconds later.

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -21,7 +21,9 @@ _LEAST_HEIGHT, _HEIGHT = 110, 213
 
 
 class DepthPanel(QWidget):
-    """Shows results at no more than 30 Hz, reduced to the pixels the panel has."""
+    """Shows results at no more than 30 Hz, reduced to the pixels the panel has. painted: sent each time it was."""
+
+    painted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,12 +47,18 @@ class DepthPanel(QWidget):
         now = time.monotonic()
         if now - self._last_s < _INTERVAL_S or not self.isVisible():
             return
-        self._last_s = now
+        # Counted from when it was due: results come in steps, and what comes just too late would wait for one more.
+        self._last_s = max(self._last_s + _INTERVAL_S, now - 0.5 * _INTERVAL_S)
         self._result, self._recorded = result, recorded
         wanted = self.width() * self.devicePixelRatioF()
         stride = max(1, int(result.frame.depth.shape[1] / max(wanted, 1)))
         self._image = self._colored(result.frame.depth[::stride, ::stride], result.frame.depth_unit_mm)
         self.update()
+
+    @property
+    def frame(self) -> int | None:
+        """The number of the frame that is shown."""
+        return None if self._result is None else self._result.frame.number
 
     def clear(self) -> None:
         """Forget the last source's picture."""
@@ -75,7 +83,10 @@ class DepthPanel(QWidget):
         return QSize(280, _HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
+        self._paint(QPainter(self))
+        self.painted.emit()
+
+    def _paint(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(QColor(theme.LINE), 1))
         painter.setBrush(QColor(theme.BACKGROUND))

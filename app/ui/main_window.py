@@ -47,6 +47,7 @@ from app.ui.state_words import CLOSING_NOTE, DEMO_NOTE, state_words
 from app.ui.status_bar import StatusBar
 from app.ui.timing_overlay import TimingOverlay
 from app.ui.view3d import View3D
+from app.viewer.render_process import RenderProcess
 
 _RESULT_INTERVAL_MS = 15
 _STATUS_INTERVAL_MS = 100
@@ -64,13 +65,15 @@ class MainWindow(QMainWindow):
         session: LiveSession,
         config: AppConfig,
         memory: Memory,
-        sources: list[SourceChoice],
+        sources: list[SourceChoice] | None,
         trackers: TrackerChoice | None = None,
         profiles: ProfileChoice | None = None,
         adaptation: AdaptationWorker | None = None,
+        drawing: RenderProcess | None = None,
     ) -> None:
-        """trackers: what other weights and methods are tracked with; profiles: of users' hands; adaptation: what learns
-        the user's hand, started and stopped by the caller. Without one of them, it cannot be chosen."""
+        """sources: None to look for them once the window is open; trackers: what other weights and methods are tracked
+        with; profiles: of users' hands; adaptation: what learns the user's hand, started and stopped by the caller.
+        Without one of these three, it cannot be chosen. drawing: see View3D."""
         super().__init__()
         self.setWindowTitle("Lumbrical")
         self._session, self._memory = session, memory
@@ -79,7 +82,7 @@ class MainWindow(QMainWindow):
         self._ticks = 0
         self._faces: NDArray[np.int32] | None = None
         self._closing = self._ended = False
-        self.view = View3D(config.viewer, session.statistics.record_view)
+        self.view = View3D(config.viewer, session.statistics.record_view, drawing)
         self.depth_panel = DepthPanel()
         self.sources = SourcePart(session, memory, sources, self)
         self.replay = ReplayPart(session, trackers)
@@ -137,6 +140,7 @@ class MainWindow(QMainWindow):
     def _wire(self) -> None:
         capture = self._session.capture
         self.sources.switched.connect(self._forget_result)
+        self.view.due.connect(self._take_result)
         self.layers.changed.connect(self.view.set_layers)
         self.controls.smoothing_changed.connect(self._session.set_smoothing)
         self.controls.side_changed.connect(self._session.set_side)
@@ -277,6 +281,8 @@ class MainWindow(QMainWindow):
             self.banner.say("note", CLOSING_NOTE)
         elif alarm:
             self.banner.say("alarm", alarm)
+        elif self.replay.note:
+            self.banner.say("note", self.replay.note)
         elif is_demo(self._session.capture.spec) and not self.sources.has_camera:
             self.banner.say("note", DEMO_NOTE)
         else:

@@ -76,8 +76,9 @@ class TrackerPicker(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what is used."""
+        """Show what is used; how right its runner is, to those who look for it."""
         wish = self._choice.wish
+        self._runners.setToolTip("\n".join(filter(None, ("What computes the encoder", self._choice.words))))
         if wish.weights is not None and self._place(wish.weights) < 0:
             self._box.addItem(wish.weights.name, wish.weights)
         for box, row in (
@@ -128,6 +129,11 @@ class ReplayPart(QObject):
         """Why the weights or the method could not be used."""
         return self._choice.trouble if self._choice is not None else ""
 
+    @property
+    def note(self) -> str:
+        """How far a runner's plan has come, while one is built."""
+        return self._choice.building if self._choice is not None else ""
+
     def toggle(self) -> None:
         """Show recorded poses, or hide them, if there are any."""
         if self.switch.isEnabled():
@@ -138,6 +144,7 @@ class ReplayPart(QObject):
         self._comparison.look()
         if self._choice is not None and self.picker is not None:
             self._choice.follow_source()
+            self._choice.check_present()
             self.picker.refresh()
         available = self._comparison.available
         if self.switch.isEnabled() != available:

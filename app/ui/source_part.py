@@ -15,6 +15,8 @@ from app.ui.source_panel import SourcePanel
 from engine.sensors.faulty import is_faulty
 
 _LOOK_EVERY = 20
+#: What can be chosen before cameras have been looked for.
+_SYNTHETIC = SourceChoice("synthetic", "Synthetic camera (a moving sphere)")
 
 
 class SourcePart(QObject):
@@ -22,8 +24,9 @@ class SourcePart(QObject):
 
     switched = Signal()
 
-    def __init__(self, session: LiveSession, memory: Memory, sources: list[SourceChoice], over: QWidget) -> None:
-        """sources: found before the window opened; over: what dialogs stand before."""
+    def __init__(self, session: LiveSession, memory: Memory, sources: list[SourceChoice] | None, over: QWidget) -> None:
+        """sources: found before the window opened, None to look for them once it is at work; over: what dialogs stand
+        before."""
         super().__init__()
         self._session, self._memory, self._over = session, memory, over
         # A camera that is plugged in takes over from the demo take, but never from what the user chose.
@@ -37,7 +40,8 @@ class SourcePart(QObject):
         self.panel.refresh_wanted.connect(self._search.start)
         self.panel.file_wanted.connect(self.open_file)
         self.panel.folder_wanted.connect(self.open_folder)
-        self.note_cameras(sources)
+        self._to_look_for = sources is None
+        self.note_cameras([_SYNTHETIC] if sources is None else sources)
         self.panel.add_recording(demo_choice())
         spec = session.capture.spec
         if all(spec != choice.spec for choice in self.panel.choices()):
@@ -48,6 +52,10 @@ class SourcePart(QObject):
         """Notice cameras that were plugged in."""
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
+            if self._to_look_for:
+                # Drivers are asked in processes of their own, which would have slowed the start down.
+                self._search.start()
+                self._to_look_for = False
             self._search.start_if_plugged()
         found = self._search.result()
         if found is not None:

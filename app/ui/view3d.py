@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QRectF, QSize, QSocketNotifier, Qt, QTimer
+from PySide6.QtCore import QPointF, QRectF, QSize, QSocketNotifier, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
@@ -28,11 +28,32 @@ _RESIZE_DELAY_MS = 120
 _RESTARTS = 2
 
 
-class View3D(QWidget):
-    """Draws the newest result at a bounded rate; a picture is asked for only when something has changed."""
+@dataclass(frozen=True)
+class ShownPicture:
+    """What a picture shows: the number of its frame, None of the empty scene; whether a hand is in it; when it was
+    asked for and when it came from the drawing process (time.monotonic())."""
 
-    def __init__(self, config: ViewerConfig, on_drawn: Callable[[float], None]) -> None:
-        """on_drawn: told how many seconds each picture took from being asked for."""
+    frame: int | None
+    with_hand: bool
+    asked_s: float
+    received_s: float
+
+
+class View3D(QWidget):
+    """Draws the newest result at a bounded rate; a picture is asked for only when something has changed.
+
+    due: sent when a picture may be asked for, so that it can be of what is newest then; painted: sent each time the
+    widget has been painted.
+    """
+
+    due = Signal()
+    painted = Signal()
+
+    def __init__(
+        self, config: ViewerConfig, on_drawn: Callable[[float], None], process: RenderProcess | None = None
+    ) -> None:
+        """on_drawn: told how many seconds each picture took from being asked for; process: one that was started
+        before, None to start it now. It is the view's from now on."""
         super().__init__()
         self._config, self._on_drawn = config, on_drawn
         self._faces: NDArray[np.int32] | None = None
@@ -44,7 +65,10 @@ class View3D(QWidget):
         self._comparison: ComparisonView | None = None
         self._picture: QImage | None = None
         self._pixels: NDArray[np.uint8] | None = None
-        self._shows_result = self._asked_with_result = False
+        self._shown: ShownPicture | None = None
+        self._frame: int | None = None
+        self._asked_frame: int | None = None
+        self._asked_hand = False
         self._changed = True
         self._drag_from: QPointF | None = None
         self._last_result_s = time.monotonic()
@@ -53,7 +77,7 @@ class View3D(QWidget):
         self.setMinimumSize(320, 240)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setToolTipDuration(0)
-        self._start_process()
+        self._start_process(process)
         fps = config.max_fps_software if self._software else config.max_fps
         self._interval_s = 1 / fps
         self._asked_s = self._submitted_s = 0.0
@@ -75,7 +99,17 @@ class View3D(QWidget):
     @property
     def shows_result(self) -> bool:
         """Whether what is drawn is of a frame, not of the empty scene before the first one."""
-        return self._shows_result
+        return self._shown is not None and self._shown.frame is not None
+
+    @property
+    def shown(self) -> ShownPicture | None:
+        """The picture that is painted now."""
+        return self._shown
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the process that draws."""
+        return self._process.pid
 
     @property
     def camera(self) -> OrbitCamera:
@@ -135,6 +169,7 @@ class View3D(QWidget):
             joint_sigma_mm=result.joint_sigma_mm,
             recorded_joints=self._recorded,
         )
+        self._frame = result.frame.number
 
     def reset_view(self) -> None:
         """Back to the starting view."""
@@ -148,8 +183,8 @@ class View3D(QWidget):
         self._notifier.setEnabled(False)
         self._process.stop()
 
-    def _start_process(self) -> None:
-        self._process = RenderProcess()
+    def _start_process(self, process: RenderProcess | None = None) -> None:
+        self._process = process or RenderProcess()
         if self._faces is not None:
             self._process.set_faces(self._faces)
         self._notifier = QSocketNotifier(self._process.fileno(), QSocketNotifier.Type.Read, self)
@@ -174,9 +209,10 @@ class View3D(QWidget):
         if self._needs_resize and not self._resize_timer.isActive():
             self._resize_pictures()
         now = time.monotonic()
-        if not self._changed or now - self._asked_s < self._interval_s or not self.isVisible():
+        if now - self._asked_s < self._interval_s or self._process.busy or not self.isVisible():
             return
-        if self._process.busy:
+        self.due.emit()
+        if not self._changed:
             return
         self._take_result()
         if self._process.submit(replace(self._scene, camera=self._camera.pose())):
@@ -184,7 +220,7 @@ class View3D(QWidget):
             # Counted from when it was due, so that the coarse timer does not slow the pictures down.
             self._asked_s = max(self._asked_s + self._interval_s, now - 0.5 * self._interval_s)
             self._changed = False
-            self._asked_with_result = self._scene.depth is not None
+            self._asked_frame, self._asked_hand = self._frame, self._scene.geometry is not None
 
     def _receive(self) -> None:
         pixels = self._process.poll()
@@ -195,9 +231,10 @@ class View3D(QWidget):
         height, width = pixels.shape[:2]
         # A QImage does not own the memory it is made of, so the pixels are kept beside it.
         self._picture, self._pixels = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32), pixels
-        self._shows_result = self._asked_with_result
+        received_s = time.monotonic()
+        self._shown = ShownPicture(self._asked_frame, self._asked_hand, self._submitted_s, received_s)
         self.trouble = ""
-        self._on_drawn(time.monotonic() - self._submitted_s)
+        self._on_drawn(received_s - self._submitted_s)
         self.update()
         self._ask()
 
@@ -219,7 +256,10 @@ class View3D(QWidget):
         self.touch()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
+        self._paint(QPainter(self))
+        self.painted.emit()
+
+    def _paint(self, painter: QPainter) -> None:
         if self._picture is None:
             painter.fillRect(self.rect(), QColor(theme.BACKGROUND))
             painter.setPen(QColor(theme.QUIET))

@@ -11,17 +11,20 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.runtime.tuning import loading
 from app.viewer.scene import SceneBuilder, SceneInput
 from engine.types import LumbricalError
 
@@ -75,7 +78,7 @@ class RenderProcess:
     def __init__(self, point_size: float = 2.0) -> None:
         self.failure: DrawingFailed | None = None
         self._memory: SharedMemory | None = None
-        self._busy = False
+        self._busy = self._has_drawn = False
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
@@ -90,6 +93,11 @@ class RenderProcess:
     def fileno(self) -> int:
         """Readable when there may be a picture."""
         return self._connection.fileno()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number."""
+        return self._process.pid
 
     @property
     def busy(self) -> bool:
@@ -126,6 +134,7 @@ class RenderProcess:
             if not self.failure and self._connection.poll(timeout_s):
                 reply = self._connection.recv()
                 self._busy = False
+                self._has_drawn = True
                 if isinstance(reply, Drawn) and self._memory is not None:
                     size = reply.height * reply.width * 4
                     return _pixels(self._memory, size).reshape(reply.height, reply.width, 4).copy()
@@ -136,11 +145,12 @@ class RenderProcess:
         return None
 
     def stop(self) -> None:
-        """End the process, within a bound, and give back the memory."""
+        """End the process, within a bound, and give back the memory; may be called again."""
         with contextlib.suppress(OSError):
             self._connection.send(None)
         self._connection.close()
-        self._process.join(_STOP_TIMEOUT_S)
+        # One that is still loading would not listen, and has nothing to put in order.
+        self._process.join(_STOP_TIMEOUT_S if self._has_drawn else 0.0)
         if self._process.is_alive():
             self._process.kill()
             self._process.join(_STOP_TIMEOUT_S)
@@ -182,7 +192,9 @@ def _draw_until_told(connection: Connection, point_size: float) -> NoReturn:
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     try:
-        from app.viewer.open3d_view import Open3DView
+        _leave_out_web_plots()
+        with loading():
+            from app.viewer.open3d_view import Open3DView
 
         view = Open3DView(point_size, soften_edges=software)
         _serve(connection, view)
@@ -208,6 +220,13 @@ def _prefer_x11() -> None:
     os.environ.pop("WAYLAND_DISPLAY", None)
     # Looking for Wayland, GLFW prints an error where this is not set.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+
+
+def _leave_out_web_plots() -> None:
+    """Open3D loads its plots for web pages, too, with a server's packages: half of the time that loading it takes."""
+    stand_in = ModuleType("open3d.visualization.draw_plotly")
+    vars(stand_in).update(dict.fromkeys(("get_plotly_fig", "draw_plotly", "draw_plotly_server")))
+    sys.modules[stand_in.__name__] = stand_in
 
 
 def _serve(connection: Connection, view: Open3DView) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.runners.protocol import Runner
+from engine.runners.protocol import Progress, Runner, go_on
 from engine.types import LumbricalError
 
 if TYPE_CHECKING:
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunnerKind:
-    """title: for people; precision: a key of verify.BOUNDS_MM; make: raises LumbricalError where it cannot run here."""
+    """title: for people; precision: a key of verify.BOUNDS_MM; make: tells its progress, raises LumbricalError where it
+    cannot run here; builds: whether the first time takes so long that another one should run meanwhile."""
 
     title: str
     precision: str
-    make: Callable[[LoadedEncoder], Runner]
+    make: Callable[[LoadedEncoder, Progress], Runner]
+    builds: bool = False
 
 
-def _torch(loaded: LoadedEncoder) -> Runner:
+def _torch(loaded: LoadedEncoder, progress: Progress) -> Runner:
     from engine.runners.torch_runner import TorchRunner
 
     return TorchRunner(loaded)
 
 
-def _onnx(provider: str) -> Callable[[LoadedEncoder], Runner]:
-    def make(loaded: LoadedEncoder) -> Runner:
+def _onnx(provider: str) -> Callable[[LoadedEncoder, Progress], Runner]:
+    def make(loaded: LoadedEncoder, progress: Progress) -> Runner:
         from engine.runners.onnx_runner import OnnxRunner
 
         return OnnxRunner(loaded, provider=provider)
@@ -37,17 +39,17 @@ def _onnx(provider: str) -> Callable[[LoadedEncoder], Runner]:
     return make
 
 
-def _int8(loaded: LoadedEncoder) -> Runner:
+def _int8(loaded: LoadedEncoder, progress: Progress) -> Runner:
     from engine.runners.int8 import int8_of
     from engine.runners.onnx_runner import OnnxRunner
 
     return OnnxRunner(loaded, path=int8_of(loaded))
 
 
-def _tensorrt(loaded: LoadedEncoder) -> Runner:
+def _tensorrt(loaded: LoadedEncoder, progress: Progress) -> Runner:
     from engine.runners.tensorrt_runner import TensorRtRunner
 
-    return TensorRtRunner(loaded)
+    return TensorRtRunner(loaded, progress)
 
 
 #: By the name that --runner takes. "onnx" runs everywhere and is what starts.
@@ -56,14 +58,15 @@ RUNNERS = {
     "int8": RunnerKind("ONNX Runtime, int8", "int8", _int8),
     "torch": RunnerKind("torch", "fp32", _torch),
     "onnx-cuda": RunnerKind("ONNX Runtime, CUDA", "fp16", _onnx("CUDAExecutionProvider")),
-    "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider")),
-    "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt),
+    "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider"), builds=True),
+    "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, builds=True),
 }
 DEFAULT_RUNNER = "onnx"
 
 
-def make_runner(loaded: LoadedEncoder, name: str = DEFAULT_RUNNER) -> Runner:
-    """The runner of that name. Raises LumbricalError for a name that is none of RUNNERS, or what cannot run here."""
+def make_runner(loaded: LoadedEncoder, name: str = DEFAULT_RUNNER, progress: Progress = go_on) -> Runner:
+    """The runner of that name; progress: told while a plan is built. Raises LumbricalError for a name that is none of
+    RUNNERS, or what cannot run here."""
     if name not in RUNNERS:
         raise LumbricalError(f"there is no runner {name!r}; choose one of {', '.join(RUNNERS)}")
-    return RUNNERS[name].make(loaded)
+    return RUNNERS[name].make(loaded, progress)

@@ -31,7 +31,7 @@ def export_onnx(loaded: LoadedEncoder, path: Path) -> None:
 
 def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
     """The ONNX file of these weights, made on first use; the model itself where the user's cache cannot be written."""
-    path = user_cache_path("lumbrical") / f"{loaded.version}-{_code_digest()}.onnx"
+    path = user_cache_path("lumbrical") / f"{loaded.version}-{code_digest()}.onnx"
     with suppress(OSError):
         if not path.is_file():
             export_onnx(loaded, path)
@@ -48,7 +48,7 @@ def onnx_model(loaded: LoadedEncoder) -> bytes:
     return model if isinstance(model, bytes) else model.read_bytes()
 
 
-def _code_digest() -> str:
+def code_digest() -> str:
     """Of the code that a graph is traced from: a graph made before a change of it is not taken for one made after."""
     modules = (backbone, encoder, torch_runner, onnx_export)
     code = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -10,6 +10,14 @@ from engine.types import DepthFrame, FloatArray
 
 if TYPE_CHECKING:
     from engine.localise.crop import CropWindow
+
+#: Told the part of the work that is done, 0 to 1; returns whether to go on.
+Progress = Callable[[float], bool]
+
+
+def go_on(done: float) -> bool:
+    """A Progress that nobody looks at."""
+    return True
 
 
 @dataclass(frozen=True)

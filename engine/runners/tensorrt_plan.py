@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +17,13 @@ from platformdirs import user_cache_path
 
 from engine.methods.gaussian.encoder import CROP_SIZE
 from engine.runners.export import INPUTS
+from engine.runners.protocol import Progress, go_on
 from engine.types import LumbricalError
 from engine.whole_file import write_whole
 
 #: The tracker looks at no more windows at once: three places, each for two hands.
 MAX_BATCH = 8
 _MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
-#: Told the part of the work that is done, 0 to 1; returns whether to go on.
-Progress = Callable[[float], bool]
 
 
 class TensorRtUnavailable(LumbricalError):
@@ -61,7 +59,7 @@ def load_tensorrt() -> Any:
     raise TensorRtUnavailable("TensorRT is not installed; with an NVIDIA GPU: pip install '.[tensorrt]'")
 
 
-def build_plan(model: bytes, progress: Progress = lambda done: True) -> bytes:
+def build_plan(model: bytes, progress: Progress = go_on) -> bytes:
     """A plan of an encoder's ONNX model, for batches of up to MAX_BATCH.
 
     Takes seconds, in which the interpreter's lock is not held. Raises TensorRtUnavailable where TensorRT is missing,
@@ -86,9 +84,7 @@ def build_plan(model: bytes, progress: Progress = lambda done: True) -> bytes:
     return bytes(plan)
 
 
-def cached_plan(
-    model: bytes, target: PlanTarget | None = None, progress: Progress = lambda done: True
-) -> tuple[bytes, bool]:
+def cached_plan(model: bytes, target: PlanTarget | None = None, progress: Progress = go_on) -> tuple[bytes, bool]:
     """The plan of a model for a target (this machine's when None), and whether it was in the user's cache.
 
     Built and kept where it was not there; where the cache cannot be written it is built each time.

@@ -15,10 +15,9 @@ from engine.methods.gaussian.encoder import CROP_SIZE
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.export import INPUTS, OUTPUTS, onnx_model
 from engine.runners.half import half_onnx
-from engine.runners.protocol import Estimate
+from engine.runners.protocol import Estimate, Progress, go_on
 from engine.runners.tensorrt_plan import (
     MAX_BATCH,
-    Progress,
     TensorRtUnavailable,
     cached_plan,
     load_tensorrt,
@@ -37,7 +36,7 @@ class TensorRtRunner:
 
     name = "TensorRT"
 
-    def __init__(self, loaded: LoadedEncoder, progress: Progress = lambda done: True) -> None:
+    def __init__(self, loaded: LoadedEncoder, progress: Progress = go_on) -> None:
         if not torch.cuda.is_available():
             raise TensorRtUnavailable("TensorRT needs an NVIDIA GPU and a torch with CUDA; use another runner")
         self._trt = load_tensorrt()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import app.runtime.tracker_factory as factory
-from app.benches.soak import Resources, _leaks, _slope
+from app.benches.memory import slope_of
+from app.benches.soak import Resources, _leaks
 from app.cli import main
 from engine.types import DepthFrame, TrackingResult
 from tests.app.fakes import FakeTracker
@@ -19,9 +20,9 @@ CALM = Resources(threads=3, files=20, children=1, shared=frozenset({"other"}), m
 
 def test_a_slope_is_told_once_warm() -> None:
     samples = [(float(second), 900.0 - second if second < 30 else 400 + 2.0 * second / 60) for second in range(120)]
-    slope, seen_s = _slope(samples, 120.0)
+    slope, seen_s = slope_of(samples, 120.0)
     assert slope == pytest.approx(2.0) and seen_s == 89
-    assert _slope(samples[:5], 120.0) == (None, 0.0) and _slope([], 0.0) == (None, 0.0)
+    assert slope_of(samples[:5], 120.0) == (None, 0.0) and slope_of([], 0.0) == (None, 0.0)
 
 
 @pytest.mark.parametrize(

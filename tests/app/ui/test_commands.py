@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PySide6.QtGui import QImage
 
-from app import cli
-from app.runtime import sources, tracker_factory
+from app import cli, start_times
+from app.benches import display
+from app.runtime import runner_check, sources, tracker_factory
 from app.runtime.interfaces import FrameTracker
 from app.ui import application, settings
+from app.ui.depth_panel import DepthPanel
 from app.ui.main_window import MainWindow
 from engine.sensors.sequence_folder import write_sequence
-from engine.types import DepthFrame, LumbricalError, TrackingResult
+from engine.types import DepthFrame, LumbricalError, TrackingResult, TrackingState
 from tests.app.fakes import FakeTracker, make_frame
 
 
@@ -31,6 +35,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fake tracker, no search for cameras, and no settings of whoever runs the tests."""
     monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, *_: FakeTracker())
     monkeypatch.setattr(sources, "list_sources", list)
+    monkeypatch.setattr(runner_check, "check_runner", lambda *_: "")
     monkeypatch.setattr(application, "Memory", settings.Memory.forgetful)
 
 
@@ -76,6 +81,24 @@ def test_run_ends_with_the_line_a_dead_tracker_left(
     assert capsys.readouterr().err.strip() == "lumbrical: error: tracking stopped: no weights; train them"
 
 
+def test_a_start_is_timed_to_the_first_drawn_hand(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", f"--source={recording}", "--time-start"]) == 0
+    moments = json.loads(capsys.readouterr().out)
+    assert set(moments) == set(start_times.MOMENTS)
+    wall = {name: moment["wall_s"] for name, moment in moments.items()}
+    assert 0 < wall["arguments read"] == min(wall.values()) and wall["hand drawn"] == max(wall.values())
+    assert wall["first tracked"] >= wall["first result"] and wall["first picture"] > wall["window shown"]
+
+
+def test_a_start_without_a_hand_says_so(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FakeTracker(TrackingState.SEARCHING))
+    monkeypatch.setattr(start_times, "LIMIT_S", 0.0)
+    assert cli.main(["run", f"--source={recording}", "--time-start"]) == 2
+    assert "no tracked hand was drawn" in capsys.readouterr().err
+
+
 def test_bench_live_compares_with_recording(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "live", "--json", "--record", "--seconds=0.5", f"--source={recording}"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -91,6 +114,52 @@ def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFi
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"] <= report["latency_ms"]["p99"]
     assert report["dropped"] >= 0 and report["results"] > 20
     assert (report["width"], report["height"]) == (160, 120)
+    assert report["dropped"] == report["overtaken"] + report["missed_by_capture"]
+    assert report["memory"]["app"]["mb"][0] > 50 and report["memory"]["drawing"]["mb"][0] > 50
+    assert report["collector"]["pauses"] >= 0
+
+
+class FollowingTracker(FakeTracker):
+    """Its hand stands where the square of tests.app.fakes.make_frame does."""
+
+    def track(self, frame: DepthFrame) -> TrackingResult:
+        result = super().track(frame)
+        assert result.geometry is not None
+        aside_mm = 100.0 * float(frame.depth[0, 0] == 0)
+        moved = replace(result.geometry, joints=result.geometry.joints + np.array((aside_mm, 0, 0), np.float32))
+        return replace(result, geometry=moved)
+
+
+def test_bench_display_reads_each_flip_back_from_the_screen(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FollowingTracker())
+    monkeypatch.setattr(display, "_SETTLE_S", 0.5)
+    assert cli.main(["bench", "display", "--json", "--flips=4", f"--source={recording}"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["flips"] == 4 and report["too_early"] == 0 and report["moved_mm"] == pytest.approx(100, abs=0.1)
+    assert report["unseen"] == {"depth panel": 0, "3D view": 0}
+    latency, stages = report["latency_ms"], report["view_stages_ms"]
+    assert 0 < latency["result"]["p50"] < latency["depth panel"]["p50"] and min(latency["3D view"].values()) > 1
+    assert sum(one["p50"] for one in stages.values()) == pytest.approx(latency["3D view"]["p50"], rel=0.5)
+
+
+def test_bench_display_tells_of_what_never_reaches_the_screen(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A panel that is painted again and again, but always with the same picture."""
+    shown: list[TrackingResult] = []
+    show = DepthPanel.show_result
+
+    def first(panel: DepthPanel, result: TrackingResult, *_: object) -> None:
+        shown.append(result)
+        show(panel, replace(shown[0], frame=replace(shown[0].frame, number=result.frame.number)))
+
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FollowingTracker())
+    monkeypatch.setattr(display, "_SETTLE_S", 0.5)
+    monkeypatch.setattr(DepthPanel, "show_result", first)
+    assert cli.main(["bench", "display", "--flips=3", f"--source={recording}"]) == 0
+    assert "not seen: 3, misread: 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
