@@ -101,7 +101,8 @@ def test_versions_go_in_and_back_without_a_lost_frame(tmp_path: Path, monkeypatc
         assert wait_until(lambda: worker.view.version == 1, 60)
         worker.roll_back()
         assert wait_until(lambda: worker.view.version == 0, 60)
-        assert wait_until(lambda: len(sent) == 2, 20)  # the version shows first, the rest follows on the worker's thread
+        # The version shows first, the rest follows on the worker's thread.
+        assert wait_until(lambda: len(sent) == 2, 20)
         assert store.current == 0 and store.numbers() == [] and [one.number for one in sent] == [1, 0]
         assert [kind for _, kind in worker.view.marks] == [PROMOTED, ROLLED_BACK, ROLLED_BACK]
         worker.roll_back()
