@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.arguments import minutes, whole_number
 from app.benches.memory import resident_mb, slope_of
+from app.benches.shared_memory import unclaimed
 
 if TYPE_CHECKING:
     from app.runtime.interfaces import CapturedFrame, LiveResult
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass
 class Resources:
-    """What could leak: counts, the names in /dev/shm, and memory in MB."""
+    """What could leak: counts, the names of shared memory, and memory in MB."""
 
     threads: int
     files: int
@@ -94,7 +95,7 @@ class Resources:
             threading.active_count(),
             len(_names("/proc/self/fd")),
             len(multiprocessing.active_children()),
-            frozenset(_names("/dev/shm")),
+            unclaimed(),
             resident_mb(),
         )
 

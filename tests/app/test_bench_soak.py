@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import app.runtime.tracker_factory as factory
 from app.benches.memory import slope_of
+from app.benches.shared_memory import unclaimed
 from app.benches.soak import Resources, _leaks
 from app.cli import main
 from engine.types import DepthFrame, TrackingResult
@@ -39,6 +44,25 @@ def test_what_stays_is_a_leak_and_what_goes_is_none(more: dict[str, Any], words:
     assert _leaks(CALM, [CALM] * 3 + [grown] * 3) == [words]
     assert _leaks(CALM, [CALM, grown, CALM, grown, CALM, grown, CALM, CALM, CALM]) == []
     assert _leaks(CALM, [grown]) == []
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system does not show its shared memory")
+def test_shared_memory_of_another_program_is_no_leak() -> None:
+    code = (
+        "from multiprocessing.shared_memory import SharedMemory as M; m = M(create=True, size=9); "
+        "print(m.name, flush=True); input(); m.unlink()"
+    )
+    ours = SharedMemory(create=True, size=9)
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        name = other.stdout.readline().strip()
+        assert (Path("/dev/shm") / name).exists()
+        assert name not in unclaimed() and ours.name in unclaimed()
+    finally:
+        other.communicate("\n")
+        ours.close()
+        ours.unlink()
 
 
 def test_a_short_run_passes_and_a_crash_does_not(
