@@ -82,9 +82,9 @@ class Observation:
             return None
         closed = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
         distance, labels = cv2.distanceTransformWithLabels(1 - closed, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-        row, column = np.nonzero(closed)
-        places = np.zeros((len(row) + 1, 2), np.float32)
-        places[labels[row, column]] = np.stack((column, row), 1)
+        pixels = np.asarray(cv2.findNonZero(closed)).reshape(-1, 2)
+        places = np.zeros((len(pixels) + 1, 2), np.float32)
+        places[labels[pixels[:, 1], pixels[:, 0]]] = pixels
         return Outline(np.asarray(distance, np.float32), np.asarray(labels, np.int32), places)
 
     def sideways(self, points: FloatArray, pixels: FloatArray) -> FloatArray:
