@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from calibration.estimate import NINETY, bone_lengths
@@ -128,9 +127,8 @@ def _rendered(
     return readings, batch.joints.numpy() + ahead
 
 
-@torch.inference_mode()
 def _joint_error(readings: list[Reading], joints: FloatArray, fitter: HandFitter, shape: KnownShape | None) -> float:
     """Mean over frames and joints, mm, of single frames' fits."""
     model = HandModel()
-    found = [model.pose(reading.fit(fitter, shape=shape).parameters).joints[0].numpy() for reading in readings]
+    found = [model(reading.fit(fitter, shape=shape).parameters).joints for reading in readings]
     return float(metrics.joint_errors(np.stack(found), joints).mean())

@@ -201,4 +201,4 @@ def _depth(model: HandModel, hand: HandState, camera: Intrinsics) -> NDArray[np.
     euler = matrix_to_euler(torch.from_numpy(hand.rotation)).numpy()
     theta = np.concatenate((hand.translation, euler, hand.articulation)).astype(np.float32)
     shape = hand.beta.astype(np.float32), hand.thickness.astype(np.float32)
-    return render_depth(model(HandParameters(theta, *shape, 1.0)).vertices, model.faces, camera)
+    return render_depth(model(HandParameters(theta, *shape, 1.0)).surface.vertices, model.faces, camera)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fitting.kinematics import Kinematics, PosedBones
+from engine.fitting.kinematics import Kinematics
 from engine.fitting.observation import Observation
 from engine.fitting.state import PARAMETERS, HandState
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
 from engine.geometry.vectors import dot
+from engine.hand.bones import PosedBones
 from engine.hand.template import HandTemplate
 from engine.types import BONE_COUNT, FloatArray
 
@@ -68,7 +69,7 @@ class LooseSurface(FittedSurface):
 
     def __init__(self, template: HandTemplate, kinematics: Kinematics, count: int) -> None:
         super().__init__(template, kinematics, count)
-        blocks = self._position_weights.reshape(-1, BONE_COUNT, 4)
+        blocks = self._skin.position_weights.reshape(-1, BONE_COUNT, 4)
         self._bone_weights = blocks[..., 3].copy()
         self.rest = blocks[..., :3].sum(1)
         self._along = shares_along(self.rest, self._bone_weights, kinematics)

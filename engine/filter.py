@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from engine.geometry.rotations import euler_to_matrix, matrix_to_euler, matrix_to_six_d, six_d_to_matrix
+from engine.geometry.turns import euler_of, matrix_of, nearest_rotation
 from engine.types import FloatArray, HandParameters
 
 _Number = TypeVar("_Number", float, NDArray[np.float64])
@@ -163,10 +162,10 @@ class PoseFilter:
         return self.take(parameters, self.shape_with(parameters, time_s, certainty), time_s)
 
     def _smooth_theta(self, theta: FloatArray, time_s: float) -> FloatArray:
-        six = matrix_to_six_d(euler_to_matrix(torch.from_numpy(theta[3:6]))).numpy()
+        six = matrix_of(theta[3:6])[:, :2].T.reshape(-1)
         vector = np.concatenate((theta[:3], six, theta[6:])) * _LEVERS_MM
         smooth = self._filter(vector, time_s, self.config.min_cutoff_hz, self.config.gain_hz_per_mm) / _LEVERS_MM
-        euler = matrix_to_euler(six_d_to_matrix(torch.from_numpy(smooth[3:9]))).numpy()
+        euler = euler_of(nearest_rotation(smooth[3:9].reshape(2, 3).T))
         return np.concatenate((smooth[:3], euler, smooth[9:])).astype(np.float32)
 
 

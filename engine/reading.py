@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine.fitting.fitter import HandFitter
 from engine.fitting.observation import Observation
 from engine.fitting.state import HandState, KnownShape
-from engine.geometry.rotations import matrix_to_euler
+from engine.geometry.turns import euler_of
 from engine.localise.crop import CropWindow, look_at
 from engine.runners.protocol import Estimate
 from engine.types import FloatArray, HandParameters, Side
@@ -25,12 +24,18 @@ _POINTS_AT_CAMERA = 0.25
 
 @dataclass(frozen=True)
 class FittedHand:
-    """parameters: in the canonical camera frame. joint_sigma_mm (21,), surface (P, 3), state: see FitResult."""
+    """parameters: in the canonical camera frame; state: in the crop's, as the fitter left it. joint_sigma_mm (21,): see
+    FitResult."""
 
     parameters: HandParameters
     state: HandState
     joint_sigma_mm: NDArray[np.float32]
-    surface: FloatArray
+    fitter: HandFitter
+
+    @cached_property
+    def surface(self) -> FloatArray:
+        """(P, 3) mm, points of its surface, in the crop's camera."""
+        return self.fitter.surface(self.state)
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,15 @@ class Reading:
         start = HandState(*(part.astype(np.float64) for part in parts))
         fitted = fitter.fit(start, *self._seen(), last_angles)
         sigma_mm = fitted.joint_sigma_mm.astype(np.float32)
-        return FittedHand(self._parameters(fitted.hand), fitted.hand, sigma_mm, fitted.surface)
+        return FittedHand(self._parameters(fitted.hand), fitted.hand, sigma_mm, fitter)
 
     def refit(
         self, fitter: HandFitter, hand: FittedHand, shape: KnownShape, last_angles: FloatArray | None = None
     ) -> FittedHand:
         """The pose that suits another shape, from a fitted hand on; what joints are expected to be off stays."""
         start = replace(hand.state, beta=shape.beta.astype(np.float64), thickness=shape.thickness.astype(np.float64))
-        state, surface = fitter.refit(start, *self._seen(), last_angles)
-        return FittedHand(self._parameters(state), state, hand.joint_sigma_mm, surface)
+        state = fitter.refit(start, *self._seen(), last_angles)
+        return FittedHand(self._parameters(state), state, hand.joint_sigma_mm, fitter)
 
     def _seen(self) -> tuple[FloatArray, FloatArray, Observation]:
         """The encoder's points in the crop's camera, their expected errors, and the depth."""
@@ -99,8 +104,8 @@ class Reading:
 
     def _parameters(self, hand: HandState) -> HandParameters:
         back = self.window.rotation.T.astype(np.float64)
-        euler = matrix_to_euler(torch.from_numpy(back @ hand.rotation)).numpy()
-        theta = np.concatenate((back @ hand.translation, euler, hand.articulation)).astype(np.float32)
+        place = back @ hand.translation, euler_of(back @ hand.rotation)
+        theta = np.concatenate((*place, hand.articulation)).astype(np.float32)
         return HandParameters(theta, hand.beta.astype(np.float32), hand.thickness.astype(np.float32), self.confidence)
 
     @property

@@ -9,7 +9,9 @@ Joint order (21): 0 wrist; 1-4 thumb (CMC, MCP, IP, tip); 5-8 index (MCP, PIP, D
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,24 +139,52 @@ class HandParameters:
 
 
 @dataclass(frozen=True)
-class HandGeometry:
-    """The posed hand in the camera frame, mm.
+class HandSurface:
+    """The flesh around a posed hand's bones, in the camera frame, mm.
 
-    joints: (21, 3); vertices: (V, 3) of the skinned mesh (its triangles are HandModel.faces);
-    gaussian_means: (G, 3) and gaussian_sigmas: (G,) of the volumetric model (Eq. 2).
+    vertices: (V, 3) of the skinned mesh (its triangles are HandModel.faces); gaussian_means: (G, 3) and
+    gaussian_sigmas: (G,) of the volumetric model (Eq. 2).
     """
 
-    joints: NDArray[np.float32]
     vertices: NDArray[np.float32]
     gaussian_means: NDArray[np.float32]
     gaussian_sigmas: NDArray[np.float32]
 
+
+@dataclass(frozen=True)
+class HandGeometry:
+    """The posed hand in the camera frame, mm.
+
+    joints: (21, 3). make_surface: gives what is around them. It is called when surface is first asked for, by whoever
+    asks: of most results nobody wants more than the joints.
+    """
+
+    joints: NDArray[np.float32]
+    make_surface: Callable[[], HandSurface]
+
+    @classmethod
+    def of(cls, joints: NDArray[np.float32], surface: HandSurface) -> HandGeometry:
+        """With a surface that is there already."""
+        return cls(joints, lambda: surface)
+
+    @cached_property
+    def surface(self) -> HandSurface:
+        """The mesh and the Gaussians."""
+        return self.make_surface()
+
     def mirrored(self) -> HandGeometry:
         """The same hand reflected in the camera's y-z plane: x -> -x. Triangles then turn inside out."""
         flip = np.array([-1, 1, 1], np.float32)
-        return replace(
-            self, joints=self.joints * flip, vertices=self.vertices * flip, gaussian_means=self.gaussian_means * flip
-        )
+
+        def make_surface() -> HandSurface:
+            own = self.surface
+            return replace(own, vertices=own.vertices * flip, gaussian_means=own.gaussian_means * flip)
+
+        return HandGeometry(self.joints * flip, make_surface)
+
+    def __reduce__(self) -> tuple[Callable[..., HandGeometry], tuple[NDArray[np.float32], HandSurface]]:
+        """Another process gets it whole."""
+        return HandGeometry.of, (self.joints, self.surface)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def parameters(x: float = 0.0, roll: float = 0.1) -> HandParameters:
 def frame(model: HandModel, hand: HandParameters | None, number: int = 0, mirrored: bool = False) -> DepthFrame:
     depth = BLANK
     if hand is not None:
-        depth = np.rint(render_depth(model(hand).vertices, model.faces, CAMERA)).astype(np.uint16)
+        depth = np.rint(render_depth(model(hand).surface.vertices, model.faces, CAMERA)).astype(np.uint16)
     if mirrored:
         depth = np.ascontiguousarray(depth[:, ::-1])
     return DepthFrame(depth, 1.0, CAMERA, number, number / 60, number / 60)
@@ -217,7 +217,7 @@ def test_the_centre_can_be_given(model: HandModel, runner: Runner) -> None:
 def test_residual_is_the_distance_between_surfaces(model: HandModel) -> None:
     from engine.localise.crop import cut, look_at
 
-    vertices = model(parameters()).vertices
+    vertices = model(parameters()).surface.vertices
     window = look_at(vertices.mean(0))
     crop = cut(frame(model, parameters()), window)
     surface, distance = vertices @ window.rotation.T, window.distance

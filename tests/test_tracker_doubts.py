@@ -44,7 +44,7 @@ def hand(x: float = 0.0, roll: float = 0.0, beta: float = 0.0) -> HandParameters
 def frame(model: HandModel, shown: HandParameters | None, number: int) -> DepthFrame:
     depth = np.full((240, 320), 3000, np.uint16)
     if shown is not None:
-        seen = render_depth(model(shown).vertices, model.faces, CAMERA)
+        seen = render_depth(model(shown).surface.vertices, model.faces, CAMERA)
         depth = np.where(seen > 0, np.rint(seen), depth).astype(np.uint16)
     return DepthFrame(depth, 1.0, CAMERA, number, number / 60, number / 60)
 

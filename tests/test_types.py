@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.types import DepthFrame, Intrinsics, LumbricalError
+from engine.types import DepthFrame, HandGeometry, HandSurface, Intrinsics, LumbricalError
 
 CAMERA = Intrinsics(64, 48, 50.0, 50.0, 31.5, 23.5)
 GOOD = {
@@ -37,3 +38,20 @@ def test_a_frame_that_does_not_fit_together_is_refused(field: str, value: Any, w
     with pytest.raises(LumbricalError, match=f"frame 7: its {words}") as caught:
         DepthFrame(**{**GOOD, field: value})
     assert "\n" not in str(caught.value)
+
+
+def test_a_surface_is_made_once_and_only_when_asked_for() -> None:
+    made: list[HandSurface] = []
+    points = np.array([[1.0, 2.0, 3.0]], np.float32)
+
+    def make() -> HandSurface:
+        made.append(HandSurface(points, points, points[:, 0]))
+        return made[-1]
+
+    hand = HandGeometry(points, make)
+    left = hand.mirrored()
+    assert not made and left.joints.tolist() == [[-1.0, 2.0, 3.0]]
+    assert left.surface.vertices.tolist() == left.surface.gaussian_means.tolist() == [[-1.0, 2.0, 3.0]]
+    assert hand.surface is made[0] and len(made) == 1
+    sent = pickle.loads(pickle.dumps(HandGeometry(points, make)))
+    assert sent.surface.gaussian_sigmas.tolist() == [1.0]

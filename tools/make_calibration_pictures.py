@@ -94,7 +94,8 @@ class ObedientHand:
         place = (1 - share) * start.translation + share * end.translation + _SWAY_MM * sway[:3]
         theta = np.concatenate((place, euler + 0.5 * _SWAY_RAD * sway[3:6], angles)).astype(np.float32)
         shape = self._build.beta.astype(np.float32), self._build.thickness.astype(np.float32)
-        depth = render_depth(self._model(HandParameters(theta, *shape, 1.0)).vertices, self._model.faces, _CAMERA)
+        surface = self._model(HandParameters(theta, *shape, 1.0)).surface
+        depth = render_depth(surface.vertices, self._model.faces, _CAMERA)
         noisy = depth + _NOISE_MM * self._random.normal(size=depth.shape)
         return np.where(depth > 0, noisy, 0)
 

@@ -112,7 +112,7 @@ def _frames(motion: Motion, hands: list[HandGeometry], seed: int) -> Iterator[De
     faces = HandModel().faces
     camera = _Camera(seed + 1)
     for number, hand in enumerate(tqdm(hands, unit="frame")):
-        skin = torch.from_numpy(render_depth(hand.vertices, faces, CAMERA)).reshape(1, -1)
+        skin = torch.from_numpy(render_depth(hand.surface.vertices, faces, CAMERA)).reshape(1, -1)
         arm = quadric_depth(rays, _arm(torch.from_numpy(hand.joints[0]), motion.rotation[number])).amin(1)
         # Two breaths a loop.
         breath = 3.0 * np.sin(4 * np.pi * number / len(hands))

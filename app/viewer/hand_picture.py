@@ -62,7 +62,7 @@ class HandPainter:
         euler = matrix_to_euler(torch.from_numpy(hand.rotation)).numpy()
         theta = np.concatenate((hand.translation, euler, hand.articulation)).astype(np.float32)
         shape = hand.beta.astype(np.float32), hand.thickness.astype(np.float32)
-        vertices = model(HandParameters(theta, *shape, 1.0)).vertices
+        vertices = model(HandParameters(theta, *shape, 1.0)).surface.vertices
         normals = self._normals.normals(vertices)
         eye = np.zeros(3, np.float32)
         lit = shapes.shade(colors, vertices, normals, np.eye(3, dtype=np.float32), eye)

@@ -182,9 +182,9 @@ class SceneBuilder:
         hand = scene.geometry
         if hand is None:
             return drawables
-        if scene.layers.mesh and len(self.faces) and self.faces.max() < len(hand.vertices):
+        if scene.layers.mesh and len(self.faces) and self.faces.max() < len(hand.surface.vertices):
             drawables["mesh"] = self._mesh(hand, scene)
-        if scene.layers.gaussians and len(hand.gaussian_means):
+        if scene.layers.gaussians and len(hand.surface.gaussian_means):
             drawables["gaussians"] = self._gaussians(hand, scene)
         intervals = _interval_radii(scene)
         if scene.layers.skeleton:
@@ -194,8 +194,8 @@ class SceneBuilder:
         return drawables
 
     def _mesh(self, hand: HandGeometry, scene: SceneInput) -> Surface:
-        triangles, table = self._mesh_tables(scene.side, len(hand.vertices))
-        vertices = hand.vertices.astype(np.float32)
+        triangles, table = self._mesh_tables(scene.side, len(hand.surface.vertices))
+        vertices = hand.surface.vertices.astype(np.float32)
         return _lit("mesh", vertices, table.normals(vertices), triangles, SKIN_COLOR, scene.camera)
 
     def _mesh_tables(self, side: Side, vertex_count: int) -> tuple[I32, shapes.NormalTable]:
@@ -207,15 +207,16 @@ class SceneBuilder:
         return known[1], known[2]
 
     def _gaussians(self, hand: HandGeometry, scene: SceneInput) -> Surface:
-        count, bead_count = len(hand.gaussian_means), len(self._bead[0])
+        means, sigmas = hand.surface.gaussian_means, hand.surface.gaussian_sigmas
+        count, bead_count = len(means), len(self._bead[0])
         look = self._gaussian_look
         if look is None or len(look.colors) != count * bead_count:
-            colors = np.repeat(_nearest_bone_colors(hand.gaussian_means, hand.joints), bead_count, axis=0)
+            colors = np.repeat(_nearest_bone_colors(means, hand.joints), bead_count, axis=0)
             look = _GaussianLook(colors, shapes.repeat_triangles(self._bead[1], bead_count, count))
             self._gaussian_look = look
         # Over the mesh they are beads that leave it visible; on their own they show how far each one reaches.
         reach = 0.7 if scene.layers.mesh else 1.0
-        points, normals = shapes.spheres(self._bead, hand.gaussian_means, hand.gaussian_sigmas * np.float32(reach))
+        points, normals = shapes.spheres(self._bead, means, sigmas * np.float32(reach))
         return _lit("gaussians", points, normals, look.triangles, look.colors, scene.camera, rim=0.55)
 
     def _rings(self, hand: HandGeometry, radii: F32, camera: CameraPose) -> Surface:

@@ -81,7 +81,7 @@ def sample_of(result: TrackingResult) -> Sample | None:
     if window is None or window.distance < _NEAREST_MM or result.parameters is None or result.geometry is None:
         return None
     crop = cut(result.frame, window)
-    surface = result.geometry.vertices * (-1.0 if window.mirrored else 1.0, 1.0, 1.0) @ window.rotation.T
+    surface = result.geometry.surface.vertices * (-1.0 if window.mirrored else 1.0, 1.0, 1.0) @ window.rotation.T
     covered, hidden = seen_share(surface.astype(np.float32), window.distance, crop)
     return Sample(
         crop.astype(np.float16),

@@ -201,7 +201,7 @@ class Evaluator:
         """Median |observed - rendered mesh| in mm over the pixels that the mesh covers and the camera measured, and
         over those of them where nothing, as an object held, was measured more than HIDDEN_MM before the mesh."""
         assert result.geometry is not None
-        rendered = render_depth(result.geometry.vertices, self._tracker.faces, result.frame.intrinsics)
+        rendered = render_depth(result.geometry.surface.vertices, self._tracker.faces, result.frame.intrinsics)
         observed = result.frame.depth_mm()
         behind = (rendered - observed)[(rendered > 0) & (observed > 0)]
         unoccluded = behind[behind < HIDDEN_MM]

@@ -84,7 +84,7 @@ def _seen(
 ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
     """The part of the image that shows the hand, and the depth there: mm, infinite where nothing is."""
     beta, thickness = scene.shape()
-    vertices = model(HandParameters(theta, beta, thickness, 1.0)).vertices
+    vertices = model(HandParameters(theta, beta, thickness, 1.0)).surface.vertices
     to_elbow = euler_to_matrix(torch.from_numpy(theta[3:6])).numpy()[:, 1]
     end = theta[:3] + np.float32(_FOREARM_MM) * to_elbow
     low, high = (_clipped(f(project(np.vstack((vertices, end)), CAMERA), 0)) for f in (np.min, np.max))

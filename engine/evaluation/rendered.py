@@ -107,7 +107,7 @@ def read_rendered(
         true = batch.joints.numpy() + batch.distance.numpy()[:, None, None] * (0, 0, 1)
         for index, frame in enumerate(frames_of(batch)):
             fitted = read_frame(runner, frame, float(batch.distance[index])).fit(fitter)
-            joints.append(model.pose(fitted.parameters).joints[0].numpy())
+            joints.append(model(fitted.parameters).joints)
             sigma.append(fitted.joint_sigma_mm)
             hidden.append(hidden_joints(frame, true[index]))
             on_frame()

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from engine.fitting.kinematics import Kinematics, PosedBones
+from engine.fitting.kinematics import Kinematics
 from engine.fitting.nearest import NearestConfig, nearest_pulls
 from engine.fitting.observation import Observation, Outline
 from engine.fitting.priors import PriorConfig, Priors
 from engine.fitting.silhouette import SilhouetteConfig, silhouette_pulls
 from engine.fitting.state import ANGLES, TURN, HandState
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
+from engine.hand.bones import PosedBones
 from engine.hand.template import HandTemplate
 from engine.types import JOINT_COUNT, FloatArray
 
@@ -52,17 +53,18 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class FitResult:
-    """hand: the fitted one. residual_mm: median distance along the normal of measured pixels from its surface, NaN when
-    none is near it. covariance: (52, 52) of the parameters, the inverse Hessian of the last step.
-    joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off, see
-    FitConfig.expected_errors. surface: (P, 3) mm, points of the fitted hand's surface, in the crop's camera.
+    """hand: the fitted one. joint_sigma_mm: (21,) root mean square distance by which each joint is expected to be off,
+    see FitConfig.expected_errors. last: what the last step saw.
     """
 
     hand: HandState
-    residual_mm: float
-    covariance: FloatArray
     joint_sigma_mm: FloatArray
-    surface: FloatArray
+    last: _Step
+
+    @property
+    def residual_mm(self) -> float:
+        """Median distance along the normal of measured pixels from the fitted surface, NaN when none is near it."""
+        return self.last.residual_mm()
 
 
 class HandFitter:
@@ -99,11 +101,8 @@ class HandFitter:
         observed. All in the crop's camera frame. last_angles: (20,) radians, of the
         frame before, that the pose stays near to.
         """
-        end = self._steps(start, points, sigma, observation, last_angles)
-        covariance = np.linalg.inv(end.hessian)
-        expected = self.config.expected_errors(_joint_spread(end.joints, covariance))
-        surface, _ = self._surface.posed(self.kinematics.pose(end.hand), end.hand.thickness)
-        return FitResult(end.hand, end.residual_mm, covariance, expected, surface)
+        hand, last = self._steps(start, points, sigma, observation, last_angles)
+        return FitResult(hand, self.config.expected_errors(_joint_spread(last.joints, last.hessian)), last)
 
     def refit(
         self,
@@ -112,10 +111,13 @@ class HandFitter:
         sigma: FloatArray,
         observation: Observation | None = None,
         last_angles: FloatArray | None = None,
-    ) -> tuple[HandState, FloatArray]:
-        """The hand and the surface that `fit` would give, without what else it tells."""
-        hand = self._steps(start, points, sigma, observation, last_angles).hand
-        return hand, self._surface.posed(self.kinematics.pose(hand), hand.thickness)[0]
+    ) -> HandState:
+        """The hand that `fit` would give, without what else it tells."""
+        return self._steps(start, points, sigma, observation, last_angles)[0]
+
+    def surface(self, hand: HandState) -> FloatArray:
+        """(P, 3) mm, points of a hand's surface, in the same frame."""
+        return self._surface.posed(self.kinematics.pose(hand), hand.thickness)[0]
 
     def _steps(
         self,
@@ -124,9 +126,9 @@ class HandFitter:
         sigma: FloatArray,
         observation: Observation | None,
         last_angles: FloatArray | None,
-    ) -> _End:
+    ) -> tuple[HandState, _Step]:
         weight = np.repeat((self.config.point_doubt * np.asarray(sigma, np.float64)) ** -2.0, 3)
-        hand, outline, residual = start, None, float("nan")
+        hand, outline = start, None
         for number in range(self.config.steps):
             bones = self.kinematics.pose(hand)
             joints = self.kinematics.joint_jacobian(bones)
@@ -142,10 +144,8 @@ class HandFitter:
                 hessian, gradient = hessian + more[0], gradient + more[1]
             self._priors.add(hessian, gradient, hand, start, last_angles)
             step = self._step(hessian, gradient)
-            if evidence is not None and number == self.config.steps - 1:
-                residual = evidence.distance_after(step)
             hand = hand.moved(step)
-        return _End(hand, joints, hessian, residual)
+        return hand, _Step(joints, hessian, evidence, step)
 
     def _outline(self, observation: Observation, seen: SeenSurface) -> Outline | None:
         if not seen.facing.any():
@@ -184,7 +184,7 @@ class HandFitter:
 
 
 class WithoutFit(HandFitter):
-    """Leaves the encoder's hand as it is: what the fit is compared with. Residual and covariance are the fit's."""
+    """Leaves the encoder's hand as it is: what the fit is compared with. Residual and expected errors are the fit's."""
 
     def _steps(
         self,
@@ -193,19 +193,8 @@ class WithoutFit(HandFitter):
         sigma: FloatArray,
         observation: Observation | None,
         last_angles: FloatArray | None,
-    ) -> _End:
-        return replace(super()._steps(start, points, sigma, observation, last_angles), hand=start)
-
-
-@dataclass(frozen=True)
-class _End:
-    """Where the steps end: the hand; the joints' derivatives (63, 52) and J'WJ (52, 52) before the last step; see
-    FitResult for residual_mm."""
-
-    hand: HandState
-    joints: FloatArray
-    hessian: FloatArray
-    residual_mm: float
+    ) -> tuple[HandState, _Step]:
+        return start, super()._steps(start, points, sigma, observation, last_angles)[1]
 
 
 @dataclass(frozen=True)
@@ -216,11 +205,22 @@ class _Evidence:
     jacobian: FloatArray
     measured: int
 
-    def distance_after(self, step: FloatArray) -> float:
-        """Median distance, mm, of the measured pixels once a step is taken; NaN when there are none."""
-        if not self.measured:
+
+@dataclass(frozen=True)
+class _Step:
+    """One step (52,): the joints' derivatives (63, 52) and J'WJ (52, 52) before it, and what the depth said."""
+
+    joints: FloatArray
+    hessian: FloatArray
+    evidence: _Evidence | None
+    step: FloatArray
+
+    def residual_mm(self) -> float:
+        """Median distance, mm, of the measured pixels once the step is taken; NaN when there are none."""
+        seen = self.evidence
+        if seen is None or not seen.measured:
             return float("nan")
-        left = self.pulls.residual[: self.measured] + self.jacobian[: self.measured] @ step
+        left = seen.pulls.residual[: seen.measured] + seen.jacobian[: seen.measured] @ self.step
         return float(np.median(np.abs(left)))
 
 
@@ -230,7 +230,8 @@ def _normal_equations(jacobian: FloatArray, residual: FloatArray, weight: FloatA
     return (weighted.T @ jacobian).astype(np.float64), (weighted.T @ residual).astype(np.float64)
 
 
-def _joint_spread(joints: FloatArray, covariance: FloatArray) -> FloatArray:
-    """(21,) mm, root mean square, from the joints' derivatives (63, 52)."""
-    variance = ((joints @ covariance) * joints).sum(1).reshape(JOINT_COUNT, 3)
+def _joint_spread(joints: FloatArray, hessian: FloatArray) -> FloatArray:
+    """(21,) mm, root mean square, from the joints' derivatives (63, 52), where the inverse Hessian is the covariance of
+    the parameters."""
+    variance = (np.linalg.solve(hessian, joints.T) * joints.T).sum(0).reshape(JOINT_COUNT, 3)
     return np.asarray(np.sqrt(variance.sum(1)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.fitting.observation import Observation
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface, robust_weight
@@ -48,7 +49,11 @@ def nearest_pulls(
     middle = seen.points[candidates[0]]
     model = _features(seen.points[candidates] - middle, seen.normals[candidates], config)
     data = _features(measured - middle, facing, config)
-    index = candidates[(dot(model, model) - 2 * (data @ model.T)).argmin(1)]
+    # Squared distances but for the data's own squares, as one product.
+    model[:, 6] = dot(model, model)
+    model[:, :6] *= -2.0
+    data[:, 6] = 1.0
+    index = candidates[(data @ model.T).argmin(1)]
     gap, normal = seen.points[index] - measured, seen.normals[index]
     length = np.sqrt(dot(gap, gap))
     unknown = facing[:, 2] == 0
@@ -69,5 +74,8 @@ def nearest_pulls(
     return pulls
 
 
-def _features(points: FloatArray, normals: FloatArray, config: NearestConfig) -> FloatArray:
-    return np.concatenate((points, config.normal_mm * normals), 1).astype(np.float32)
+def _features(points: FloatArray, normals: FloatArray, config: NearestConfig) -> NDArray[np.float32]:
+    """(N, 7): place and normal as one vector, then a column for its square, still 0."""
+    features = np.zeros((len(points), 7), np.float32)
+    features[:, :3], features[:, 3:6] = points, config.normal_mm * normals
+    return features

@@ -24,11 +24,16 @@ _OUTLINE_STEP_MM = 10.0
 
 @dataclass(frozen=True)
 class Outline:
-    """Where the hand may be: distance (128, 128) pixels to its nearest pixel, and nearest (128, 128, 2), that pixel's
-    column and row."""
+    """Where the hand may be: distance (128, 128) pixels to its nearest pixel; labels (128, 128) number that pixel, and
+    places (L, 2) are the columns and rows of all so numbered."""
 
     distance: FloatArray
-    nearest: NDArray[np.int16]
+    labels: NDArray[np.int32]
+    places: NDArray[np.float32]
+
+    def nearest(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(P, 2) column and row of the hand's pixels nearest to pixels (P,)."""
+        return self.places[self.labels[row, column]]
 
 
 class Observation:
@@ -77,17 +82,14 @@ class Observation:
             return None
         closed = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
         distance, labels = cv2.distanceTransformWithLabels(1 - closed, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-        row, column = np.nonzero(closed)
-        places = np.zeros((labels.max() + 1, 2), np.int16)
-        places[labels[row, column]] = np.stack((column, row), 1)
-        return Outline(np.asarray(distance, np.float32), places[labels])
+        pixels = np.asarray(cv2.findNonZero(closed)).reshape(-1, 2)
+        places = np.zeros((len(pixels) + 1, 2), np.float32)
+        places[labels[pixels[:, 1], pixels[:, 0]]] = pixels
+        return Outline(np.asarray(distance, np.float32), np.asarray(labels, np.int32), places)
 
-    def sideways(self, points: FloatArray, column: NDArray[np.int16], row: NDArray[np.int16]) -> FloatArray:
-        """(P, 2) mm in x and y from a pixel's ray to points (P, 3), at each point's own depth."""
-        size = points[:, 2:] / self._focal
-        ray = np.empty((len(points), 2), np.float32)
-        ray[:, 0], ray[:, 1] = column, row
-        return points[:, :2] - (ray - _MIDDLE) * size
+    def sideways(self, points: FloatArray, pixels: FloatArray) -> FloatArray:
+        """(P, 2) mm in x and y from the rays of pixels (P, 2) to points (P, 3), at each point's own depth."""
+        return points[:, :2] - (pixels - _MIDDLE) * (points[:, 2:] / self._focal)
 
     def _lifted(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
         z = self.depth[row, column]
@@ -96,24 +98,24 @@ class Observation:
         return vectors(x * scale, y * scale, z)
 
     def _normals(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
-        x, has_x = self._slope(row, column, 0, _STRIDE)
-        y, has_y = self._slope(row, column, _STRIDE, 0)
-        normals = cross(y, x)
-        length = np.sqrt(dot(normals, normals))[:, None]
-        known = (has_x & has_y)[:, None] & (length > 1e-6)
-        return np.where(known, normals / np.maximum(length, 1e-6), 0.0)
-
-    def _slope(
-        self, row: NDArray[np.int64], column: NDArray[np.int64], down: int, right: int
-    ) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """(N, 3) from the pixel before to the one behind, of those on the same surface, and whether there is one."""
-        here = self._lifted(row, column)
-        ends, known = [], np.zeros(len(row), bool)
-        for sign in (1, -1):
-            r = np.clip(row + sign * down, 0, CROP_SIZE - 1)
-            c = np.clip(column + sign * right, 0, CROP_SIZE - 1)
-            there = self._lifted(r, c)
-            same = self.measured[r, c] & (np.abs(there[:, 2] - here[:, 2]) < _SAME_SURFACE_MM)
-            ends.append(np.where(same[:, None], there, here))
-            known |= same
-        return ends[0] - ends[1], known
+        """Of the surface at measured pixels (N,), by how it goes on to the right and downwards."""
+        # Nothing is near to infinity: not measured, like what is outside the image, is never the same surface.
+        side = CROP_SIZE + 2 * _STRIDE
+        depth = np.full((side, side), np.inf, np.float32)
+        depth[_STRIDE:-_STRIDE, _STRIDE:-_STRIDE] = np.where(self.measured, self.depth, np.inf)
+        here = (row + _STRIDE) * side + column + _STRIDE
+        steps = _STRIDE * np.array((1, -1, side, -side))
+        z, beside = depth.take(here), depth.take(here + steps[:, None])
+        same = np.abs(beside - z) < _SAME_SURFACE_MM
+        right, left, below, above = np.where(same, beside, z)
+        go_right, go_left, go_down, go_up = _STRIDE * same.astype(np.float32)
+        x, y = column.astype(np.float32) - _MIDDLE, row.astype(np.float32) - _MIDDLE
+        # From the pixel before to the one behind, times the focal length.
+        across = vectors(
+            (x + go_right) * right - (x - go_left) * left, y * (right - left), self._focal * (right - left)
+        )
+        down = vectors(x * (below - above), (y + go_down) * below - (y - go_up) * above, self._focal * (below - above))
+        normals = cross(down, across)
+        length = np.sqrt(dot(normals, normals))
+        known = (same[0] | same[1]) & (same[2] | same[3]) & (length > 0)
+        return normals * (known / np.maximum(length, 1e-6))[:, None].astype(np.float32)

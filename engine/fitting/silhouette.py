@@ -32,8 +32,7 @@ def silhouette_pulls(
     """Pulls within the image plane, towards the outline."""
     outside = outline.distance[seen.row, seen.column] > config.slack_px
     index = np.nonzero(seen.facing & surface.skin & outside)[0]
-    column, row = outline.nearest[seen.row[index], seen.column[index]].T
-    aside = observation.sideways(seen.points[index], column, row)
+    aside = observation.sideways(seen.points[index], outline.nearest(seen.row[index], seen.column[index]))
     length = np.sqrt(dot(aside, aside))
     direction = np.zeros((len(index), 3), np.float32)
     direction[:, :2] = aside / np.maximum(length, 1e-6)[:, None]

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fitting.kinematics import ANGLE_BONE, Kinematics, PosedBones
+from engine.fitting.kinematics import Kinematics
 from engine.fitting.observation import Observation
 from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, THICKNESS, TURN, HandState
 from engine.geometry.vectors import cross, dot
+from engine.hand.bones import ANGLE_BONE, PosedBones
 from engine.hand.model import sample_surface
 from engine.hand.skeleton import Skeleton
+from engine.hand.skin import Skin
 from engine.hand.template import HandTemplate
 from engine.types import BONE_COUNT, FloatArray
 
@@ -68,13 +70,8 @@ class FittedSurface:
     """`count` points of a template's surface. skin: (P,) bool, those that are not the cut through the forearm."""
 
     def __init__(self, template: HandTemplate, kinematics: Kinematics, count: int) -> None:
-        surface = sample_surface(template, count, Skeleton(), seed=1)
-        self._kinematics = kinematics
-        self._rest_turn = kinematics.rest_frames.transpose(0, 2, 1)
-        self._position_weights = surface.position_weights.numpy()
-        self._normal_weights = surface.normal_weights.numpy()
-        self._thickness_weights = surface.thickness_weights.numpy()
-        blocks = self._position_weights.reshape(-1, BONE_COUNT, 4)
+        self._skin = Skin(sample_surface(template, count, Skeleton(), seed=1), kinematics)
+        blocks = self._skin.position_weights.reshape(-1, BONE_COUNT, 4)
         weights, rest = blocks[..., 3], blocks[..., :3].sum(1)
         self.skin = rest[:, 1] <= _STUB_MM
         self._turned = (weights @ _CARRIED.T)[:, ANGLE_BONE].astype(np.float32)
@@ -83,18 +80,8 @@ class FittedSurface:
         self._basis = kinematics.basis.astype(np.float32)
 
     def posed(self, bones: PosedBones, thickness: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Points (P, 3) mm and unit normals (P, 3) of a posed hand; as engine.hand.model.SkinnedPoints poses them."""
-        scaled = bones.frames.copy()
-        scaled[:, :, 1] *= (bones.lengths / self._kinematics.mean)[:, None]
-        linear, turn = scaled @ self._rest_turn, bones.frames @ self._rest_turn
-        shift = bones.origins - (linear @ self._kinematics.rest_origins[..., None])[..., 0]
-        # Points are many: in single precision they take half the time, good to a ten-thousandth of a millimetre.
-        moves = np.concatenate((linear.transpose(0, 2, 1), shift[:, None]), 1).astype(np.float32)
-        turns = turn.transpose(0, 2, 1).astype(np.float32)
-        normals = self._normal_weights @ turns.reshape(3 * BONE_COUNT, 3)
-        normals /= np.sqrt(dot(normals, normals))[:, None]
-        flesh = self._thickness_weights @ thickness.astype(np.float32)
-        return self._position_weights @ moves.reshape(4 * BONE_COUNT, 3) + flesh[:, None] * normals, normals
+        """Points (P, 3) mm and unit normals (P, 3) of a posed hand."""
+        return self._skin.posed(bones, thickness)
 
     def seen(self, bones: PosedBones, thickness: FloatArray, observation: Observation) -> SeenSurface:
         """The surface of a hand posed in the crop's camera."""
@@ -122,5 +109,5 @@ class FittedSurface:
         lengths = (along @ bones.frames[:, :, 1].T.astype(np.float32)) * self._stretched[index]
         jacobian[:, BETA] = lengths @ self._basis
         outwards = dot(along, seen.normals[index])[:, None]
-        jacobian[:, THICKNESS] = self._thickness_weights[index] * outwards
+        jacobian[:, THICKNESS] = self._skin.thickness_weights[index] * outwards
         return jacobian

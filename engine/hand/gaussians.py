@@ -57,6 +57,9 @@ class GaussianModel(torch.nn.Module):
         self.register_buffer("base_sigmas", torch.tensor([sigma for _, _, sigma in layout]), persistent=False)
 
     def forward(self, pose: SkeletonPose, thickness: Tensor) -> tuple[Tensor, Tensor]:
-        means, _ = self.points(pose, thickness)
+        return self.points(pose, thickness)[0], self.sigmas(thickness)
+
+    def sigmas(self, thickness: Tensor) -> Tensor:
+        """(B, G) mm of hands that are thickness (B, 6) mm thicker."""
         grown = self.base_sigmas + _SIGMA_OVER_RADIUS * thickness @ self.parts.T
-        return means, grown.clamp(min=1.0)
+        return grown.clamp(min=1.0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +20,9 @@ from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
 from engine.types import DepthFrame, FloatArray
 
 _TICKS = (np.arange(CROP_SIZE, dtype=np.float32) - (CROP_SIZE - 1) / 2) * np.float32(2 * HALF_CUBE_MM / CROP_SIZE)
-GRID_MM = np.stack(np.meshgrid(_TICKS, _TICKS), -1).reshape(-1, 2)
+_GRID = np.stack(np.meshgrid(_TICKS, _TICKS))
+#: (16384, 2) mm from the cube's centre, across and down, of a crop's pixels.
+GRID_MM = np.ascontiguousarray(_GRID.reshape(2, -1).T)
 
 
 @dataclass(frozen=True)
@@ -70,19 +73,17 @@ def look_at(centre_mm: FloatArray, mirrored: bool = False, roll: float = 0.0) ->
 def cut(frame: DepthFrame, window: CropWindow) -> NDArray[np.float32]:
     """The crop (128, 128) float32 in [-1, 1] across the cube; 1 where nothing was measured or it lies outside."""
     camera = frame.intrinsics
-    tangents = np.empty((len(GRID_MM), 3), np.float32)
-    tangents[:, :2] = GRID_MM / np.float32(window.distance)
-    tangents[:, 2] = 1.0
-    x, y, z = (tangents @ window.rotation).T
+    tangents = np.ones((3, CROP_SIZE, CROP_SIZE), np.float32)
+    np.divide(_GRID, np.float32(window.distance), out=tangents[:2])
+    x, y, z = (window.rotation.T @ tangents.reshape(3, -1)).reshape(tangents.shape)
     ahead = z > 1e-3
     inverse = np.float32(1.0) / np.where(ahead, z, np.float32(1.0))
     side = -camera.fx if window.mirrored else camera.fx
-    column = np.rint(x * inverse * np.float32(side) + np.float32(camera.cx)).astype(np.int32)
-    row = np.rint(y * inverse * np.float32(camera.fy) + np.float32(camera.cy)).astype(np.int32)
-    inside = ahead & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    raw = frame.depth.reshape(-1)[np.where(inside, row * camera.width + column, 0)]
+    column = x * inverse * np.float32(side) + np.float32(camera.cx)
+    row = y * inverse * np.float32(camera.fy) + np.float32(camera.cy)
+    raw = cv2.remap(frame.depth, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     # Along a ray depths scale alike, so the crop's own depth is the measured one over the ray's slope.
-    depth = raw.astype(np.float32) * (np.float32(frame.depth_unit_mm) * inverse)
+    depth = raw * (np.float32(frame.depth_unit_mm) * inverse)
     scaled = (depth - np.float32(window.distance)) / np.float32(HALF_CUBE_MM)
-    seen = inside & (raw > 0) & (np.abs(scaled) <= 1)
-    return np.where(seen, scaled, np.float32(1.0)).reshape(CROP_SIZE, CROP_SIZE)
+    seen = ahead & (raw > 0) & (np.abs(scaled) <= 1)
+    return np.where(seen, scaled, np.float32(1.0))

@@ -67,7 +67,7 @@ def keep_hand(result: TrackingResult) -> DepthFrame | None:
     if result.geometry is None:
         return None
     frame = result.frame
-    mask = hand_mask(frame, result.geometry.vertices)
+    mask = hand_mask(frame, result.geometry.surface.vertices)
     color = frame.color * mask[..., None] if frame.color is not None else None
     return replace(frame, depth=frame.depth * mask, color=color)
 

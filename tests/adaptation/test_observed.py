@@ -32,7 +32,7 @@ def _result(model: HandModel, roll: float = 0.0, left: bool = False) -> Tracking
     geometry = model(parameters)
     if left:
         geometry = geometry.mirrored()
-    depth = render_depth(geometry.vertices, model.faces, _CAMERA)
+    depth = render_depth(geometry.surface.vertices, model.faces, _CAMERA)
     pixels = np.where(np.isfinite(depth), depth, 0).round().astype(np.uint16)
     frame = DepthFrame(pixels, 1.0, _CAMERA, 0, 0.0, 0.0)
     side = Side.LEFT if left else Side.RIGHT

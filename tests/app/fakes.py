@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.fitting.state import KnownShape
 from engine.hand.hand import HandModel
 from engine.hand.skeleton import Skeleton
-from engine.types import DepthFrame, HandGeometry, Intrinsics, Side, TrackingResult, TrackingState
+from engine.types import DepthFrame, HandGeometry, HandSurface, Intrinsics, Side, TrackingResult, TrackingState
 
 CAMERA = Intrinsics(160, 120, 120.0, 120.0, 79.5, 59.5)
 
@@ -34,7 +34,7 @@ def open_hand(z_mm: float = 420.0) -> HandGeometry:
         joints = Skeleton()(theta, torch.zeros(1, 20)).joints[0].numpy().astype(np.float32)
     corners = np.array([[8, 8, 8], [8, -8, -8], [-8, 8, -8], [-8, -8, 8]], np.float32)
     vertices = (joints[:, None] + corners).reshape(-1, 3)
-    return HandGeometry(joints, vertices, joints.copy(), np.full(21, 9.0, np.float32))
+    return HandGeometry.of(joints, HandSurface(vertices, joints.copy(), np.full(21, 9.0, np.float32)))
 
 
 def tetrahedra() -> NDArray[np.int32]:

@@ -23,6 +23,7 @@ from engine.types import (
     FloatArray,
     HandGeometry,
     HandParameters,
+    HandSurface,
     Intrinsics,
     Side,
     TrackingResult,
@@ -68,7 +69,9 @@ class FakeTracker:
         if frame.number in self._blind:
             return TrackingResult(frame, TrackingState.LOST, message="the hand was lost")
         surface = np.array([[-60, -60, 483], [60, -60, 483], [0, 60, 483]], np.float32)
-        geometry = HandGeometry(_hand(frame.number), surface, np.zeros((1, 3), np.float32), np.ones(1, np.float32))
+        geometry = HandGeometry.of(
+            _hand(frame.number), HandSurface(surface, np.zeros((1, 3), np.float32), np.ones(1, np.float32))
+        )
         if self._result_side is Side.LEFT:
             geometry = geometry.mirrored()
         parameters = _parameters(frame.number)

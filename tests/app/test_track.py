@@ -32,6 +32,7 @@ from engine.types import (
     DepthFrame,
     HandGeometry,
     HandParameters,
+    HandSurface,
     Intrinsics,
     LumbricalError,
     Side,
@@ -86,7 +87,7 @@ class FakeTracker:
         if frame.number == 0:
             return TrackingResult(frame, TrackingState.SEARCHING)
         joints = np.full((21, 3), frame.number + 0.1, np.float32)
-        geometry = HandGeometry(joints, joints, joints, np.ones(21, np.float32))
+        geometry = HandGeometry.of(joints, HandSurface(joints, joints, np.ones(21, np.float32)))
         theta = np.full(26, 0.25, np.float32)
         parameters = HandParameters(theta, np.zeros(20, np.float32), np.zeros(6, np.float32), 0.9)
         return TrackingResult(

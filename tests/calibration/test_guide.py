@@ -15,7 +15,7 @@ from calibration.poses import CATALOGUE, posed_hand, shown_frame
 from calibration.progress import Progress, ProgressSolver
 from calibration.session import VIEWS, SessionConfig, Verdict
 from calibration.solver import ShapeSolver
-from engine.types import HandGeometry, LumbricalError, Side, TrackingResult, TrackingState
+from engine.types import HandGeometry, HandSurface, LumbricalError, Side, TrackingResult, TrackingState
 from tests.app.fakes import make_frame
 
 _STEP_S = 0.1
@@ -34,7 +34,7 @@ def shown(solver: ShapeSolver) -> dict[str, CalibrationFrame]:
 
 def result(time_s: float = 0.0, moved_mm: float = 0.0, residual_mm: float = 2.0) -> TrackingResult:
     joints = np.full((21, 3), moved_mm, np.float32)
-    geometry = HandGeometry(joints, joints, joints, np.ones(21, np.float32))
+    geometry = HandGeometry.of(joints, HandSurface(joints, joints, np.ones(21, np.float32)))
     return TrackingResult(
         make_frame(round(30 * time_s)),
         TrackingState.TRACKING,

@@ -87,7 +87,7 @@ def posed_vertices(template: HandTemplate, hand: HandState) -> np.ndarray:
     euler = matrix_to_euler(torch.from_numpy(hand.rotation)).numpy()
     theta = np.concatenate((hand.translation, euler, hand.articulation)).astype(np.float32)
     zeros = np.zeros(26, np.float32)
-    return HandModel(template)(HandParameters(theta, zeros[:20], zeros[20:], 1.0)).vertices
+    return HandModel(template)(HandParameters(theta, zeros[:20], zeros[20:], 1.0)).surface.vertices
 
 
 def posed_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

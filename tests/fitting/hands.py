@@ -42,7 +42,7 @@ def crop_of(hand: HandState, model: HandModel) -> NDArray[np.float32]:
     euler = matrix_to_euler(torch.from_numpy(hand.rotation)).numpy()
     theta = np.concatenate((hand.translation, euler, hand.articulation)).astype(np.float32)
     parameters = HandParameters(theta, hand.beta.astype(np.float32), hand.thickness.astype(np.float32), 1.0)
-    depth = render_depth(model(parameters).vertices, model.faces, _CAMERA)
+    depth = render_depth(model(parameters).surface.vertices, model.faces, _CAMERA)
     frame = DepthFrame(np.rint(depth * 10).astype(np.uint16), 0.1, _CAMERA, 0, 0.0, 0.0)
     return cut(frame, look_at(np.array([0.0, 0.0, DISTANCE_MM])))
 

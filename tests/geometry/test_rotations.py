@@ -1,3 +1,5 @@
+import numpy as np
+import pytest
 import torch
 
 from engine.geometry.rotations import (
@@ -7,6 +9,19 @@ from engine.geometry.rotations import (
     rotation_about_axis,
     six_d_to_matrix,
 )
+from engine.geometry.turns import euler_of, matrix_of, nearest_rotation
+
+
+@pytest.mark.parametrize("pitch", [0.4, -1.2, np.pi / 2, -np.pi / 2])
+def test_one_rotation_in_numpy_is_what_a_batch_of_one_is_in_torch(pitch: float) -> None:
+    for y, z in np.random.default_rng(0).uniform(-3, 3, (20, 2)):
+        euler = np.array([pitch, y, z])
+        matrix = matrix_of(euler)
+        assert np.allclose(matrix, euler_to_matrix(torch.from_numpy(euler)), atol=1e-12)
+        assert np.allclose(euler_of(matrix), matrix_to_euler(torch.from_numpy(matrix)), atol=1e-12)
+        bent = matrix[:, :2] + np.random.default_rng(1).normal(0, 0.1, (3, 2))
+        expected = six_d_to_matrix(torch.from_numpy(bent.T.reshape(6)))
+        assert np.allclose(nearest_rotation(bent), expected, atol=1e-12)
 
 
 def test_turn_about_z_carries_x_to_y() -> None:

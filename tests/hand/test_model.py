@@ -51,9 +51,24 @@ def test_posed_hand_is_consistent_and_moves_rigidly() -> None:
     still = model(HandParameters(theta, np.zeros(20, np.float32), np.zeros(6, np.float32), 1.0))
     theta[:3] = (10, 20, 500)
     moved = model(HandParameters(theta, np.zeros(20, np.float32), np.zeros(6, np.float32), 1.0))
-    for name in ("joints", "vertices", "gaussian_means"):
-        assert np.allclose(getattr(moved, name) - getattr(still, name), (10, 20, 500), atol=1e-2)
-    assert np.array_equal(moved.gaussian_sigmas, still.gaussian_sigmas)
+    assert np.allclose(moved.joints - still.joints, (10, 20, 500), atol=1e-2)
+    for name in ("vertices", "gaussian_means"):
+        assert np.allclose(getattr(moved.surface, name) - getattr(still.surface, name), (10, 20, 500), atol=1e-2)
+    assert np.array_equal(moved.surface.gaussian_sigmas, still.surface.gaussian_sigmas)
+
+
+def test_a_posed_hand_is_what_the_differentiable_model_makes_of_it() -> None:
+    random = np.random.default_rng(4)
+    theta, beta, thickness = (random.normal(0, 0.5, size).astype(np.float32) for size in (26, 20, 6))
+    theta[:3] = (10, 20, 500)
+    hand, skeleton = HandModel()(HandParameters(theta, beta, thickness, 1.0)), Skeleton()
+    pose = skeleton(*(torch.from_numpy(part)[None] for part in (theta, beta)))
+    flesh = torch.from_numpy(thickness)[None]
+    means, sigmas = GaussianModel(skeleton)(pose, flesh)
+    assert np.allclose(hand.joints, pose.joints[0], atol=5e-3)
+    assert np.allclose(hand.surface.vertices, skin_of(load_template(), skeleton)(pose, flesh)[0][0], atol=5e-3)
+    assert np.allclose(hand.surface.gaussian_means, means[0], atol=5e-3)
+    assert np.allclose(hand.surface.gaussian_sigmas, sigmas[0], atol=1e-4)
 
 
 def test_gaussians_lie_within_the_hand_and_grow_with_thickness() -> None:

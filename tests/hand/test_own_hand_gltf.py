@@ -52,7 +52,7 @@ POSES = {
 
 def posed(template: HandTemplate, theta: np.ndarray, beta: np.ndarray | None = None) -> np.ndarray:
     shape = np.zeros(20, np.float32) if beta is None else beta
-    return HandModel(template)(HandParameters(theta, shape, np.zeros(6, np.float32), 1.0)).vertices
+    return HandModel(template)(HandParameters(theta, shape, np.zeros(6, np.float32), 1.0)).surface.vertices
 
 
 @pytest.mark.parametrize("pose", POSES)

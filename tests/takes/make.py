@@ -9,7 +9,16 @@ import numpy as np
 
 from engine.takes.facts import TakeInfo
 from engine.takes.writer import TakeWriter, WriterConfig
-from engine.types import DepthFrame, HandGeometry, HandParameters, Intrinsics, Side, TrackingResult, TrackingState
+from engine.types import (
+    DepthFrame,
+    HandGeometry,
+    HandParameters,
+    HandSurface,
+    Intrinsics,
+    Side,
+    TrackingResult,
+    TrackingState,
+)
 
 CAMERA = Intrinsics(64, 48, 48.0, 48.0, 32.0, 24.0)
 #: Chunks so small that a short take has many, on a disk of any size.
@@ -39,7 +48,7 @@ def make_result(frame: DepthFrame, tracked: bool = True) -> TrackingResult:
         state=TrackingState.TRACKING,
         side=Side.LEFT,
         parameters=HandParameters(theta, beta, thickness, 0.75),
-        geometry=HandGeometry(points, points, points, np.ones(21, np.float32)),
+        geometry=HandGeometry.of(points, HandSurface(points, points, np.ones(21, np.float32))),
         joint_sigma_mm=rng.random(21).astype(np.float32),
         crop_corners_uv=np.array([[1, 2], [3, 4], [5, 6], [7, 8]], np.float32),
         confidence=0.75,

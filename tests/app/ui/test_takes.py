@@ -28,7 +28,7 @@ from app.viewer.scene import Layers
 from engine.takes.facts import Receipt, TakeInfo
 from engine.takes.reader import Take
 from engine.takes.writer import TakeWriter
-from engine.types import DepthFrame, LumbricalError, TrackingResult
+from engine.types import DepthFrame, HandGeometry, LumbricalError, TrackingResult
 from tests.app.fakes import FakeTracker
 from tests.app.ui.test_window import view_picture
 from tests.app.ui.windows import open_window, pump
@@ -48,9 +48,8 @@ class ShiftedTracker(FakeTracker):
         result = super().track(frame)
         assert result.geometry is not None
         down = np.array([0, self._by_mm, 0], np.float32)
-        geometry = replace(
-            result.geometry, joints=result.geometry.joints + down, vertices=result.geometry.vertices + down
-        )
+        surface = replace(result.geometry.surface, vertices=result.geometry.surface.vertices + down)
+        geometry = HandGeometry.of(result.geometry.joints + down, surface)
         return replace(result, geometry=geometry, weights_version=self._version)
 
 

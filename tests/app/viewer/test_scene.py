@@ -97,7 +97,7 @@ def test_layers_are_pulled_along_the_lines_of_sight() -> None:
         view = (points - camera.eye) @ camera.rotation.T
         return view[:, :2] / view[:, 2:]
 
-    assert on_screen(mesh.vertices) == pytest.approx(on_screen(given.geometry.vertices), abs=1e-5)
+    assert on_screen(mesh.vertices) == pytest.approx(on_screen(given.geometry.surface.vertices), abs=1e-5)
 
 
 def test_surfaces_face_outwards_for_both_hands() -> None:

@@ -19,7 +19,7 @@ from tests.takes.export.clips import LOST, fields_of, moving_hand, parameters_of
 
 def _posed(motion: Motion, frame: int) -> FloatArray:
     geometry = HandModel()(parameters_of(motion, frame))
-    return (geometry.mirrored() if motion.side is Side.LEFT else geometry).vertices
+    return (geometry.mirrored() if motion.side is Side.LEFT else geometry).surface.vertices
 
 
 @pytest.mark.parametrize("side", list(Side))

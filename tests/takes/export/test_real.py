@@ -64,7 +64,7 @@ def test_open_hand_as_gltf(results: list[TrackingResult], motion: Motion, tmp_pa
     found = 1e3 * np.stack([places[name] for name in WEBXR_JOINTS], 1)
     assert len(glb.times()) == len(motion) == FRAMES and motion.tracked.sum() > 10
     assert np.linalg.norm(found - y_up(motion.joints_mm), axis=2)[motion.tracked].max() < 0.1
-    model = y_up(np.stack([r.geometry.vertices for r in results if r.geometry is not None]))
+    model = y_up(np.stack([r.geometry.surface.vertices for r in results if r.geometry is not None]))
     off = np.linalg.norm(1e3 * glb.vertices()[motion.tracked] - model, axis=2)
     assert np.percentile(off, 95) < 0.1 and off.max() < 0.8
     scene: Any = trimesh.load(tmp_path / "open-hand.glb")
@@ -85,4 +85,4 @@ def test_open_hand_as_meshes(results: list[TrackingResult], motion: Motion, tmp_
     for frame, result in enumerate(results):
         if result.geometry is not None:
             mesh = open3d.io.read_triangle_mesh(tmp_path / "meshes" / f"{frame:06d}.ply")
-            np.testing.assert_allclose(np.asarray(mesh.vertices), result.geometry.vertices, atol=0.01)
+            np.testing.assert_allclose(np.asarray(mesh.vertices), result.geometry.surface.vertices, atol=0.01)

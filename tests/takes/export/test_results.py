@@ -17,6 +17,7 @@ from engine.takes.motion import Motion
 from engine.types import (
     DepthFrame,
     HandGeometry,
+    HandSurface,
     Intrinsics,
     LumbricalError,
     Side,
@@ -44,7 +45,8 @@ def _results(motion: Motion) -> list[TrackingResult]:
         if not motion.tracked[frame]:
             results.append(TrackingResult(image, TrackingState.LOST, motion.side))
             continue
-        geometry = HandGeometry(motion.joints_mm[frame].astype(np.float32), _NOTHING, _NOTHING, _NOTHING[:, 0])
+        surface = HandSurface(_NOTHING, _NOTHING, _NOTHING[:, 0])
+        geometry = HandGeometry.of(motion.joints_mm[frame].astype(np.float32), surface)
         results.append(
             TrackingResult(
                 image,
