@@ -30,6 +30,8 @@ _STUB_MM = 12.0
 #: Points are hidden where another lies nearer, by more than the margin, within the same square of pixels.
 _CELL_PX, _CELLS = 5, 32
 _HIDDEN_MM = 12.0
+#: The seed by which a surface's points are spread.
+SAMPLED_AS = 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class FittedSurface:
     """`count` points of a template's surface. skin: (P,) bool, those that are not the cut through the forearm."""
 
     def __init__(self, template: HandTemplate, kinematics: Kinematics, count: int) -> None:
-        surface = sample_surface(template, count, Skeleton(), seed=1)
+        surface = sample_surface(template, count, Skeleton(), SAMPLED_AS)
         self._kinematics = kinematics
         self._rest_turn = kinematics.rest_frames.transpose(0, 2, 1)
         self._position_weights = surface.position_weights.numpy()
