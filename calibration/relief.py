@@ -1,8 +1,8 @@
 """Learning a surface from frames: what stays between a held hand, fitted to each frame, and what was measured there.
 
 Each frame's fit leaves errors of its pose, its noise and its clutter, which differ from frame to frame; what is alike
-in all of them is the surface's own. Pixels pull the nearest point of the surface along its normal, and points beyond the
-outline are pulled back to it, as in the fit; heights that few frames saw stay near zero by their prior.
+in all of them is the surface's own. Pixels pull the nearest point of the surface along its normal, and points beyond
+the outline are pulled back to it, as in the fit; heights that few frames saw stay near zero by their prior.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ class ReliefSolver:
             yield off(pulls, config.soft_mm)
         if seen.facing.any():
             outline = observation.outline(seen.points[seen.facing, 2].max() + config.silhouette.behind_mm)
-            beyond = silhouette_pulls(observation, outline, seen, surface, config.silhouette)
-            yield off(beyond, config.outline_soft_mm)
+            if outline is not None:
+                beyond = silhouette_pulls(observation, outline, seen, surface, config.silhouette)
+                yield off(beyond, config.outline_soft_mm)
 
     def _heights(self, rows: FloatArray, off: FloatArray, soft: FloatArray, start: Array) -> Array:
         """Least squares with the prior, what is far off counting less."""

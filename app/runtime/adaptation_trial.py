@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -78,7 +77,7 @@ class Contender:
         if self.build is not None:
             return self.build
         _, shape = self._averaged(self.readings(samples))
-        return replace(Build.mean(), beta=shape.beta, thickness=shape.thickness)
+        return Build.of(np.concatenate((shape.beta, shape.thickness, Build.mean().skin)))
 
     def _averaged(self, readings: Sequence[Reading]) -> tuple[list[FittedHand], KnownShape]:
         """Each frame's own hand, and the shape that is averaged over them."""
