@@ -37,7 +37,8 @@ class RoundConfig:
     """learn, judge: samples needed to begin. solve: samples a build is solved from, at most. held: held-out samples
     kept, the newest. news: new samples that another round needs. one_hand_mm: bones of two halves of the samples, or of
     the known hand, may differ by so much on average, else it is not one hand; one_average_mm: the same for averages of
-    single frames, which all lean to the mean hand. rendered: hands of the fixed set. buffer_bytes: of the samples.
+    single frames, which all lean to the mean hand. average_ratio: a solved hand's median residual over that of
+    an averaged one in use, at most. rendered: hands of the fixed set. buffer_bytes: of the samples.
     train: whether the encoder is fine-tuned too."""
 
     learn: int = 30
@@ -47,6 +48,7 @@ class RoundConfig:
     news: int = 40
     one_hand_mm: float = 4.0
     one_average_mm: float = 2.5
+    average_ratio: float = 1.05
     rendered: int = 96
     buffer_bytes: int = 16 << 20
     train: bool = True
@@ -158,7 +160,14 @@ class Adapter:
         held = list(self.held)
         before = self._present.residuals(held)
         yield None
-        verdict = judge(before, contender.residuals(held), 1.0, 1.0, self.config.gate)
+        after = contender.residuals(held)
+        yield None
+        average = what == "hand" and self._known is None and self._present.build is not None
+        if average and np.nanmedian(after) <= self.config.average_ratio * np.nanmedian(before):
+            # An average bends its surface to bones that are not the user's: what is solved for replaces it where it
+            # is better than no hand at all and as good as the average.
+            before = Contender(self._present.encoder, None).residuals(held)
+        verdict = judge(before, after, 1.0, 1.0, self.config.gate)
         yield self._decide(what, verdict, contender, trained=False)
 
     def _averaged(self, samples: list[Sample], frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
