@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.fitting.observation import Observation
 from engine.fitting.state import HandState
 from engine.geometry.camera import project
+from engine.hand.relief import RELIEF_SIZE
 from engine.localise.crop import CropWindow, cut
 from engine.reading import Reading
 from engine.runners.protocol import Estimate, Runner
@@ -18,11 +19,14 @@ from engine.types import BETA_SIZE, THICKNESS_SIZE, DepthFrame, FloatArray
 
 @dataclass(frozen=True)
 class Build:
-    """What a hand is like whatever its pose: beta (20,), thickness (6,) mm, skin (100,) mm (calibration.skin)."""
+    """What a hand is like whatever its pose: beta (20,), thickness (6,) mm, skin (100,) mm (calibration.skin), and
+    relief (RELIEF_SIZE,) mm (engine.hand.relief), which quiet adaptation learns and the shape solver knows nothing of.
+    """
 
     beta: NDArray[np.float64]
     thickness: NDArray[np.float64]
     skin: NDArray[np.float64]
+    relief: NDArray[np.float64] = field(default_factory=lambda: np.zeros(RELIEF_SIZE))
 
     @staticmethod
     def mean() -> Build:
@@ -31,7 +35,7 @@ class Build:
 
     @property
     def vector(self) -> NDArray[np.float64]:
-        """(126,) all of it, in this order."""
+        """(126,) all of it but the relief, in this order."""
         return np.concatenate((self.beta, self.thickness, self.skin))
 
     @staticmethod

@@ -19,6 +19,7 @@ from engine.fitting.state import PARAMETERS, HandState
 from engine.fitting.surface import FittedSurface, Pulls, SeenSurface
 from engine.geometry.vectors import dot
 from engine.hand.bones import PosedBones
+from engine.hand.relief import vertex_normals
 from engine.hand.template import HandTemplate
 from engine.types import BONE_COUNT, FloatArray
 
@@ -103,7 +104,7 @@ def personal_template(template: HandTemplate, skin: FloatArray, kinematics: Kine
     along = shares_along(template.vertices, template.bone_weights, kinematics)
     moved = skin_moves(skin, template.bone_weights, along, kinematics.rest_frames, template.normals)
     vertices = (template.vertices + moved).astype(np.float32)
-    return replace(template, vertices=vertices, normals=_normals(vertices, template))
+    return replace(template, vertices=vertices, normals=vertex_normals(vertices, template))
 
 
 def shares_along(rest: FloatArray, weights: FloatArray, kinematics: Kinematics) -> FloatArray:
@@ -120,14 +121,3 @@ def skin_moves(
     whole = skin[SLIDE, None] * y + skin[SHIFT, None] * z + skin[LATERAL, None] * x
     girth = (weights @ skin[GIRTH])[:, None] * normals
     return np.asarray(weights @ whole + along @ (skin[STRETCH, None] * y) + girth)
-
-
-def _normals(vertices: FloatArray, template: HandTemplate) -> NDArray[np.float32]:
-    """(V, 3) outward units, averaged over the triangles by area; the template's own where there is none."""
-    a, b, c = (vertices[template.faces[:, corner]] for corner in range(3))
-    across = np.cross(b - a, c - a)
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, template.faces[:, corner], across)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.where(length > 1e-6, normals / np.maximum(length, 1e-6), template.normals).astype(np.float32)

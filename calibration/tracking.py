@@ -7,10 +7,13 @@ from calibration.skin import personal_template
 from engine.fitting.kinematics import Kinematics
 from engine.fitting.state import KnownShape
 from engine.hand.hand import HandModel
+from engine.hand.relief import raised
 from engine.hand.template import HandTemplate, load_template
 
 
 def personal_hand(build: Build, template: HandTemplate | None = None) -> tuple[HandModel, KnownShape]:
     """The `model` and `shape` of an engine.tracker.Tracker that follows a hand of that build."""
     surface = personal_template(template or load_template(), build.skin, Kinematics())
+    if build.relief.any():
+        surface = raised(surface, build.relief)
     return HandModel(surface), KnownShape(build.beta, build.thickness)

@@ -81,7 +81,7 @@ class Tracker:
 
     def _take_hand(self, model: HandModel, shape: KnownShape | None, fitter: HandFitter) -> None:
         self.model, self.faces, self._shape = model, model.faces, shape
-        self._fitter = fitter if shape is None else fitter.holding_shape()
+        self._fitter = fitter if shape is None else fitter.knowing_shape()
         self._shape_fitter, self._pose_fitter = self._fitter.stepping(1), fitter.holding_shape().stepping(1)
 
     def reset(self) -> None:
@@ -144,9 +144,9 @@ class Tracker:
         """The hand of one frame, of the shape that is averaged over time, and that shape.
 
         Once a shape is known, half of the steps find the frame's own, and half the pose that suits the averaged one,
-        which is what is drawn.
+        which is what is drawn. A shape that is held needs no average: all steps find the pose that suits it.
         """
-        known = self._filter.shape is not None
+        known = self._filter.shape is not None and self._shape is None
         own = reading.fit(self._shape_fitter if known else self._fitter, angles, self._shape)
         certainty = shape_certainty(own.parameters, own.joint_sigma_mm)
         shape = self._filter.shape_with(own.parameters, time_s, certainty)

@@ -15,6 +15,7 @@ import torch
 from app.runtime.adaptation_trial import Contender, build_of, hand_of
 from calibration.estimate import bone_lengths
 from calibration.frames import Build, CalibrationFrame
+from calibration.relief import ReliefSolver
 from calibration.skin import SkinPrior
 from calibration.solver import ShapeSolver, SolverConfig
 from engine.adaptation.anchors import AnchorConfig, AnchorTraining
@@ -35,8 +36,10 @@ _RENDERED_SEED = 90_001
 class RoundConfig:
     """learn, judge: samples needed to begin. solve: samples a build is solved from, at most. held: held-out samples
     kept, the newest. news: new samples that another round needs. one_hand_mm: bones of two halves of the samples, or of
-    the known hand, may differ by so much on average, else it is not one hand. rendered: hands of the fixed set.
-    buffer_bytes: of the samples. train: whether the encoder is fine-tuned too."""
+    the known hand, may differ by so much on average, else it is not one hand; one_average_mm: the same for averages of
+    single frames, which all lean to the mean hand. average_ratio: a solved hand's median residual over that of
+    an averaged one in use, at most. rendered: hands of the fixed set. buffer_bytes: of the samples.
+    train: whether the encoder is fine-tuned too."""
 
     learn: int = 30
     judge: int = 20
@@ -44,6 +47,8 @@ class RoundConfig:
     held: int = 40
     news: int = 40
     one_hand_mm: float = 4.0
+    one_average_mm: float = 2.5
+    average_ratio: float = 1.05
     rendered: int = 96
     buffer_bytes: int = 16 << 20
     train: bool = True
@@ -78,6 +83,7 @@ class Adapter:
         self._round: Iterator[Outcome | None] | None = None
         self._needed = config.learn
         self._rendered: tuple[list[RenderedBatch], float] | None = None
+        self._relief = ReliefSolver()
         self._solvers = (ShapeSolver(), ShapeSolver(config=_TIGHT))
         self.use(store.current)
 
@@ -130,9 +136,52 @@ class Adapter:
         samples = self.buffer.spread(self.config.solve)
         frames = self._present.frames(samples)
         yield None
+        if self._known is None:
+            # Quick to learn, and the only thing that frames of a hand that holds things tell rightly.
+            yield from self._averaged(samples, frames)
         yield from self._builds(frames)
-        if self.config.train and self._present.build is not None:
+        if self.config.train and self._known is not None and self._present.build is not None:
             yield from self._weights(samples)
+
+    @property
+    def _known(self) -> Build | None:
+        """The hand whose bones were solved for, here or in the profile; an average tells too little of them."""
+        if self._profile is not None:
+            return self._profile
+        build = self._present.build
+        return build if build is not None and build.skin.any() else None
+
+    def _surface(self, what: str, frames: list[CalibrationFrame], build: Build) -> Iterator[Outcome | None]:
+        """A build with the surface that the frames show of it, and the present encoder, against what is in use."""
+        for raised in self._relief.solve(frames, build):
+            build = raised
+            yield None
+        contender = Contender(self._present.encoder, build, self._solvers[0].template)
+        held = list(self.held)
+        before = self._present.residuals(held)
+        yield None
+        after = contender.residuals(held)
+        yield None
+        average = what == "hand" and self._known is None and self._present.build is not None
+        if average and np.nanmedian(after) <= self.config.average_ratio * np.nanmedian(before):
+            # An average bends its surface to bones that are not the user's: what is solved for replaces it where it
+            # is better than no hand at all and as good as the average.
+            before = Contender(self._present.encoder, None).residuals(held)
+        verdict = judge(before, after, 1.0, 1.0, self.config.gate)
+        yield self._decide(what, verdict, contender, trained=False)
+
+    def _averaged(self, samples: list[Sample], frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
+        """The average of what single frames tell of the shape, with a surface of its own."""
+        free, middle = Contender(self._present.encoder, None), len(samples) // 2
+        halves = [free.averaged(part) for part in (samples[:middle], samples[middle:])]
+        yield None
+        apart = _bones_apart(halves[0], halves[1], self._solvers[0])
+        if apart > self.config.one_average_mm:
+            yield Outcome("surface", Verdict(False, _two_hands(apart)))
+            return
+        # Halves have as many frames each, and their averages are as sure.
+        build = Build.of(np.mean([half.vector for half in halves], 0))
+        yield from self._surface("surface", frames, build)
 
     def _builds(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
         """The user's hand, first with skin of its own, then with the template's, if the first will not do."""
@@ -144,13 +193,9 @@ class Adapter:
                 yield Outcome("hand", Verdict(False, objection))
                 return
             yield None
-            contender = Contender(self._present.encoder, build, self._solvers[0].template)
-            held = list(self.held)
-            before = self._present.residuals(held)
-            yield None
-            verdict = judge(before, contender.residuals(held), 1.0, 1.0, self.config.gate)
-            yield self._decide("hand", verdict, contender, trained=False)
-            if verdict.promoted:
+            before = self.number
+            yield from self._surface("hand", frames, build)
+            if self.number != before:
                 return
 
     def _not_one_hand(self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> str:
@@ -160,8 +205,8 @@ class Adapter:
         halves = [solver.solve(part, start=build, steps=5).build for part in (frames[:middle], frames[middle:])]
         apart = _bones_apart(halves[0], halves[1], solver)
         if apart > limit:
-            return f"the frames show more than one hand (bones {apart:.1f} mm apart)"
-        known = self._profile or self._present.build
+            return _two_hands(apart)
+        known = self._known
         if known is not None and (apart := _bones_apart(build, known, solver)) > limit:
             return f"the frames show another hand than the one known (bones {apart:.1f} mm apart)"
         return ""
@@ -206,6 +251,10 @@ class Adapter:
             return Outcome(what, Verdict(False, str(error), verdict.live_before, verdict.live_after))
         self.number, self._present = version.number, contender
         return Outcome(what, verdict, version.number)
+
+
+def _two_hands(apart: float) -> str:
+    return f"the frames show more than one hand (bones {apart:.1f} mm apart)"
 
 
 def _bones_apart(first: Build, second: Build, solver: ShapeSolver) -> float:

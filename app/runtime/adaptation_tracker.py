@@ -25,7 +25,7 @@ def version_maker(begin: Callable[[], FrameTracker], weights: Path | None = None
     """
 
     def make(version: AdaptedVersion | None) -> FrameTracker:
-        from calibration.frames import Build
+        from app.runtime.adaptation_trial import build_of
         from calibration.tracking import personal_hand
         from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
         from engine.runners.onnx_runner import OnnxRunner
@@ -37,9 +37,10 @@ def version_maker(begin: Callable[[], FrameTracker], weights: Path | None = None
         runner = OnnxRunner(
             load_weights(version.weights or weights or DEFAULT_WEIGHTS), path=version.onnx if own else None
         )
-        if version.hand is None:
+        build = build_of(version.hand)
+        if build is None:
             return Tracker(runner=runner)
-        model, shape = personal_hand(Build(version.hand.beta, version.hand.thickness, version.hand.skin))
+        model, shape = personal_hand(build)
         return Tracker(runner=runner, model=model, shape=shape)
 
     return make

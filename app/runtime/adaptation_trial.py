@@ -19,7 +19,7 @@ from engine.hand.template import HandTemplate, load_template
 from engine.localise.crop import CropWindow
 from engine.methods.gaussian.encoder import Encoder
 from engine.methods.gaussian.weights import LoadedEncoder
-from engine.reading import Reading
+from engine.reading import FittedHand, Reading
 from engine.runners.torch_runner import TorchRunner
 from engine.tracker import surface_residual
 
@@ -40,6 +40,7 @@ class Contender:
         self.template = surface
         self._fitter = HandFitter(surface)
         self._held = self._fitter.holding_shape().stepping(1)
+        self._knowing = self._fitter.knowing_shape()
 
     def readings(self, samples: Sequence[Sample]) -> list[Reading]:
         """What the encoder says of each."""
@@ -63,30 +64,40 @@ class Contender:
         if not readings:
             return np.empty(0)
         if self._shape is None:
-            own = [reading.fit(self._fitter) for reading in readings]
-            certain = np.array([shape_certainty(one.parameters, one.joint_sigma_mm) for one in own])
-            beta, thickness = (
-                np.average([getattr(one.parameters, name) for one in own], axis=0, weights=certain)
-                for name in ("beta", "thickness")
-            )
-            shape = KnownShape(beta, thickness)
+            own, shape = self._averaged(readings)
+            posed = [reading.refit(self._held, hand, shape) for reading, hand in zip(readings, own, strict=True)]
         else:
-            shape = self._shape
-            own = [reading.fit(self._held, shape=shape) for reading in readings]
-        posed = (reading.refit(self._held, hand, shape) for reading, hand in zip(readings, own, strict=True))
+            posed = [reading.fit(self._knowing, shape=self._shape) for reading in readings]
         return np.array(
             [surface_residual(hand.surface, r.window.distance, r.crop) for hand, r in zip(posed, readings, strict=True)]
         )
 
+    def averaged(self, samples: Sequence[Sample]) -> Build:
+        """What single frames' fits say of the hand, averaged as the tracker does; the held one where one is."""
+        if self.build is not None:
+            return self.build
+        _, shape = self._averaged(self.readings(samples))
+        return Build.of(np.concatenate((shape.beta, shape.thickness, Build.mean().skin)))
+
+    def _averaged(self, readings: Sequence[Reading]) -> tuple[list[FittedHand], KnownShape]:
+        """Each frame's own hand, and the shape that is averaged over them."""
+        own = [reading.fit(self._fitter) for reading in readings]
+        certain = np.array([shape_certainty(one.parameters, one.joint_sigma_mm) for one in own])
+        beta, thickness = (
+            np.average([getattr(one.parameters, name) for one in own], axis=0, weights=certain)
+            for name in ("beta", "thickness")
+        )
+        return own, KnownShape(beta, thickness)
+
 
 def build_of(hand: AdaptedHand | None) -> Build | None:
     """The hand of a version as calibration has it."""
-    return None if hand is None else Build(hand.beta, hand.thickness, hand.skin)
+    return None if hand is None else Build(hand.beta, hand.thickness, hand.skin, hand.relief)
 
 
 def hand_of(build: Build) -> AdaptedHand:
     """The reverse of build_of."""
-    return AdaptedHand(build.beta, build.thickness, build.skin)
+    return AdaptedHand(build.beta, build.thickness, build.skin, build.relief)
 
 
 def one_thread() -> None:

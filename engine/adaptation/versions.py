@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.hand.relief import MOST_RELIEF_MM, RELIEF_SIZE
 from engine.methods.gaussian.encoder import Encoder
 from engine.methods.gaussian.weights import load_weights, save_weights
 from engine.runners.export import export_onnx
@@ -34,11 +35,13 @@ _MOST_SKIN = 10_000
 
 @dataclass(frozen=True)
 class AdaptedHand:
-    """beta (20,), thickness (6,) mm, and skin (S,), whatever numbers the surface's owner makes of it, mm."""
+    """beta (20,), thickness (6,) mm, skin (S,), whatever numbers the surface's owner makes of it, mm, and relief
+    (RELIEF_SIZE,) mm (engine.hand.relief)."""
 
     beta: NDArray[np.float64]
     thickness: NDArray[np.float64]
     skin: NDArray[np.float64]
+    relief: NDArray[np.float64] = field(default_factory=lambda: np.zeros(RELIEF_SIZE))
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,13 @@ def _read_hand(path: Path) -> AdaptedHand:
         if path.stat().st_size > _MOST_BYTES:
             raise LumbricalError(f"{path} is far too large to be a hand: delete its folder")
         arrays = load_file(path)
+        # Versions from before surfaces were learnt have none.
+        relief = arrays.get("relief", np.zeros(RELIEF_SIZE))
         return AdaptedHand(
             _checked(arrays["beta"], BETA_SIZE, _MOST_BETA),
             _checked(arrays["thickness"], THICKNESS_SIZE, _MOST_MM),
             _checked(arrays["skin"], None, _MOST_MM),
+            _checked(relief, RELIEF_SIZE, MOST_RELIEF_MM),
         )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise LumbricalError(f"{path} is damaged ({str(error)[:80]}): delete its folder") from error

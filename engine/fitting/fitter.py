@@ -27,6 +27,8 @@ from engine.types import JOINT_COUNT, FloatArray
 class FitConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
     its points are taken to be off: they err together, not each by itself. longest_turn: of any angle in one step.
+    known_steps, known_doubt: steps and point_doubt for a hand whose shape is known. What the encoder's points are off
+    is then mostly that they have other hands' bones, and more steps no longer bend the shape to one frame's noise.
     sigma_scale, sigma_power: see expected_errors; tools/calibrate_uncertainty.py finds them on rendered hands.
     """
 
@@ -35,6 +37,8 @@ class FitConfig:
     point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
+    known_steps: int = 5
+    known_doubt: float = 2.5
     sigma_scale: float = 0.945
     sigma_power: float = 1.12
     nearest: NearestConfig = field(default_factory=NearestConfig)
@@ -80,6 +84,11 @@ class HandFitter:
     def holding_shape(self) -> HandFitter:
         """A fitter that leaves bone lengths and thickness as they start."""
         return type(self)(self._template, replace(self.config, prior=self.config.prior.holding_shape()))
+
+    def knowing_shape(self) -> HandFitter:
+        """A fitter of hands whose shape is known beforehand, and held."""
+        config = replace(self.config, steps=self.config.known_steps, point_doubt=self.config.known_doubt)
+        return type(self)(self._template, replace(config, prior=config.prior.holding_shape()))
 
     def on(self, template: HandTemplate) -> HandFitter:
         """The same for another surface."""

@@ -32,6 +32,8 @@ _STUB_MM = 12.0
 #: Points are hidden where another lies nearer, by more than the margin, within the same square of pixels.
 _CELL_PX, _CELLS = 5, 32
 _HIDDEN_MM = 12.0
+#: The seed by which a surface's points are spread.
+SAMPLED_AS = 1
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class FittedSurface:
     """`count` points of a template's surface. skin: (P,) bool, those that are not the cut through the forearm."""
 
     def __init__(self, template: HandTemplate, kinematics: Kinematics, count: int) -> None:
-        self._skin = Skin(sample_surface(template, count, Skeleton(), seed=1), kinematics)
+        self._skin = Skin(sample_surface(template, count, Skeleton(), SAMPLED_AS), kinematics)
         blocks = self._skin.position_weights.reshape(-1, BONE_COUNT, 4)
         weights, rest = blocks[..., 3], blocks[..., :3].sum(1)
         self.skin = rest[:, 1] <= _STUB_MM

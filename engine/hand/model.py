@@ -77,11 +77,12 @@ def skin_of(template: HandTemplate, skeleton: Skeleton) -> SkinnedPoints:
     )
 
 
-def sample_surface(template: HandTemplate, count: int, skeleton: Skeleton, seed: int = 0) -> SkinnedPoints:
-    """`count` points spread evenly over the template's triangles, skinned with interpolated weights."""
+def surface_pattern(template: HandTemplate, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """`count` points spread evenly over the template's triangles: the vertices (count, 3) of each point's triangle, and
+    their shares (count, 3) in it."""
     generator = torch.Generator().manual_seed(seed)
     faces = torch.as_tensor(template.faces, dtype=torch.long)
-    corners = torch.as_tensor(template.vertices)[faces].double()
+    corners = torch.as_tensor(template.spread)[faces].double()
     areas = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=-1)
     # Stratified along the cumulated area: every triangle gets its share of points, to within one.
     places = (
@@ -89,7 +90,12 @@ def sample_surface(template: HandTemplate, count: int, skeleton: Skeleton, seed:
     ) / count
     chosen = faces[torch.searchsorted(areas.cumsum(0), places * areas.sum()).clamp(max=len(faces) - 1)]
     r = torch.rand(count, 2, generator=generator).sort(dim=1).values
-    weights = torch.stack((r[:, 0], r[:, 1] - r[:, 0], 1 - r[:, 1]), 1)
+    return chosen, torch.stack((r[:, 0], r[:, 1] - r[:, 0], 1 - r[:, 1]), 1)
+
+
+def sample_surface(template: HandTemplate, count: int, skeleton: Skeleton, seed: int = 0) -> SkinnedPoints:
+    """`count` points spread evenly over the template's triangles, skinned with interpolated weights."""
+    chosen, weights = surface_pattern(template, count, seed)
 
     def interpolate(array: object) -> Tensor:
         values = torch.as_tensor(array, dtype=torch.float32)[chosen]

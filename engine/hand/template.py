@@ -29,6 +29,11 @@ class HandTemplate:
     bone_weights: FloatArray
     thickness_weights: FloatArray
 
+    @property
+    def spread(self) -> FloatArray:
+        """(V, 3) vertices by the areas of whose triangles points are spread over the surface."""
+        return self.vertices
+
 
 def load_template(path: Path = DEFAULT_TEMPLATE) -> HandTemplate:
     """Read a template; LumbricalError when the file is missing or is not one."""

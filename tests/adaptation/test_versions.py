@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from engine.adaptation.versions import AdaptedHand, VersionStore
+from engine.hand.relief import RELIEF_SIZE
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import load_weights
 from engine.runners.onnx_runner import OnnxRunner
@@ -70,3 +73,21 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LumbricalError, match="cannot be written"):
         VersionStore(tmp_path / "file").add(HAND, None)
+
+
+def test_a_surface_comes_back_and_versions_without_one_still_load(tmp_path: Path) -> None:
+    store, relief = VersionStore(tmp_path), np.linspace(-2, 2, RELIEF_SIZE)
+    path = tmp_path / "000001" / "hand.safetensors"
+    store.add(replace(HAND, relief=relief), None)
+    found = store.load(1).hand
+    assert found is not None and np.array_equal(found.relief, relief)
+    arrays = {"beta": HAND.beta, "thickness": HAND.thickness, "skin": HAND.skin}
+    save_file(arrays, path)
+    found = store.load(1).hand
+    assert found is not None and found.relief.shape == (RELIEF_SIZE,) and not found.relief.any()
+
+
+@pytest.mark.parametrize("relief", [np.zeros(7), np.full(RELIEF_SIZE, 20.0), np.full(RELIEF_SIZE, np.nan)])
+def test_a_surface_that_is_none_is_refused(tmp_path: Path, relief: np.ndarray) -> None:
+    with pytest.raises(LumbricalError, match=r"hand\.safetensors is damaged"):
+        VersionStore(tmp_path).add(replace(HAND, relief=relief), None)
