@@ -34,7 +34,7 @@ _INDEX_ENTRY = np.dtype("<u8")
 
 @dataclass
 class Layout:
-    """complete: the file was closed and its summary is whole. damage: one line for each thing that is wrong."""
+    """complete: the file was closed, and its start and its summary are whole. damage: one line for each thing that is wrong."""
 
     places: list[Place] = field(default_factory=list)
     topics: dict[int, str] = field(default_factory=dict)
@@ -48,13 +48,16 @@ def read_layout(file: BinaryIO, size: int, name: object) -> Layout:
     if size == 0:
         raise BadRecording(f"{name} is empty: nothing was recorded")
     file.seek(0)
-    if file.read(len(MAGIC)) != MAGIC and not _has_chunk(file, size):
+    begins_well = file.read(len(MAGIC)) == MAGIC
+    if not begins_well and not _has_chunk(file, size):
         raise BadRecording(f"{name} is not an MCAP file: it cannot be a take")
     layout = Layout()
+    if not begins_well:
+        layout.damage.append("its first bytes are damaged: it can be read here, but other programs refuse it")
     _read_head(file, size, layout)
     summary = _read_summary(file, size)
     if summary is not None and _apply_summary(file, size, summary, layout):
-        layout.complete = True
+        layout.complete = begins_well
         return layout
     closed = _ends_with_magic(file, size)
     layout.damage.append("its index is damaged" if closed else "the recording was cut off before it was closed")

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
 
 from engine.sensors.protocol import BadRecording, EndOfStream
 from engine.takes.container import MAGIC
@@ -84,6 +86,25 @@ def test_a_damaged_chunk_costs_its_own_frames_only(whole: bytes, tmp_path: Path)
         assert take.complete and take.verify() == [] and take.frame_count == 24 - len(lost)
         assert take.info.user == "Ann" and len(take.poses()) == 24
     assert path.read_bytes() == bytes(data)
+
+
+def test_a_take_whose_first_bytes_are_damaged_is_read_but_not_whole(whole: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "oh.mcap"
+    for place in range(len(MAGIC)):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        path.write_bytes(data)
+        with Take(path) as take:
+            assert not take.complete and "first bytes are damaged" in take.damage[0]
+            assert len(list(take.frames())) == 24
+            assert len(take.verify()) == 1
+    with path.open("rb") as file, pytest.raises(McapError):
+        make_reader(file).get_summary()
+    done = recover(path)
+    with Take(done.path) as take:
+        assert take.complete and take.verify() == [] and take.frame_count == 24
+    with done.path.open("rb") as file:
+        assert sum(channel.topic == DEPTH.name for _, channel, _ in make_reader(file).iter_messages()) == 24
 
 
 def test_recovering_a_take_that_was_cut_off(whole: bytes, tmp_path: Path) -> None:
