@@ -93,10 +93,10 @@ def _check_pair(source: Path, target: Target, out: Path) -> None:
 
 
 def _poses(source: Path) -> PoseTable:
-    from engine.takes.names import SUFFIX
+    from engine.takes.names import is_take
     from engine.takes.reader import Take
 
-    if source.is_dir() or source.suffix.lower() != SUFFIX:
+    if not is_take(source):
         raise LumbricalError(f"--joints: only takes hold poses: `convert {source} --out FILE.mcap` makes one with them")
     with Take(source) as take:
         poses = take.poses()

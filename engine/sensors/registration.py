@@ -12,7 +12,6 @@ from engine.geometry.camera import pixel_rays
 from engine.sensors.undistort import Distort
 from engine.types import Intrinsics
 
-
 #: Files keep a camera's place in single precision; what is nearer to none at all than this is no move of a pixel.
 _SAME_TURN = 1e-6
 _SAME_PLACE_MM = 1e-3
@@ -49,8 +48,8 @@ class Registration:
         self._is_same = camera.is_same(depth_camera)
 
     def __call__(self, color: NDArray[np.uint8], depth_mm: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The colour (H, W, 3) seen at every depth pixel; black where there is no depth or no colour. Where both cameras
-        are the same, the colour as it is: it is registered already, and without depth no less.
+        """The colour (H, W, 3) seen at every depth pixel; black where there is no depth or no colour. Where both
+        cameras are the same, the colour as it is: it is registered already, and without depth no less.
 
         color: (h, w, 3) uint8 of the colour camera; depth_mm: (H, W). What the colour camera cannot see, because
         something nearer hides it, gets the nearer thing's colour. Raises ValueError when an image has another size.

@@ -34,7 +34,8 @@ _INDEX_ENTRY = np.dtype("<u8")
 
 @dataclass
 class Layout:
-    """complete: the file was closed, and its start and its summary are whole. damage: one line for each thing that is wrong."""
+    """complete: the file was closed, and its start and its summary are whole. damage: one line for each thing that is
+    wrong."""
 
     places: list[Place] = field(default_factory=list)
     topics: dict[int, str] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sensors.protocol import BadRecording
+from engine.sensors.sequence_folder import INDEX_NAME
 from engine.takes import messages, schemas
 from engine.takes.chunks import ChunkDamaged, Place, RawMessage, unpack
 from engine.takes.facts import Receipt, TakeInfo
@@ -36,6 +37,12 @@ class TakeEvent:
     time_ns: int
     kind: str
     details: Mapping[str, Any]
+
+
+def _folder_words(path: Path) -> str:
+    if (path / INDEX_NAME).is_file():
+        return f"{path} is a sequence folder, no take: `convert {path} --out NAME.mcap` makes one of it"
+    return f"{path} is a folder: give a take, a file ending in .mcap"
 
 
 class Take:
@@ -65,6 +72,8 @@ class Take:
 
     def _opened(self) -> BinaryIO:
         try:
+            if self.path.is_dir():
+                raise BadRecording(_folder_words(self.path))
             if not self.path.is_file():
                 raise BadRecording(f"{self.path} does not exist, or is no file: give a take, a file ending in .mcap")
             return self.path.open("rb")

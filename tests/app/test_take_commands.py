@@ -152,6 +152,39 @@ def test_a_take_is_tracked_like_any_recording(demo: Path, capsys: pytest.Capture
     assert cli.with_default_command(["x.mcap", "--exit-after", "1"]) == ["run", "--source=x.mcap", "--exit-after", "1"]
 
 
+def test_a_take_without_its_ending_is_a_take(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = tmp_path / "wave"
+    bare.write_bytes(demo.read_bytes())
+    for arguments, words in (
+        (["info", str(bare)], "whole"),
+        (["track", str(bare), "--headless"], f"{FRAMES} frames, {FRAMES} tracked"),
+        (["convert", str(bare), "--out", str(tmp_path / "joints"), "--joints"], f"{FRAMES} frames"),
+        (["export", str(bare), "--out", str(tmp_path / "a.csv")], f"{FRAMES} frames"),
+        (["evaluate", str(bare), "--json"], "wave"),
+        (["recover", str(bare)], "recovered"),
+    ):
+        assert cli.main(arguments) == 0, arguments
+        assert words in capsys.readouterr().out
+    assert (tmp_path / "wave-recovered.mcap").is_file()
+    (tmp_path / "other").write_bytes(b"nothing that is known")
+    assert cli.main(["track", str(tmp_path / "other"), "--headless"]) == 2
+    assert "no known format" in capsys.readouterr().err
+
+
+def test_a_folder_is_told_from_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "wave"
+    write_sequence(folder, [make_frame(0)])
+    for command in (["info"], ["replay", "--headless"], ["recover"]):
+        assert cli.main([*command, str(folder)]) == 2
+        told = capsys.readouterr().err
+        assert f"`convert {folder} --out NAME.mcap`" in told and "does not exist" not in told
+        assert cli.main([*command, str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert "is a folder" in told and "convert" not in told
+        assert cli.main([*command, str(tmp_path / "none")]) == 2
+        assert "does not exist" in capsys.readouterr().err
+
+
 def test_a_take_is_evaluated_without_labels(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", str(demo), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
