@@ -10,6 +10,7 @@ from engine.sensors.sequence_folder import SequenceFolder, SequenceInfo
 from engine.takes.names import is_take
 from engine.takes.reader import Take
 from engine.takes.source import TakeSource
+from engine.takes.words import counted
 
 
 def read_labels(path: Path) -> SequenceLabels:
@@ -25,9 +26,8 @@ def read_labels(path: Path) -> SequenceLabels:
         if first is None:
             raise BadRecording(f"{path} holds no frames that can be read")
         if readable < take.frame_count:
-            raise BadRecording(
-                f"{path} is damaged, {take.frame_count - readable} frames are lost: `main.py recover` it first"
-            )
+            lost = counted(take.frame_count - readable, "frame")
+            raise BadRecording(f"{path} is damaged, it lost {lost}: `main.py recover` it first")
         info = SequenceInfo(
             intrinsics=first.intrinsics,
             depth_unit_mm=first.depth_unit_mm,

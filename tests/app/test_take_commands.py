@@ -30,6 +30,7 @@ from engine.sensors.protocol import SensorBase, SensorDisconnected
 from engine.sensors.sequence_folder import write_sequence
 from engine.takes.facts import TakeInfo
 from engine.takes.reader import Take
+from engine.takes.schemas import DEPTH
 from engine.takes.source import TakeSource
 from engine.takes.writer import WriterConfig
 from engine.tracker import Tracker
@@ -130,6 +131,81 @@ def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.Cap
     assert cli.main(["info", str(cut)]) == 1
     told = capsys.readouterr().out
     assert "cut off" in told and "recover" in told and "640 x 480" in told
+
+
+def _told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
+    """What `info` prints, by the word that each line begins with; the first line by nothing."""
+    cli.main(["info", *arguments])
+    first, *lines = capsys.readouterr().out.splitlines()
+    return {"": first} | {line[2:12].strip(): line[13:] for line in lines}
+
+
+def test_info_tells_how_much_of_a_damaged_take_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_take(tmp_path / "a.mcap", 17)
+    with Take(path) as take:
+        places = [place for place in take.layout.places if place.channels and DEPTH.id in place.channels]
+    data = bytearray(path.read_bytes())
+    for place in (places[0], places[2]):
+        data[place.data_offset + place.data_size // 2] ^= 1
+    path.write_bytes(data)
+    with Take(path) as take:
+        readable = len(list(take.frames()))
+    assert readable < 17
+    for options in ([], ["--verify"]):
+        told = _told(capsys, str(path), *options)
+        assert f"{readable} of 17 frames can be read" in told["images"]
+        assert f"17 frames; dropped: none while recording, {17 - readable} damaged since; " in told["received"]
+    assert cli.main(["convert", str(path), "--no-track", "--out", str(tmp_path / "b.mcap")]) == 0
+    captured = capsys.readouterr()
+    assert f"; {readable} of 17 frames can be read. " in captured.err and f": {readable} of 17 frames" in captured.out
+
+
+def test_info_says_what_it_verified(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "verified" not in _told(capsys, str(demo))
+    assert _told(capsys, str(demo), "--verify")["verified"] == "every message was read and its check sum compared"
+
+
+def test_one_is_no_plural_and_notes_of_two_lines_stand_below_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "one", [make_frame(0)])
+    path = str(tmp_path / "one.mcap")
+    assert cli.main(["record", str(tmp_path / "one"), "--out", path, "--notes", "cold\nhands"]) == 0
+    assert "1 of 1 frame and 1 pose written; ended" in capsys.readouterr().out
+    assert cli.main(["info", path]) == 0
+    told = capsys.readouterr().out
+    assert "48, 1 frame, 0.0 s" in told and "received   1 frame; " in told
+    assert "  notes      cold\n             hands\n" in told
+    assert cli.main(["replay", path, "--headless"]) == 0
+    assert "1 frame tracked again" in capsys.readouterr().out
+    assert cli.main(["track", path, "--headless"]) == 0
+    assert "1 frame, 0 tracked" in capsys.readouterr().out
+
+
+def test_info_names_the_weights_also_where_no_hand_was_tracked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(100_000))
+    path = tmp_path / "a.mcap"
+    assert cli.main(["record", "fake", "--out", str(path), "--seconds", "1.5"]) == 0
+    with Take(path) as take:
+        (version,) = take.receipt().weights_versions
+    capsys.readouterr()
+    assert _told(capsys, str(path))["weights"] == version
+
+
+def test_replaying_a_hand_only_take_says_why_it_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "hand.mcap")
+    assert cli.main(["record", str(DEMO_SOURCE), "--out", path, "--seconds", "0.3", "--hand-only"]) == 0
+    capsys.readouterr()
+    assert cli.main(["replay", path, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["hand_only"]
+    words = "made on whole images, of which the take holds the hand only"
+    assert cli.main(["replay", path, "--headless"]) == 0
+    assert (words in capsys.readouterr().out) == (report["identical"] < report["compared"])
+    assert words in replay._as_text(report | {"identical": 0})
+    assert words not in replay._as_text(report | {"identical": 0, "hand_only": False})
 
 
 def test_recover_writes_a_clean_take(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
