@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hand-only", action="store_true", help="store the hand's pixels only; nothing while no hand is tracked"
     )
     parser.add_argument("--no-track", action="store_true", help="images only, without poses")
-    parser.add_argument("--color", action="store_true", help="colour too, where the source has it")
+    parser.add_argument(
+        "--color",
+        action="store_true",
+        help="colour too, where the source has it (`convert` takes it without being asked)",
+    )
     parser.add_argument(
         "--side", choices=("right", "left", "either"), help="the hand to look for (default: as SOURCE says)"
     )
