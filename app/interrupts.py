@@ -71,7 +71,11 @@ def terminated_in_order() -> Iterator[None]:
     taken = _untouched(_TOLD_TO_END)
     terminals = _terminals()
 
+    told = False
+
     def end(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        told = True
         for one in taken:
             signal.signal(one, signal.SIG_IGN)
         _leave_closed(terminals)
@@ -83,8 +87,8 @@ def terminated_in_order() -> Iterator[None]:
         yield
     finally:
         for one in taken:
-            # Once told, the process is about to end: another word would only spoil its exit status.
-            if signal.getsignal(one) is not signal.SIG_IGN:
+            # What HeldInterrupts left ignored stays so.
+            if told or signal.getsignal(one) is end:
                 signal.signal(one, signal.SIG_DFL)
 
 
@@ -149,6 +153,7 @@ class HeldInterrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Once told, the process is about to end: another word would only spoil its exit status.
         told = self.came in _TOLD_TO_END
         for one, handler in self._before.items():
             signal.signal(one, signal.SIG_IGN if told and one in _TOLD_TO_END else handler)
