@@ -19,7 +19,6 @@ from engine.version import VERSION
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,8 @@ def _is_path(word: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: sys.argv's) and return its exit status.
 
-    0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted, 143 told to end (SIGTERM);
-    a sub-command may return others.
+    0 done, 2 the user can mend it (one line on stderr says how), 130 interrupted, 143 told to end (SIGTERM),
+    129 its terminal is gone (SIGHUP); a sub-command may return others.
     """
     raise_again()
     arguments = with_default_command(sys.argv[1:] if arguments is None else arguments)
@@ -126,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not package or package in _OWN_PACKAGES:
             raise
         return _complain(_import_words(chosen, package, error))
-    except Terminated:
-        return EXIT_TERMINATED
+    except Terminated as error:
+        return error.exit_status
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

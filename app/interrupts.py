@@ -1,4 +1,4 @@
-"""What Ctrl-C does while a command is still loading, and being told to end (SIGTERM) while it writes."""
+"""What Ctrl-C does while a command is still loading, and being told to end (SIGTERM, SIGHUP) while it writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import NoReturn
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
+
+#: Someone ends the program; its terminal was closed, or the connection to it is gone.
+_TOLD_TO_END = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, to be handled as Ctrl-C is."""
+    """SIGTERM or SIGHUP (number), to be handled as Ctrl-C is."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_status(self) -> int:
+        """What a process that ends by it returns: 143 or 129."""
+        return 128 + self.number
 
 
 def end_at_once() -> None:
@@ -50,24 +62,98 @@ def leave_window(status: int) -> NoReturn:
 
 @contextmanager
 def terminated_in_order() -> Iterator[None]:
-    """While inside, SIGTERM raises Terminated, so that what was begun can be put in order; a second one waits for that.
+    """While inside, SIGTERM and SIGHUP raise Terminated, so that what was begun can be put in order; a second one waits
+    for that.
 
     Without, the process would be gone at once and its temporary files stay. Does nothing in other threads than the
-    main one, and where SIGTERM has a handler or is ignored.
+    main one, and for signals that have a handler or are ignored.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
-        yield
-        return
+    taken = _untouched(_TOLD_TO_END)
+    terminals = _terminals()
+
+    told = False
 
     def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
+        nonlocal told
+        told = True
+        for one in taken:
+            signal.signal(one, signal.SIG_IGN)
+        _leave_closed(terminals)
+        raise Terminated(number)
 
-    signal.signal(signal.SIGTERM, end)
     try:
+        for one in taken:
+            signal.signal(one, end)
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for one in taken:
+            # What HeldInterrupts left ignored stays so.
+            if told or signal.getsignal(one) is end:
+                signal.signal(one, signal.SIG_DFL)
+
+
+def _untouched(signals: tuple[signal.Signals, ...]) -> tuple[signal.Signals, ...]:
+    """Those that would end the process without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        return ()
+    return tuple(one for one in signals if signal.getsignal(one) is signal.SIG_DFL)
+
+
+def _terminals() -> tuple[int, ...]:
+    """What of stdout and stderr is a terminal."""
+    return tuple(number for number in (1, 2) if os.isatty(number))
+
+
+def _leave_closed(terminals: tuple[int, ...]) -> None:
+    """What was a terminal and is none any more takes no more words: trying to would end what is being put in order."""
+    for number in terminals:
+        if not os.isatty(number):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, number)
+            os.close(null)
+
+
+class HeldInterrupts:
+    """Lets Ctrl-C, SIGTERM and SIGHUP wait for a moment at which nothing is half done: from hold() until the context
+    ends they do nothing, however often they come, but what raise_now() does when it is called.
+
+    Ignored ones stay ignored; holds nothing in other threads than the main one. came: the first one, or None.
+    """
+
+    def __init__(self) -> None:
+        self.came: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+        self._terminals = _terminals()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def hold(self) -> None:
+        """Begin."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for one in (signal.SIGINT, *_TOLD_TO_END):
+            if signal.getsignal(one) is not signal.SIG_IGN:
+                self._before[one] = signal.signal(one, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.came = self.came or number
+        _leave_closed(self._terminals)
+
+    def raise_now(self) -> None:
+        """Raise what came, KeyboardInterrupt or Terminated."""
+        if self.came is not None:
+            raise KeyboardInterrupt if self.came == signal.SIGINT else Terminated(self.came)
+
+    @property
+    def exit_status(self) -> int:
+        """Of what was ended in order: 0 where it came to its end or Ctrl-C ended it, else 143 or 129."""
+        return 0 if self.came in (None, signal.SIGINT) else Terminated(self.came).exit_status
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Once told, the process is about to end: another word would only spoil its exit status.
+        told = self.came in _TOLD_TO_END
+        for one, handler in self._before.items():
+            signal.signal(one, signal.SIG_IGN if told and one in _TOLD_TO_END else handler)

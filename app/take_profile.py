@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.takes.names import SUFFIX
+from engine.takes.names import is_take
 from engine.types import LumbricalError, Side
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def profile_for_source(spec: str, store: ProfileStore | None = None) -> Profile:
     """The profile of the hand that a source shows. LumbricalError where it is no take, or names no user with one."""
     from engine.takes.reader import Take
 
-    if not spec.lower().endswith(SUFFIX):
+    if not is_take(Path(spec)):
         raise LumbricalError(f"{spec} is no take, so it does not say whose hand it shows: {_WITHOUT}")
     with Take(Path(spec)) as take:
         return profile_for_take(take.info, take.path, store)

@@ -10,6 +10,7 @@ from app.runtime.recorder import RecorderStatus
 from app.runtime.recording import TOO_SLOW
 from app.takes_library import TakeEntry
 from engine.takes.names import SUFFIX
+from engine.takes.words import counted
 
 #: Writing that lags so far behind is worth a word before anything is lost.
 _LAG_S = 0.6
@@ -84,9 +85,12 @@ def particulars(entry: TakeEntry) -> str:
     summary = entry.summary
     lines = [str(entry.path)]
     if summary is not None:
-        poses = f", {summary.poses} poses" if summary.poses else ", no poses"
+        poses = f", {counted(summary.poses, 'pose')}" if summary.poses else ", no poses"
         lost = f"; {summary.dropped} were lost while recording" if summary.dropped else ""
-        lines += [f"{summary.frames} frames{poses}{lost}", f"from {summary.sensor}" if summary.sensor else ""]
+        lines += [
+            f"{counted(summary.frames, 'frame')}{poses}{lost}",
+            f"from {summary.sensor}" if summary.sensor else "",
+        ]
         saved = f"; whole images would take about {size_words(summary.full_size)}" if summary.full_size else ""
         lines += [f"only the hand's pixels are in it{saved}" if summary.hand_only else ""]
         lines += [summary.problem, summary.notes]
@@ -114,7 +118,7 @@ def saved_words(view: RecordView) -> str:
     receipt = view.status.receipt
     if receipt is None or view.path is None:
         return ""
-    lost = f", {receipt.frames_dropped} frames lost" if receipt.frames_dropped else ""
+    lost = f", {counted(receipt.frames_dropped, 'frame')} lost" if receipt.frames_dropped else ""
     size = size_words(view.status.size_bytes)
     instead = f" instead of about {size_words(receipt.full_size_bytes)}" if receipt.full_size_bytes else ""
     return f"saved {clock(receipt.duration_s)}, {size}{instead}{lost}"

@@ -14,6 +14,7 @@ from app.tracked_take import TakeContents, tracker_for, write_tracked
 from engine.sensors.protocol import Sensor
 from engine.takes.convert.frames import Converted, all_frames
 from engine.takes.convert.targets import Target, check_target, whole_target
+from engine.takes.words import counted
 from engine.types import DepthFrame, LumbricalError
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="TARGET",
         help="what to write: NAME.mcap (a take), NAME.db3 (RealSense), or NAME (a sequence folder)",
     )  # fmt: skip
-    parser.add_argument("--no-color", action="store_true", help="depth only, also where SOURCE has colour")
+    parser.add_argument(
+        "--no-color",
+        action="store_true",
+        help="depth only, also where SOURCE has colour (`record` takes it only with --color)",
+    )
     parser.add_argument("--no-track", action="store_true", help="a take of images only, without poses")
     parser.add_argument(
         "--joints", action="store_true", help="with a sequence folder: the take's poses too, as joints_mm.npy"
@@ -67,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"lumbrical: warning: {line}", file=sys.stderr)
         total = sensor.frame_count
     of_all = "" if total == done.frames else f" of {total}"
-    print(f"{args.out}: {done.frames}{of_all} frame{'s' if done.frames != 1 else ''}")
+    print(f"{args.out}: {done.frames}{of_all} frame{'s' if total != 1 else ''}")
     return 0
 
 
@@ -93,10 +98,10 @@ def _check_pair(source: Path, target: Target, out: Path) -> None:
 
 
 def _poses(source: Path) -> PoseTable:
-    from engine.takes.names import SUFFIX
+    from engine.takes.names import is_take
     from engine.takes.reader import Take
 
-    if source.is_dir() or source.suffix.lower() != SUFFIX:
+    if not is_take(source):
         raise LumbricalError(f"--joints: only takes hold poses: `convert {source} --out FILE.mcap` makes one with them")
     with Take(source) as take:
         poses = take.poses()
@@ -144,5 +149,5 @@ def _renew_bag(source: Path, args: argparse.Namespace) -> int:
 
     with terminated_in_order(), whole_target(args.out, args.force) as work:
         frames = renew_bag(source, work)
-    print(f"{args.out}: {frames} depth frames, and all else that {source} holds")
+    print(f"{args.out}: {counted(frames, 'depth frame')}, and all else that {source} holds")
     return 0

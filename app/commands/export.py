@@ -11,6 +11,7 @@ from app.interrupts import terminated_in_order
 from engine.hand.imports import load_hand
 from engine.takes.export import EXPORT_KINDS, Exported, check_export, export_motion
 from engine.takes.recorded_motion import load_motion
+from engine.takes.words import counted
 from engine.types import LumbricalError, Side
 
 #: Only these draw the hand's mesh.
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file, or the folder of meshes")
     parser.add_argument("--kind", choices=tuple(EXPORT_KINDS), help="what to write (default: by FILE's ending)")
     parser.add_argument("--side", choices=("right", "left"), help="the hand that is meant where SOURCE holds both")
-    parser.add_argument("--fps", type=float, metavar="RATE", help="frames a second (default: the device's times)")
+    parser.add_argument(
+        "--fps", type=float, metavar="RATE", help="frames a second, 10,000 at most (default: the device's times)"
+    )
     parser.add_argument(
         "--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`; for glb and ply"
     )
@@ -68,4 +71,4 @@ def _warn(path: Path, line: str) -> None:
 def _as_text(done: Exported, side: Side) -> str:
     lost = f", {done.lost_frames} of them without a hand" if done.lost_frames else ""
     size = f"{done.byte_count / 1e6:.1f} MB" if done.byte_count >= 100_000 else f"{done.byte_count / 1e3:.1f} kB"
-    return f"{done.path}: {done.kind.name}, {done.frames} frames of a {side.value} hand{lost}, {size}"
+    return f"{done.path}: {done.kind.name}, {counted(done.frames, 'frame')} of a {side.value} hand{lost}, {size}"

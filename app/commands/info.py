@@ -7,13 +7,18 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from engine.takes.facts import Receipt
+from engine.takes.poses import PoseTable
 from engine.takes.reader import Take
+from engine.takes.words import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
     parser.add_argument("take", metavar="TAKE", help="a take (.mcap), also one that was cut off")
-    parser.add_argument("--verify", action="store_true", help="read all of it: every check sum, every frame")
+    parser.add_argument(
+        "--verify", action="store_true", help="read all of it, every message, and compare every check sum"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -22,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     with Take(args.take) as take:
         if args.verify:
             take.verify()
-        report = describe(take)
+        report = describe(take) | {"verified": args.verify}
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else as_text(report))
     return 0 if report["complete"] else 1
 
@@ -31,6 +36,9 @@ def describe(take: Take) -> dict[str, Any]:
     """Everything about a take, as JSON can hold it."""
     poses, receipt = take.poses(), take.receipt()
     first = next(take.frames(color=False), None)
+    if take.readable_count < take.frame_count:
+        # How many more are lost only reading them tells.
+        take.verify()
     info = asdict(take.info)
     info["side"] = take.info.side.value if take.info.side else None
     return {
@@ -41,6 +49,7 @@ def describe(take: Take) -> dict[str, Any]:
         "damage": list(take.damage),
         **info,
         "frames": take.frame_count,
+        "readable": take.readable_count,
         "duration_s": round(take.duration_s, 3),
         "measured_fps": round((take.frame_count - 1) / take.duration_s, 2) if take.duration_s > 0 else None,
         "depth_unit_mm": first.frame.depth_unit_mm if first is not None else None,
@@ -48,8 +57,15 @@ def describe(take: Take) -> dict[str, Any]:
         "poses": len(poses),
         "tracked": int(poses.tracked.sum()),
         "events": len(take.events()),
+        "weights_version": _weights(take, receipt, poses),
         "receipt": asdict(receipt),
     }
+
+
+def _weights(take: Take, receipt: Receipt, poses: PoseTable) -> str:
+    """What a recording was begun with, else all that tracked while it lasted."""
+    versions = receipt.weights_versions or sorted(set(poses.weights_version.tolist()) - {""})
+    return take.info.weights_version or ", ".join(versions)
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -59,23 +75,35 @@ def as_text(report: dict[str, Any]) -> str:
     rate = f" at {report['measured_fps']:g} frames/s" if report["measured_fps"] else ""
     receipt = report["receipt"]
     lost = ", ".join(f"{count} {reason}" for reason, count in receipt["dropped"].items()) or "none"
+    written, readable = max(report["frames"], receipt["frames_written"]), report["readable"]
+    damaged = f" while recording, {written - readable} damaged since" if readable < written else ""
+    frames = counted(written, "frame")
+    frames = f"{readable} of {frames} can be read" if damaged else frames
     state = "whole" if report["complete"] else "; ".join(report["damage"])
     lines = [
         f"{report['path']}: {report['bytes'] / 1e6:.1f} MB, {state}",
-        f"  images     {image}{report['frames']} frames, {report['duration_s']:.1f} s{rate}",
+        f"  images     {image}{frames}, {report['duration_s']:.1f} s{rate}",
         f"  poses      {report['poses']}, of them {report['tracked']} with a hand",
-        f"  received   {receipt['frames_received']} frames; dropped: {lost}; ended: {receipt['reason']}",
+        f"  received   {counted(receipt['frames_received'], 'frame')}; dropped: {lost}{damaged}; "
+        f"ended: {receipt['reason']}",
     ]
+    if report.get("verified"):
+        lines.append("  verified   every message was read and its check sum compared")
     if receipt["camera_gaps"]:
-        lines.append(f"  missing    {receipt['camera_gaps']} frames never came from the camera")
+        lines.append(f"  missing    {counted(receipt['camera_gaps'], 'frame')} never came from the camera")
     if receipt["full_size_bytes"]:
         lines.append(f"  hand only  whole images would take about {receipt['full_size_bytes'] / 1e6:.1f} MB")
     report = report | {"profile": _profile_words(report["profile"])}
     words = ("name", "user", "profile", "notes", "sensor", "side", "created", "software", "weights_version")
-    lines += [f"  {name.partition('_')[0]:10} {report[name]}" for name in words if report[name]]
+    lines += [f"  {name.partition('_')[0]:10} {_indented(report[name])}" for name in words if report[name]]
     if not report["complete"] and not report["recording"]:
         lines.append(f"  `python main.py recover {report['path']}` writes a clean copy")
     return "\n".join(lines)
+
+
+def _indented(text: Any) -> str:
+    """A text of several lines below its first one."""
+    return f"\n{' ' * 13}".join(str(text).splitlines())
 
 
 def _profile_words(profile: Any) -> str:

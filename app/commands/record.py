@@ -6,17 +6,19 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from app.arguments import seconds
 from app.commands.track import make_tracker
+from app.interrupts import HeldInterrupts, terminated_in_order
 from app.tracked_take import TakeContents, tracker_for, write_tracked
 from engine.sensors.protocol import Sensor, SensorDisconnected
 from engine.takes.convert.frames import all_frames
 from engine.takes.facts import Receipt, TakeError
+from engine.takes.names import SUFFIX
 from engine.types import DepthFrame, LumbricalError, Side
 
 if TYPE_CHECKING:
@@ -40,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hand-only", action="store_true", help="store the hand's pixels only; nothing while no hand is tracked"
     )
     parser.add_argument("--no-track", action="store_true", help="images only, without poses")
-    parser.add_argument("--color", action="store_true", help="colour too, where the source has it")
+    parser.add_argument(
+        "--color",
+        action="store_true",
+        help="colour too, where the source has it (`convert` takes it without being asked)",
+    )
     parser.add_argument(
         "--side", choices=("right", "left", "either"), help="the hand to look for (default: as SOURCE says)"
     )
@@ -49,24 +55,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record until it is over; 0 when the take is closed and whole."""
+    """Record until it is over; 0 when the take is closed and whole. Told to end (SIGTERM, SIGHUP), it closes the take
+    as after Ctrl-C and returns 143 or 129."""
     from app.runtime.sources import open_any
 
     if args.no_track and args.hand_only:
         raise LumbricalError("--hand-only needs the tracker to know where the hand is: leave --no-track out")
-    sensor = open_any(args.source, color=args.color)
-    if not sensor.is_live:
-        path, receipt, trouble = _convert(sensor, args)
-    elif args.no_track:
-        path, receipt, trouble = _record_images(sensor, args)
-    else:
-        path, receipt, trouble = _record_live(sensor, args)
-    if receipt is None:
-        raise TakeError(trouble or f"{path} was not closed in time; it can still be opened")
-    _tell(path, receipt, args.json)
-    if trouble:
-        raise TakeError(f"{trouble} ({path} was closed and can be played)")
-    return 0
+    _check_out(args.out)
+    # What comes while the take is written waits until it is closed and its receipt told.
+    with terminated_in_order(), HeldInterrupts() as interrupts:
+        sensor = open_any(args.source, color=args.color)
+        record = _convert if not sensor.is_live else _record_images if args.no_track else _record_live
+        path, receipt, trouble = record(sensor, args, interrupts)
+        if receipt is None:
+            raise TakeError(trouble or f"{path} was not closed in time; it can still be opened")
+        _tell(path, receipt, args.json)
+        if trouble:
+            raise TakeError(f"{trouble} ({path} was closed and can be played)")
+        return interrupts.exit_status
+
+
+def _check_out(out: Path) -> None:
+    """Raise LumbricalError for a new name that looks like another kind of file: it would become a folder."""
+    if out.suffix and out.suffix.lower() != SUFFIX and not out.exists():
+        raise LumbricalError(
+            f"--out {out} must end in {SUFFIX}, or name a folder; one with a dot in its name must exist already"
+        )
 
 
 def _wishes(args: argparse.Namespace) -> TakeContents:
@@ -76,7 +90,7 @@ def _wishes(args: argparse.Namespace) -> TakeContents:
     )  # fmt: skip
 
 
-def _convert(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
+def _convert(sensor: Sensor, args: argparse.Namespace, interrupts: HeldInterrupts) -> tuple[Path, Receipt | None, str]:
     """Every frame of a file, each tracked; what was written until it ends, is interrupted or fails is kept."""
     from tqdm import tqdm
 
@@ -87,12 +101,15 @@ def _convert(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | 
     with sensor:
         tracker = tracker_for(sensor, wishes)
         weights = tracker.runner.version if tracker is not None else ""
+        # Between frames only: a chunk that is half written would spoil the file.
+        interrupts.hold()
         writer = TakeWriter(path, wishes.info(sensor, wishes.side_in(sensor), weights), by_device_clock=True)
         reason, trouble = STOPPED, ""
         try:
-            frames = _until(all_frames(sensor), args.seconds)
+            frames = _FirstSeconds(all_frames(sensor), args.seconds, interrupts)
             with tqdm(frames, total=sensor.frame_count, unit="frame", desc="record", leave=False, disable=None) as bar:
                 write_tracked(writer, bar, tracker, args.hand_only)
+            reason = frames.ended
         except TakeError as error:
             reason, trouble = error.reason, str(error)
         except KeyboardInterrupt:
@@ -104,14 +121,25 @@ def _convert(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | 
         return writer.path, receipt, trouble
 
 
-def _until(frames: Iterator[DepthFrame], seconds: float | None) -> Iterator[DepthFrame]:
-    """The frames of the recording's first seconds."""
-    first_s = None
-    for frame in frames:
-        first_s = frame.device_time_s if first_s is None else first_s
-        if seconds is not None and frame.device_time_s - first_s >= seconds:
-            return
-        yield frame
+class _FirstSeconds:
+    """The frames of a recording's first seconds (None: all of it), until it is interrupted. ended: why there are no
+    more."""
+
+    def __init__(self, frames: Iterable[DepthFrame], seconds: float | None, interrupts: HeldInterrupts) -> None:
+        self._frames, self._seconds, self._interrupts = frames, seconds, interrupts
+        self.ended = "the recording was over"
+
+    def __iter__(self) -> Iterator[DepthFrame]:
+        from app.runtime.recording import TIME_OVER
+
+        first_s = None
+        for frame in self._frames:
+            self._interrupts.raise_now()
+            first_s = frame.device_time_s if first_s is None else first_s
+            if self._seconds is not None and frame.device_time_s - first_s >= self._seconds:
+                self.ended = TIME_OVER
+                return
+            yield frame
 
 
 def _recorder() -> Recorder:
@@ -122,13 +150,16 @@ def _recorder() -> Recorder:
     return Recorder(RecorderConfig(preroll_s=0.0))
 
 
-def _record_images(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
+def _record_images(
+    sensor: Sensor, args: argparse.Namespace, interrupts: HeldInterrupts
+) -> tuple[Path, Receipt | None, str]:
     """A camera without the tracker."""
     from app.runtime.interfaces import CapturedFrame
 
     recorder = _recorder()
     with sensor:
         wishes = _wishes(args)
+        interrupts.hold()
         recorder.start(args.out, wishes.info(sensor, wishes.side_in(sensor)), seconds=args.seconds)
         trouble = ""
 
@@ -138,7 +169,7 @@ def _record_images(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Rece
                 recorder.put_frame(CapturedFrame(frame, 0))
 
         try:
-            _watch(recorder, step)
+            _watch(recorder, step, interrupts)
         except SensorDisconnected as error:
             trouble = str(error)
         finally:
@@ -146,7 +177,9 @@ def _record_images(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Rece
         return _close(recorder, trouble)
 
 
-def _record_live(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receipt | None, str]:
+def _record_live(
+    sensor: Sensor, args: argparse.Namespace, interrupts: HeldInterrupts
+) -> tuple[Path, Receipt | None, str]:
     """A camera with the tracker, as the app runs them; the take begins with the tracker's first frame, so that tracking
     it again gives the same poses."""
     from app.runtime.interfaces import FrameTracker
@@ -168,9 +201,10 @@ def _record_live(sensor: Sensor, args: argparse.Namespace) -> tuple[Path, Receip
         session.tracking.start()
         try:
             _wait_until_ready(session)
+            interrupts.hold()
             recorder.start(args.out, _wishes(args).info(sensor, side), seconds=args.seconds)
             session.capture.start()
-            _watch(recorder, lambda: time.sleep(_POLL_S), session)
+            _watch(recorder, lambda: time.sleep(_POLL_S), interrupts, session)
             return _close(recorder, session.failure())
         finally:
             session.stop()
@@ -186,8 +220,10 @@ def _wait_until_ready(session: LiveSession) -> None:
         time.sleep(_POLL_S)
 
 
-def _watch(recorder: Recorder, step: Callable[[], None], session: LiveSession | None = None) -> None:
-    """Repeat step until the recording ends, by itself or by Ctrl-C."""
+def _watch(
+    recorder: Recorder, step: Callable[[], None], interrupts: HeldInterrupts, session: LiveSession | None = None
+) -> None:
+    """Repeat step until the recording ends, by itself, by Ctrl-C, or because the program is told to end."""
     from app.runtime.recorder import RecorderState
 
     told_s = 0.0
@@ -199,6 +235,7 @@ def _watch(recorder: Recorder, step: Callable[[], None], session: LiveSession | 
                 told_s = time.monotonic()
                 print(f"\r\033[K{_line(status)}", end="", file=sys.stderr, flush=True)
             step()
+            interrupts.raise_now()
     except KeyboardInterrupt:
         return
     finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.arguments import add_method, add_weights
+from engine.takes.words import counted
 from engine.types import LumbricalError, Side, TrackingResult
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def compare(take: Take, tracker: Tracker) -> dict[str, Any]:
         "path": str(take.path),
         "recorded_weights": sorted(set(poses.weights_version.tolist())),
         "weights": tracker.runner.version,
+        "hand_only": take.info.hand_only,
         **counts,
         "mean_joint_distance_mm": round(float(np.mean(apart)), 4) if apart else None,
     }
@@ -129,11 +131,13 @@ def is_identical(result: TrackingResult, poses: PoseTable, row: int) -> bool:
 
 
 def _as_text(report: dict[str, Any]) -> str:
-    line = f"{report['path']}: {report['frames']} frames tracked again, a hand in {report['tracked']}"
+    line = f"{report['path']}: {counted(report['frames'], 'frame')} tracked again, a hand in {report['tracked']}"
     if not report["compared"]:
         return f"{line}; it holds no poses to compare with"
-    line += f"; {report['identical']} of {report['compared']} poses are bit for bit those that were recorded"
+    line += f"; {report['identical']} of {counted(report['compared'], 'pose')} are bit for bit those that were recorded"
     if report["identical"] < report["compared"] and report["mean_joint_distance_mm"] is not None:
         line += f", joints {report['mean_joint_distance_mm']:.2f} mm apart on average"
+    if report["hand_only"] and report["identical"] < report["compared"]:
+        line += "; the recorded ones were made on whole images, of which the take holds the hand only"
     recorded = ", ".join(report["recorded_weights"])
     return line + (f" (recorded with {recorded}, now {report['weights']})" if recorded != report["weights"] else "")

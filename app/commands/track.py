@@ -19,6 +19,7 @@ from app.results_file import ResultsWriter, check_results_path, result_record, r
 from engine.runners.choose import DEFAULT_RUNNER
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
+from engine.takes.words import counted
 from engine.types import DepthFrame, LumbricalError, Side, TrackingResult, TrackingState
 
 if TYPE_CHECKING:
@@ -228,4 +229,5 @@ def _summary(name: str, counts: _Counts, elapsed_s: float, out: Path | None) -> 
     passed_over = f" ({counts.passed_over} passed over)" if counts.live else ""
     rate = f"{counts.frames / elapsed_s:.0f}" if elapsed_s > 0 else "-"
     written = f"; written to {out}" if out is not None else ""
-    return f"{name}: {counts.frames} frames{passed_over}, {counts.tracked} tracked{share}, {rate} frames/s{written}"
+    frames = f"{counted(counts.frames, 'frame')}{passed_over}"
+    return f"{name}: {frames}, {counts.tracked} tracked{share}, {rate} frames/s{written}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
 from app.runtime.source_status import OpenedSource
-from engine.takes.names import SUFFIX
+from engine.takes.names import is_take
 from engine.takes.reader import Take
 from engine.types import JOINT_COUNT, LumbricalError
 
@@ -73,7 +73,7 @@ class PoseComparison:
         self._wanted = opened
         with self._lock:
             self._loaded, self._last, self._distances = None, None, {}
-        if opened is not None and not opened.is_live and opened.spec.lower().endswith(SUFFIX):
+        if opened is not None and not opened.is_live and is_take(Path(opened.spec)):
             threading.Thread(target=self._load, args=(opened,), name="lumbrical-poses", daemon=True).start()
 
     def _load(self, opened: OpenedSource) -> None:

@@ -45,7 +45,13 @@ def _open_take(path: Path, color: bool) -> Sensor:
     return TakeSource(path, color=color)
 
 
-discover.register_suffix(".mcap", _open_take)
+def _is_take(path: Path) -> bool:
+    from engine.takes.names import is_take
+
+    return is_take(path)
+
+
+discover.register_suffix(".mcap", _open_take, _is_take)
 
 
 def open_any(spec: str, color: bool = False) -> Sensor:

@@ -7,18 +7,15 @@ from pathlib import Path
 from engine.sensors.labels import SequenceLabels, load_labels
 from engine.sensors.protocol import BadRecording, Sensor
 from engine.sensors.sequence_folder import SequenceFolder, SequenceInfo
-from engine.takes.names import SUFFIX
+from engine.takes.names import is_take
 from engine.takes.reader import Take
 from engine.takes.source import TakeSource
-
-
-def _is_take(path: Path) -> bool:
-    return path.suffix.lower() == SUFFIX and path.is_file()
+from engine.takes.words import counted
 
 
 def read_labels(path: Path) -> SequenceLabels:
     """The labels of a sequence folder, or none for a take. Raises BadRecording for what is damaged."""
-    if not _is_take(path):
+    if not is_take(path):
         return load_labels(path)
     with Take(path) as take:
         first = None
@@ -29,9 +26,8 @@ def read_labels(path: Path) -> SequenceLabels:
         if first is None:
             raise BadRecording(f"{path} holds no frames that can be read")
         if readable < take.frame_count:
-            raise BadRecording(
-                f"{path} is damaged, {take.frame_count - readable} frames are lost: `main.py recover` it first"
-            )
+            lost = counted(take.frame_count - readable, "frame")
+            raise BadRecording(f"{path} is damaged, it lost {lost}: `main.py recover` it first")
         info = SequenceInfo(
             intrinsics=first.intrinsics,
             depth_unit_mm=first.depth_unit_mm,
@@ -46,4 +42,4 @@ def read_labels(path: Path) -> SequenceLabels:
 
 def open_frames(path: Path) -> Sensor:
     """The frames of what read_labels read, not opened yet."""
-    return TakeSource(path, color=False) if _is_take(path) else SequenceFolder(path, color=False)
+    return TakeSource(path, color=False) if is_take(path) else SequenceFolder(path, color=False)

@@ -26,6 +26,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = "demo"
 _DEMO_FOLDER = _REPOSITORY / "assets" / "demo"
 Opener = Callable[[Path, bool], Sensor]
+Recogniser = Callable[[Path], bool]
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,18 @@ _OPENERS: dict[str, Opener] = {
 }
 
 
-def register_suffix(suffix: str, opener: Opener) -> None:
-    """Teach open_source a file format: `opener(path, color)` makes an unopened Sensor for files ending in suffix."""
+#: What tells a file's format by its content, where its name does not, by the suffix that it should have.
+_RECOGNISERS: dict[str, Recogniser] = {}
+
+
+def register_suffix(suffix: str, opener: Opener, recogniser: Recogniser | None = None) -> None:
+    """Teach open_source a file format: `opener(path, color)` makes an unopened Sensor for files ending in suffix, and
+    for those of no known ending that recogniser(path) knows."""
     if not suffix.startswith(".") or suffix != suffix.lower():
         raise ValueError(f"a suffix is a dot and lower-case letters, not {suffix!r}")
     _OPENERS[suffix] = opener
+    if recogniser is not None:
+        _RECOGNISERS[suffix] = recogniser
 
 
 def known_suffixes() -> tuple[str, ...]:
@@ -106,6 +114,8 @@ def _open_path(path: Path, color: bool) -> Sensor:
             "demo"
         )
     suffix = "" if path.is_dir() else path.suffix.lower()
+    if not path.is_dir() and suffix not in known_suffixes():
+        suffix = next((known for known, knows in _RECOGNISERS.items() if knows(path)), suffix)
     if not path.is_dir() and suffix not in known_suffixes():
         raise BadRecording(f"{path} is of no known format: recordings are folders or end in {formats}")
     return _OPENERS[suffix](path, color)

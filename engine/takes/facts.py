@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.sensors.protocol import BadRecording
 from engine.takes.schemas import FORMAT
+from engine.takes.words import counted
 from engine.types import LumbricalError, Side
 from engine.version import VERSION
 
@@ -167,8 +168,9 @@ class Receipt:
     def sentence(self) -> str:
         """One line for people."""
         lost = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count)
-        words = f"{self.frames_written} of {self.frames_received} frames and {self.poses_written} poses written"
+        frames, poses = counted(self.frames_received, "frame"), counted(self.poses_written, "pose")
+        words = f"{self.frames_written} of {frames} and {poses} written"
         words += f"; not written: {lost}" if lost else ""
-        words += f"; {self.poses_dropped} poses lost" if self.poses_dropped else ""
+        words += f"; {counted(self.poses_dropped, 'pose')} lost" if self.poses_dropped else ""
         words += f"; {self.camera_gaps} never came from the camera" if self.camera_gaps else ""
         return f"{words}; ended: {self.reason}"

@@ -34,7 +34,8 @@ _INDEX_ENTRY = np.dtype("<u8")
 
 @dataclass
 class Layout:
-    """complete: the file was closed and its summary is whole. damage: one line for each thing that is wrong."""
+    """complete: the file was closed, and its start and its summary are whole. damage: one line for each thing that is
+    wrong."""
 
     places: list[Place] = field(default_factory=list)
     topics: dict[int, str] = field(default_factory=dict)
@@ -48,13 +49,16 @@ def read_layout(file: BinaryIO, size: int, name: object) -> Layout:
     if size == 0:
         raise BadRecording(f"{name} is empty: nothing was recorded")
     file.seek(0)
-    if file.read(len(MAGIC)) != MAGIC and not _has_chunk(file, size):
+    begins_well = file.read(len(MAGIC)) == MAGIC
+    if not begins_well and not _has_chunk(file, size):
         raise BadRecording(f"{name} is not an MCAP file: it cannot be a take")
     layout = Layout()
+    if not begins_well:
+        layout.damage.append("its first bytes are damaged: it can be read here, but other programs refuse it")
     _read_head(file, size, layout)
     summary = _read_summary(file, size)
     if summary is not None and _apply_summary(file, size, summary, layout):
-        layout.complete = True
+        layout.complete = begins_well
         return layout
     closed = _ends_with_magic(file, size)
     layout.damage.append("its index is damaged" if closed else "the recording was cut off before it was closed")
@@ -94,8 +98,8 @@ def _ends_with_magic(file: BinaryIO, size: int) -> bool:
     return file.read(len(MAGIC)) == MAGIC
 
 
-def _read_summary(file: BinaryIO, size: int) -> bytes | None:
-    """The summary section, whose CRC is right, or None."""
+def _read_footer(file: BinaryIO, size: int) -> tuple[Footer, bytes, int] | None:
+    """The footer, its bytes and where it stands, or None where it is not one that could be right."""
     at = size - len(MAGIC) - _FOOTER_SIZE
     if at < 0 or not _ends_with_magic(file, size) or _record_at(file, at, size) != (Opcode.FOOTER, 20):
         return None
@@ -103,6 +107,37 @@ def _read_summary(file: BinaryIO, size: int) -> bytes | None:
     footer = parse(Footer, head)
     if footer is None or not 0 < footer.summary_start <= at or at - footer.summary_start > _MAX_SUMMARY_BYTES:
         return None
+    return footer, head, at
+
+
+def is_sum_right(file: BinaryIO, size: int) -> bool:
+    """Whether all before the summary is what was written, by the check sum in front of it; True where there is none.
+
+    Chunks have check sums of their own; this one covers what stands between them too.
+    """
+    found = _read_footer(file, size)
+    if found is None:
+        return False
+    end = found[0].summary_start - RECORD_HEADER.size - 4
+    if end < 0 or _record_at(file, end, size) != (Opcode.DATA_END, 4):
+        return True
+    expected = int.from_bytes(file.read(4), "little")
+    if not expected:
+        return True
+    file.seek(0)
+    crc = 0
+    while end > 0 and (data := file.read(min(end, _SEARCH_BYTES))):
+        crc = zlib.crc32(data, crc)
+        end -= len(data)
+    return crc == expected
+
+
+def _read_summary(file: BinaryIO, size: int) -> bytes | None:
+    """The summary section, whose CRC is right, or None."""
+    found = _read_footer(file, size)
+    if found is None:
+        return None
+    footer, head, at = found
     file.seek(footer.summary_start)
     summary = file.read(at - footer.summary_start)
     expected = zlib.crc32(RECORD_HEADER.pack(Opcode.FOOTER, 20) + head[:16], zlib.crc32(summary))

@@ -8,6 +8,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from engine.takes.container import MAGIC
 from engine.takes.facts import TakeError
 
 SUFFIX = ".mcap"
@@ -17,6 +18,20 @@ _MOST_NAMES = 10_000
 _MOST_NAME_BYTES = 160
 #: What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EINVAL}
+
+
+def is_take(path: Path) -> bool:
+    """Whether a file is meant to be a take: by its name, or by how it begins."""
+    if path.suffix.lower() == SUFFIX:
+        return not path.is_dir()
+    try:
+        # Not of what is no file: a pipe would be waited for, and be a few bytes short afterwards.
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 def is_part(path: Path) -> bool:

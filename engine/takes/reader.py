@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sensors.protocol import BadRecording
+from engine.sensors.sequence_folder import INDEX_NAME
 from engine.takes import messages, schemas
 from engine.takes.chunks import ChunkDamaged, Place, RawMessage, unpack
 from engine.takes.facts import Receipt, TakeInfo
 from engine.takes.frames import Slot, TakenFrame, slots_of
-from engine.takes.layout import Layout, read_layout
+from engine.takes.layout import Layout, is_sum_right, read_layout
 from engine.takes.lock import is_locked
 from engine.takes.poses import PoseTable, pose_table
+from engine.takes.words import counted
 
 #: Unpacked chunks that are kept.
 _KEPT_CHUNKS = 2
@@ -36,6 +38,12 @@ class TakeEvent:
     time_ns: int
     kind: str
     details: Mapping[str, Any]
+
+
+def _folder_words(path: Path) -> str:
+    if (path / INDEX_NAME).is_file():
+        return f"{path} is a sequence folder, no take: `convert {path} --out NAME.mcap` makes one of it"
+    return f"{path} is a folder: give a take, a file ending in .mcap"
 
 
 class Take:
@@ -65,6 +73,8 @@ class Take:
 
     def _opened(self) -> BinaryIO:
         try:
+            if self.path.is_dir():
+                raise BadRecording(_folder_words(self.path))
             if not self.path.is_file():
                 raise BadRecording(f"{self.path} does not exist, or is no file: give a take, a file ending in .mcap")
             return self.path.open("rb")
@@ -81,6 +91,10 @@ class Take:
         self._cache: OrderedDict[int, list[Slot]] = OrderedDict()
         self._bulk: list[Place] = []
         self._light: list[Place] = []
+        self._others: list[Place] = []
+        #: Frames that could not be read: how many from which one on.
+        self._lost: dict[int, int] = {}
+        self._tried: set[int] = set()
         counts, times = [], []
         for place in self._layout.places:
             names = self._channels(place)
@@ -92,6 +106,8 @@ class Take:
                 self._bulk.append(place)
                 counts.append(len(names[schemas.DEPTH.name]))
                 times.append(names[schemas.DEPTH.name])
+            else:
+                self._others.append(place)
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self.frame_count = int(self._starts[-1])
         if self.frame_count > _MOST_FRAMES:
@@ -156,12 +172,28 @@ class Take:
         if place >= len(slots):
             missing = ChunkDamaged(f"the chunk at byte {self._bulk[part].offset} has fewer frames than its index says")
             self.note(missing)
+            self._lost[index] = 1
             raise missing
         try:
             return slots[place].decode(index, color)
         except BadRecording as error:
             self.note(error)
+            self._lost[index] = 1
             raise ChunkDamaged(f"frame {index} is damaged: {error}") from error
+
+    @property
+    def readable_count(self) -> int:
+        """Frames less those that could not be read so far; certain after verify(), or once all were asked for."""
+        return self.frame_count - sum(self._lost.values())
+
+    def frames_in_words(self) -> str:
+        """How many frames are there, or can be read, as far as that is known."""
+        whole, readable = self.frame_count, self.readable_count
+        if readable == whole:
+            return f"{counted(whole, 'frame')} {'is' if whole == 1 else 'are'} there"
+        if len(self._tried) < len(self._bulk):
+            return f"of {counted(whole, 'frame')}, {whole - readable} cannot be read, as far as they were tried"
+        return f"{readable} of {counted(whole, 'frame')} can be read"
 
     def next_after_damage(self, index: int) -> int:
         """Where to go on after frame `index` could not be read: behind its chunk, or the next frame where only the
@@ -190,10 +222,13 @@ class Take:
         if part in self._cache:
             self._cache.move_to_end(part)
             return self._cache[part]
+        self._tried.add(part)
         try:
             found = unpack(self._file, self._bulk[part], self._layout.topics)
         except ChunkDamaged as error:
-            self.note(f"{error}: {int(self._starts[part + 1] - self._starts[part])} frames are lost")
+            first, count = int(self._starts[part]), int(self._starts[part + 1] - self._starts[part])
+            self._lost[first] = count
+            self.note(f"{error}: {counted(count, 'frame')} {'is' if count == 1 else 'are'} lost")
             raise
         self._cache[part] = slots_of(found)
         if len(self._cache) > _KEPT_CHUNKS:
@@ -263,14 +298,16 @@ class Take:
         return sum(len(names[topic]) for names in channels if topic in names)
 
     def verify(self) -> list[str]:
-        """Read all of it and return its damage."""
-        for place in self._light:
+        """Read every message, compare every check sum, that of the whole file included, and return its damage."""
+        for place in (*self._light, *self._others):
             try:
                 unpack(self._file, place, self._layout.topics)
             except ChunkDamaged as error:
                 self.note(f"{error}: poses or events are lost")
         for _ in self.frames():
             continue
+        if self.complete and not is_sum_right(self._file, self.size):
+            self.note("bytes between its frames and poses are damaged: the check sum of the whole file is wrong")
         return self.damage
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.takes.export.results import load_results
 from engine.takes.motion import Motion
-from engine.takes.names import SUFFIX
+from engine.takes.names import SUFFIX, is_take
 from engine.takes.poses import PoseTable
 from engine.takes.reader import Take
 from engine.types import LumbricalError, Side
@@ -29,7 +29,7 @@ def load_motion(path: Path, side: Side | None = None, note: Callable[[str], None
         return load_results(path, side)
     if not path.exists():
         raise LumbricalError(f"{path} does not exist: check the path")
-    if suffix != SUFFIX:
+    if not is_take(path):
         raise LumbricalError(
             f"{path} holds no motion: give a take ({SUFFIX}) or what `track --out` wrote ({', '.join(_RESULTS)}); "
             "`python main.py track RECORDING --out FILE.npz` makes one from any recording"

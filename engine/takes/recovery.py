@@ -11,7 +11,7 @@ from engine.takes import messages, schemas
 from engine.takes.chunks import ChunkDamaged, RawMessage, unpack
 from engine.takes.container import ChunkBuilder, Container, Scratch
 from engine.takes.facts import Receipt, TakeError
-from engine.takes.names import final_path, is_part, part_path, publish
+from engine.takes.names import SUFFIX, final_path, is_part, part_path, publish
 from engine.takes.reader import Take
 
 _LEVEL = 1
@@ -29,7 +29,11 @@ class Recovery:
 
 def recovered_path(path: Path) -> Path:
     """Where recover() writes when it is not told: wave.mcap for wave.part.mcap, else wave-recovered.mcap."""
-    return final_path(path) if is_part(path) else path.with_name(f"{path.name[: -len('.mcap')]}-recovered.mcap")
+    return final_path(path) if is_part(path) else path.with_name(f"{_stem(path)}-recovered.mcap")
+
+
+def _stem(path: Path) -> str:
+    return path.stem if path.suffix.lower() == SUFFIX else path.name
 
 
 def recover(path: str | Path, out: Path | None = None, progress: Callable[[float], None] | None = None) -> Recovery:
@@ -46,7 +50,7 @@ def recover(path: str | Path, out: Path | None = None, progress: Callable[[float
         if target.exists() or (part_path(target).exists() and part_path(target) != take.path):
             raise TakeError(f"{target} exists already: choose another name with --out; takes are never replaced")
         # Beside a part file of the same name, the new one is built under another.
-        work = part_path(target.with_name(f"{target.name[: -len('.mcap')]}.recovering.mcap"))
+        work = part_path(target.with_name(f"{_stem(target)}.recovering.mcap"))
         try:
             receipt = _write(take, work, progress or (lambda _: None))
             return Recovery(publish(work, target), receipt, tuple(take.damage))

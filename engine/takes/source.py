@@ -39,8 +39,7 @@ class TakeSource(SensorBase):
         if self._take is None or not self._take.damage:
             return ()
         lost = "; ".join(self._take.damage[:3])
-        count = self._take.frame_count
-        return (f"{self.name}: {lost}; {count} frames are there. `recover` writes a clean copy",)
+        return (f"{self.name}: {lost}; {self._take.frames_in_words()}. `recover` writes a clean copy",)
 
     def _open(self) -> None:
         self._take = take = Take(self._path)

@@ -91,6 +91,19 @@ def test_every_recording_becomes_every_target(
     assert sorted(tmp_path.iterdir()) == sorted([source, out]), "nothing is left lying about"
 
 
+def test_colour_comes_back_from_db3_where_nothing_was_measured(tmp_path: Path) -> None:
+    """It was registered to depth before it went there: without depth it is as good."""
+    frames = [replace(frame, depth=frame.depth * (np.arange(64) < 11)) for frame in frames_of(a_take(tmp_path))]
+    write_sequence(tmp_path / "folder", [replace(frame, depth_unit_mm=1.0) for frame in frames], fps=30)
+    assert convert(tmp_path / "folder", "--out", tmp_path / "a.db3") == 0
+    assert convert(tmp_path / "a.db3", "--out", tmp_path / "back") == 0
+    for one, there, back in zip(*(frames_of(tmp_path / name) for name in ("folder", "a.db3", "back")), strict=True):
+        assert (one.depth == 0).mean() > 0.8 and np.array_equal(one.depth, back.depth)
+        assert one.color is not None and there.color is not None and back.color is not None
+        assert np.array_equal(one.color, there.color), "a .db3 holds colour without loss"
+        assert np.abs(one.color.astype(int) - back.color).max() < 8, "but for the folder's JPEG"
+
+
 def test_a_take_of_a_take_keeps_what_it_says_of_itself(tmp_path: Path) -> None:
     assert convert(a_take(tmp_path), "--out", tmp_path / "new.mcap", "--no-track", "--no-color") == 0
     with Take(tmp_path / "new.mcap") as take:

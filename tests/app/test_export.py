@@ -139,6 +139,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
         ([wave, "--out", tmp_path / "no" / "a.glb"], "does not exist"),
         ([wave, "--out", new, "--side", "left"], "no left hand"),
         ([wave, "--out", new, "--fps", "nan"], "no usable rate"),
+        ([wave, "--out", new, "--fps", "1e9"], "above 0, 10,000 at most"),
         ([wave, "--out", new, "--hand", tmp_path / "none.glb"], "cannot be read"),
         ([wave, "--out", tmp_path / "a.bvh", "--hand", "x.glb"], "--hand is for glb and ply"),
         ([tmp_path / "same.npz", "--out", tmp_path / "same.npz", "--force"], "what is to be exported"),

@@ -77,6 +77,45 @@ def test_being_told_to_end_raises_once_and_only_inside() -> None:
     assert _interrupted(begin + ignored + inside) == (0, "")
 
 
+def test_a_closed_terminal_is_handled_like_being_told_to_end() -> None:
+    begin = "import signal, sys\nfrom app.interrupts import Terminated, terminated_in_order\n"
+    for first, status in (("SIGHUP", 129), ("SIGTERM", 143)):
+        assert _interrupted(
+            begin + "try:\n"
+            "    with terminated_in_order():\n"
+            f"        try: signal.raise_signal(signal.{first})\n"
+            "        finally: signal.raise_signal(signal.SIGTERM); signal.raise_signal(signal.SIGHUP)\n"
+            "except Terminated as error: sys.exit(error.exit_status)\n"
+        ) == (status, "")
+    ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    assert _interrupted(begin + ignored + "with terminated_in_order(): signal.raise_signal(signal.SIGHUP)\n") == (0, "")
+
+
+def test_held_interrupts_wait_until_they_are_asked_for() -> None:
+    begin = "import signal, sys\nfrom app.interrupts import HeldInterrupts, Terminated\n"
+    for first, caught, status in (
+        ("SIGINT", "KeyboardInterrupt", 0), ("SIGTERM", "Terminated", 143), ("SIGHUP", "Terminated", 129)
+    ):  # fmt: skip
+        assert _interrupted(
+            begin + "with HeldInterrupts() as held:\n"
+            "    held.hold()\n"
+            "    held.raise_now()\n"
+            f"    for name in ('{first}', 'SIGINT', 'SIGTERM', 'SIGHUP'): signal.raise_signal(getattr(signal, name))\n"
+            "    try: held.raise_now()\n"
+            f"    except {caught}: sys.exit(held.exit_status)\n"
+            "    sys.exit(99)\n"
+        ) == (status, "")
+        assert _interrupted(
+            begin + "from app.interrupts import terminated_in_order\n"
+            "with terminated_in_order(), HeldInterrupts() as held:\n"
+            f"    held.hold(); signal.raise_signal(signal.{first})\n"
+            "if held.exit_status: signal.raise_signal(signal.SIGHUP)\n"
+            "sys.exit(held.exit_status)\n"
+        ) == (status, "")
+    after = "with HeldInterrupts() as held: held.hold()\nsignal.raise_signal(signal.SIGTERM)\n"
+    assert _interrupted(begin + after) == (-signal.SIGTERM, "")
+
+
 def test_leaving_after_a_window_loses_nothing_and_waits_for_no_hung_thread() -> None:
     done = subprocess.run(
         [

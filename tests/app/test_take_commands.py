@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import pty
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +30,7 @@ from engine.sensors.protocol import SensorBase, SensorDisconnected
 from engine.sensors.sequence_folder import write_sequence
 from engine.takes.facts import TakeInfo
 from engine.takes.reader import Take
+from engine.takes.schemas import DEPTH
 from engine.takes.source import TakeSource
 from engine.takes.writer import WriterConfig
 from engine.tracker import Tracker
@@ -128,6 +133,81 @@ def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.Cap
     assert "cut off" in told and "recover" in told and "640 x 480" in told
 
 
+def _told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
+    """What `info` prints, by the word that each line begins with; the first line by nothing."""
+    cli.main(["info", *arguments])
+    first, *lines = capsys.readouterr().out.splitlines()
+    return {"": first} | {line[2:12].strip(): line[13:] for line in lines}
+
+
+def test_info_tells_how_much_of_a_damaged_take_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_take(tmp_path / "a.mcap", 17)
+    with Take(path) as take:
+        places = [place for place in take.layout.places if place.channels and DEPTH.id in place.channels]
+    data = bytearray(path.read_bytes())
+    for place in (places[0], places[2]):
+        data[place.data_offset + place.data_size // 2] ^= 1
+    path.write_bytes(data)
+    with Take(path) as take:
+        readable = len(list(take.frames()))
+    assert readable < 17
+    for options in ([], ["--verify"]):
+        told = _told(capsys, str(path), *options)
+        assert f"{readable} of 17 frames can be read" in told["images"]
+        assert f"17 frames; dropped: none while recording, {17 - readable} damaged since; " in told["received"]
+    assert cli.main(["convert", str(path), "--no-track", "--out", str(tmp_path / "b.mcap")]) == 0
+    captured = capsys.readouterr()
+    assert f"; {readable} of 17 frames can be read. " in captured.err and f": {readable} of 17 frames" in captured.out
+
+
+def test_info_says_what_it_verified(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "verified" not in _told(capsys, str(demo))
+    assert _told(capsys, str(demo), "--verify")["verified"] == "every message was read and its check sum compared"
+
+
+def test_one_is_no_plural_and_notes_of_two_lines_stand_below_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "one", [make_frame(0)])
+    path = str(tmp_path / "one.mcap")
+    assert cli.main(["record", str(tmp_path / "one"), "--out", path, "--notes", "cold\nhands"]) == 0
+    assert "1 of 1 frame and 1 pose written; ended" in capsys.readouterr().out
+    assert cli.main(["info", path]) == 0
+    told = capsys.readouterr().out
+    assert "48, 1 frame, 0.0 s" in told and "received   1 frame; " in told
+    assert "  notes      cold\n             hands\n" in told
+    assert cli.main(["replay", path, "--headless"]) == 0
+    assert "1 frame tracked again" in capsys.readouterr().out
+    assert cli.main(["track", path, "--headless"]) == 0
+    assert "1 frame, 0 tracked" in capsys.readouterr().out
+
+
+def test_info_names_the_weights_also_where_no_hand_was_tracked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(100_000))
+    path = tmp_path / "a.mcap"
+    assert cli.main(["record", "fake", "--out", str(path), "--seconds", "1.5"]) == 0
+    with Take(path) as take:
+        (version,) = take.receipt().weights_versions
+    capsys.readouterr()
+    assert _told(capsys, str(path))["weights"] == version
+
+
+def test_replaying_a_hand_only_take_says_why_it_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "hand.mcap")
+    assert cli.main(["record", str(DEMO_SOURCE), "--out", path, "--seconds", "0.3", "--hand-only"]) == 0
+    capsys.readouterr()
+    assert cli.main(["replay", path, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["hand_only"]
+    words = "made on whole images, of which the take holds the hand only"
+    assert cli.main(["replay", path, "--headless"]) == 0
+    assert (words in capsys.readouterr().out) == (report["identical"] < report["compared"])
+    assert words in replay._as_text(report | {"identical": 0})
+    assert words not in replay._as_text(report | {"identical": 0, "hand_only": False})
+
+
 def test_recover_writes_a_clean_take(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cut = tmp_path / "cut.part.mcap"
     cut.write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
@@ -146,6 +226,39 @@ def test_a_take_is_tracked_like_any_recording(demo: Path, capsys: pytest.Capture
     assert f"{FRAMES} frames, {FRAMES} tracked" in capsys.readouterr().out
     assert cli.with_default_command([str(demo)]) == ["run", f"--source={demo}"]
     assert cli.with_default_command(["x.mcap", "--exit-after", "1"]) == ["run", "--source=x.mcap", "--exit-after", "1"]
+
+
+def test_a_take_without_its_ending_is_a_take(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = tmp_path / "wave"
+    bare.write_bytes(demo.read_bytes())
+    for arguments, words in (
+        (["info", str(bare)], "whole"),
+        (["track", str(bare), "--headless"], f"{FRAMES} frames, {FRAMES} tracked"),
+        (["convert", str(bare), "--out", str(tmp_path / "joints"), "--joints"], f"{FRAMES} frames"),
+        (["export", str(bare), "--out", str(tmp_path / "a.csv")], f"{FRAMES} frames"),
+        (["evaluate", str(bare), "--json"], "wave"),
+        (["recover", str(bare)], "recovered"),
+    ):
+        assert cli.main(arguments) == 0, arguments
+        assert words in capsys.readouterr().out
+    assert (tmp_path / "wave-recovered.mcap").is_file()
+    (tmp_path / "other").write_bytes(b"nothing that is known")
+    assert cli.main(["track", str(tmp_path / "other"), "--headless"]) == 2
+    assert "no known format" in capsys.readouterr().err
+
+
+def test_a_folder_is_told_from_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "wave"
+    write_sequence(folder, [make_frame(0)])
+    for command in (["info"], ["replay", "--headless"], ["recover"]):
+        assert cli.main([*command, str(folder)]) == 2
+        told = capsys.readouterr().err
+        assert f"`convert {folder} --out NAME.mcap`" in told and "does not exist" not in told
+        assert cli.main([*command, str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert "is a folder" in told and "convert" not in told
+        assert cli.main([*command, str(tmp_path / "none")]) == 2
+        assert "does not exist" in capsys.readouterr().err
 
 
 def test_a_take_is_evaluated_without_labels(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,6 +402,87 @@ def test_ctrl_c_ends_a_recording_cleanly(
     assert cli.main(["record", "fake", "--out", str(tmp_path / "a.mcap"), *options]) == 0
     with Take(tmp_path / "a.mcap") as take:
         assert take.complete and take.frame_count > 10 and take.receipt().reason == "stopped"
+
+
+def _wait_for_part(folder: Path) -> None:
+    deadline_s = time.monotonic() + 60
+    while not any(part.stat().st_size > 40_000 for part in folder.glob("*.part.mcap")):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name, status", [("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize("source", [["synthetic", "--no-track"], ["demo", "--no-track"]])
+def test_being_told_to_end_closes_the_take(source: list[str], name: str, status: int, tmp_path: Path) -> None:
+    """Twice, as by a user who does not wait and by what ends all processes of a session."""
+    if source[0] == "demo":
+        # All of it is recorded in a moment.
+        source = [str(shutil.copytree(DEMO_SOURCE, tmp_path / "slow")), "--no-track", "--color"]
+    command = [sys.executable, "-c", _SLOWLY, "record", *source, "--out", str(tmp_path / "a.mcap")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        _wait_for_part(tmp_path)
+        for _ in range(2):
+            process.send_signal(getattr(signal, name))
+            time.sleep(0.03)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (status, ""), out + err
+    assert f"{tmp_path / 'a.mcap'}: " in out and "; ended: " in out
+    assert not list(tmp_path.glob("*.part.mcap"))
+    with Take(tmp_path / "a.mcap") as take:
+        assert take.complete and take.verify() == [] and 0 < take.frame_count == take.receipt().frames_written
+
+
+#: main.py, but a recording is read no faster than a camera sends.
+_SLOWLY = (
+    "import sys, time\n"
+    "from app import cli\n"
+    "from engine.sensors.sequence_folder import SequenceFolder\n"
+    "read = SequenceFolder._read\n"
+    "SequenceFolder._read = lambda self, timeout_s: (time.sleep(0.03), read(self, timeout_s))[1]\n"
+    "sys.exit(cli.main(sys.argv[1:]))\n"
+)
+
+
+def test_a_terminal_that_is_closed_closes_the_take(tmp_path: Path) -> None:
+    """Nothing can be told any more, and trying to must not spoil the end."""
+    out = str(tmp_path / "a.mcap")
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "main.py", "record", "synthetic", "--no-track", "--out", out])
+    try:
+        _wait_for_part(tmp_path)
+    finally:
+        os.close(terminal)
+    _, ended = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended) == 129
+    with Take(out) as take:
+        assert take.complete and take.frame_count > 0
+
+
+def test_a_recording_says_why_it_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sequence(tmp_path / "wave", [make_frame(number) for number in range(5)], fps=10)
+    for name, options, words in (
+        ("all", [], "the recording was over"),
+        ("long", ["--seconds", "60"], "the recording was over"),
+        ("part", ["--seconds", "0.25"], "the time was over"),
+    ):
+        out = tmp_path / f"{name}.mcap"
+        assert cli.main(["record", str(tmp_path / "wave"), "--no-track", "--out", str(out), *options]) == 0
+        assert capsys.readouterr().out.endswith(f"ended: {words}\n")
+        with Take(out) as take:
+            assert take.receipt().reason == words
+
+
+@pytest.mark.parametrize("name", ["n3.txt", "a.MP4", "takes/a.bag"])
+def test_a_new_name_of_another_kind_is_no_folder(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["record", str(DEMO_SOURCE), "--no-track", "--out", str(tmp_path / name)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "must end in .mcap, or name a folder" in told
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "2026.11").mkdir()
+    write_sequence(tmp_path / "wave", [make_frame(0)])
+    assert cli.main(["record", str(tmp_path / "wave"), "--no-track", "--out", str(tmp_path / "2026.11")]) == 0
 
 
 def test_a_bug_in_the_source_leaves_a_whole_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
 
 from engine.sensors.protocol import BadRecording, EndOfStream
 from engine.takes.container import MAGIC
@@ -84,6 +86,58 @@ def test_a_damaged_chunk_costs_its_own_frames_only(whole: bytes, tmp_path: Path)
         assert take.complete and take.verify() == [] and take.frame_count == 24 - len(lost)
         assert take.info.user == "Ann" and len(take.poses()) == 24
     assert path.read_bytes() == bytes(data)
+
+
+def test_a_take_whose_first_bytes_are_damaged_is_read_but_not_whole(whole: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "oh.mcap"
+    for place in range(len(MAGIC)):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        path.write_bytes(data)
+        with Take(path) as take:
+            assert not take.complete and "first bytes are damaged" in take.damage[0]
+            assert len(list(take.frames())) == 24
+            assert len(take.verify()) == 1
+    with path.open("rb") as file, pytest.raises(McapError):
+        make_reader(file).get_summary()
+    done = recover(path)
+    with Take(done.path) as take:
+        assert take.complete and take.verify() == [] and take.frame_count == 24
+    with done.path.open("rb") as file:
+        assert sum(channel.topic == DEPTH.name for _, channel, _ in make_reader(file).iter_messages()) == 24
+
+
+def test_how_many_frames_can_be_read_is_told_as_far_as_it_is_known(whole: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    path.write_bytes(whole)
+    with Take(path) as take:
+        assert take.frames_in_words() == "24 frames are there" and take.readable_count == 24
+        places = [one for one in take.layout.places if one.channels and DEPTH.id in one.channels]
+    data = bytearray(whole)
+    for place in (places[0], places[3]):
+        data[place.data_offset + place.data_size // 2] ^= 0x10
+    path.write_bytes(data)
+    with TakeSource(path) as source:
+        assert "as far as they were tried" in source.warnings[0], "the second is not known yet"
+        numbers = []
+        with pytest.raises(EndOfStream):
+            while (frame := source.read()) is not None:
+                numbers.append(frame.number)
+        assert f"; {len(numbers)} of 24 frames can be read. " in source.warnings[0]
+    with Take(path) as take:
+        take.verify()
+        assert take.readable_count == len(numbers) < 24
+
+
+def test_verifying_finds_what_no_chunk_s_check_sum_covers(whole: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    data = bytearray(whole)
+    at = data.index(b"Ann")
+    data[at : at + 3] = b"Bob"
+    path.write_bytes(data)
+    with Take(path) as take:
+        assert take.complete and take.info.user == "Bob"
+        assert "check sum of the whole file" in take.verify()[0] and not take.complete
 
 
 def test_recovering_a_take_that_was_cut_off(whole: bytes, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class ExportKind:
     summary: str
 
 
+_MOST_FPS = 10_000
 #: All kinds, by name; of two with one suffix the first is meant by it.
 EXPORT_KINDS: dict[str, ExportKind] = {
     kind.name: kind
@@ -130,6 +131,6 @@ def _write(motion: Motion, path: Path, kind: ExportKind, template: HandTemplate 
 
 
 def _evenly_timed(motion: Motion, fps: float) -> Motion:
-    if not (math.isfinite(fps) and 0 < fps <= 10_000):
-        raise LumbricalError(f"{fps:g} frames a second is no usable rate: give a number above 0")
+    if not (math.isfinite(fps) and 0 < fps <= _MOST_FPS):
+        raise LumbricalError(f"{fps:g} frames a second is no usable rate: give a number above 0, {_MOST_FPS:,} at most")
     return dataclasses.replace(motion, device_time_s=motion.device_time_s[0] + np.arange(len(motion)) / fps)
