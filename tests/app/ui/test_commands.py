@@ -141,7 +141,7 @@ def test_bench_display_reads_each_flip_back_from_the_screen(
     assert report["unseen"] == {"depth panel": 0, "3D view": 0}
     latency, stages = report["latency_ms"], report["view_stages_ms"]
     assert 0 < latency["result"]["p50"] < latency["depth panel"]["p50"] and min(latency["3D view"].values()) > 1
-    assert sum(one["p50"] for one in stages.values()) == pytest.approx(latency["3D view"]["p50"], rel=0.5)
+    assert sum(one["mean"] for one in stages.values()) == pytest.approx(latency["3D view"]["mean"], abs=0.3)
 
 
 def test_bench_display_tells_of_what_never_reaches_the_screen(
