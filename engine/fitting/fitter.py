@@ -39,8 +39,8 @@ class FitConfig:
     longest_turn: float = 1.0
     known_steps: int = 5
     known_doubt: float = 2.5
-    sigma_scale: float = 0.945
-    sigma_power: float = 1.12
+    sigma_scale: float = 0.952
+    sigma_power: float = 1.10
     nearest: NearestConfig = field(default_factory=NearestConfig)
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
