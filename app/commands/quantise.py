@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the .onnx goes (beside the weights)")
-    parser.add_argument("--crops", type=int, default=256, help="rendered crops to take ranges from (default: 256)")
+    parser.add_argument("--crops", type=int, default=128, help="rendered crops to take ranges from (default: 128)")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
