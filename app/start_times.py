@@ -63,6 +63,7 @@ class StartTimes:
         from PySide6.QtCore import QTimer
 
         self.note("window shown")
+        self._late_s = time.monotonic() + LIMIT_S
         self._session, self._window = session, window
         window.view.painted.connect(self._painted)
         self._timer = QTimer(window, interval=_LOOK_MS)
@@ -77,7 +78,7 @@ class StartTimes:
                 self.note("hand drawn")
 
     def _look(self) -> None:
-        late = time.monotonic() - self._began_s > LIMIT_S
+        late = time.monotonic() > self._late_s
         self.trouble = self._session.failure() or self._window.view.trouble or (_NO_HAND if late else "")
         if self.trouble or "hand drawn" in self._noted:
             self._timer.stop()

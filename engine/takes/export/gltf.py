@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.hand.skeleton import Skeleton
 from engine.hand.template import HandTemplate
 from engine.takes.export.glb import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GlbWriter
-from engine.takes.export.posing import lost_ranges, pose_motion, to_y_up
+from engine.takes.export.posing import PosedMotion, lost_ranges, pose_motion, to_y_up
 from engine.takes.export.rig import Rig
 from engine.takes.export.timing import running_time_s
 from engine.takes.export.turns import quaternions
@@ -28,6 +29,10 @@ _MM = 1e-3
 _STILL = 1e-7
 _STILL_MM = 1e-4
 _WEIGHTS_A_SET = 4
+#: Poses of the clip that the flesh is fitted to, at most; how many times longer or shorter it may be at rest.
+_POSES_FITTED, _LONGEST_REACH = 64, 2.0
+#: Where there is hardly any flesh, all poses count alike.
+_LEAST_FLESH_MM = 0.1
 _SKIN_COLOUR = [0.80, 0.60, 0.50, 1.0]
 
 
@@ -38,7 +43,7 @@ def write_gltf(motion: Motion, path: Path, template: HandTemplate) -> None:
     rig = Rig(posed)
     writer = GlbWriter()
     flesh = _Flesh.of(posed.thickness)
-    mesh = _mesh(writer, template, motion.side, rig, flesh)
+    mesh = _mesh(writer, template, posed, motion.side, rig, flesh)
     skin = {
         "joints": list(range(len(rig.names))),
         "skeleton": 0,
@@ -142,10 +147,37 @@ def _joint_nodes(rig: Rig, animation: _Animation) -> list[dict[str, Any]]:
     return nodes
 
 
-def _mesh(writer: GlbWriter, template: HandTemplate, side: Side, rig: Rig, flesh: _Flesh) -> dict[str, Any]:
+def _outwards(template: HandTemplate, posed: PosedMotion, normals: Array) -> Array:
+    """(V, 3) where a vertex goes at rest for a millimetre of flesh: along its normal (V, 3), so far that skinning makes
+    the clip's flesh of it best (least squares).
+
+    The model puts flesh on the posed skin, along unit normals; a skin blends and stretches what it has at rest.
+    """
+    some = np.linspace(0, len(posed.frames) - 1, min(len(posed.frames), _POSES_FITTED)).astype(int)
+    stretch = posed.lengths[some] / Skeleton().bone_length_mean.double().numpy()
+    stretched = posed.frames[some].copy()
+    stretched[..., 1] *= stretch[..., None]
+    back = posed.rest_frames.swapaxes(-1, -2)
+    weights = template.bone_weights.astype(np.float64)
+
+    def skinned(frames: Array) -> Array:
+        turns = np.tensordot(weights, frames @ back, (1, 1))
+        return np.asarray((turns @ normals[:, None, :, None])[..., 0])
+
+    wanted, got = skinned(posed.frames[some]), skinned(stretched)
+    wanted /= np.maximum(np.linalg.norm(wanted, axis=-1, keepdims=True), 1e-6)
+    flesh = (template.thickness_weights @ posed.thickness[some].T)[..., None] ** 2 + _LEAST_FLESH_MM**2
+    reach = (flesh * wanted * got).sum((1, 2)) / np.maximum((flesh * got * got).sum((1, 2)), 1e-6)
+    return normals * np.clip(reach, 1 / _LONGEST_REACH, _LONGEST_REACH)[:, None]
+
+
+def _mesh(
+    writer: GlbWriter, template: HandTemplate, posed: PosedMotion, side: Side, rig: Rig, flesh: _Flesh
+) -> dict[str, Any]:
     """The template at rest with the least flesh of the clip, and a morph target a part for what it gains."""
     vertices, normals = (to_y_up(array.astype(np.float64), side) for array in (template.vertices, template.normals))
-    vertices += normals * (template.thickness_weights @ flesh.low)[:, None]
+    outwards = _outwards(template, posed, normals)
+    vertices += outwards * (template.thickness_weights @ flesh.low)[:, None]
     faces = template.faces if side is Side.RIGHT else template.faces[:, ::-1]
     attributes = {
         "POSITION": writer.add((vertices * _MM).astype("<f4"), ARRAY_BUFFER, bounds=True),
@@ -162,7 +194,7 @@ def _mesh(writer: GlbWriter, template: HandTemplate, side: Side, rig: Rig, flesh
         attributes[f"WEIGHTS_{number}"] = writer.add(weights.astype("<f4"), ARRAY_BUFFER)
     targets = []
     for part in flesh.changing:
-        grown = normals * template.thickness_weights[:, part, None] * (flesh.high - flesh.low)[part] * _MM
+        grown = outwards * template.thickness_weights[:, part, None] * (flesh.high - flesh.low)[part] * _MM
         targets.append({"POSITION": writer.add(grown.astype("<f4"), ARRAY_BUFFER, bounds=True)})
     primitive: dict[str, Any] = {
         "attributes": attributes,
