@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-#: Someone ends the program; its terminal was closed, or the connection to it is gone.
-_TOLD_TO_END = (signal.SIGTERM, signal.SIGHUP)
+#: Someone ends the program; its terminal was closed, or the connection to it is gone, which Windows does not tell.
+_TOLD_TO_END = tuple(one for one in signal.Signals if one.name in ("SIGTERM", "SIGHUP"))
 
 
 class Terminated(KeyboardInterrupt):
