@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from engine.runners.choose import RUNNERS, make_runner
+from engine.runners.choose import REFERENCE, RUNNERS, make_runner
 from engine.runners.protocol import Progress, go_on
 from engine.runners.verify import Difference, check, difference
 from engine.types import FloatArray, LumbricalError
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from engine.methods.gaussian.weights import LoadedEncoder
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
-#: What the others are compared with.
-REFERENCE = "torch"
 _CROPS = 12
 _MOST_BYTES = 1000
 

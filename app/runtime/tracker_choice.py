@@ -11,7 +11,7 @@ from pathlib import Path
 from app.runtime.interfaces import FrameTracker
 from app.runtime.methods import DEFAULT_METHOD, method_named
 from app.runtime.session import LiveSession
-from engine.runners.choose import DEFAULT_RUNNER, RUNNERS
+from engine.runners.choose import DEFAULT_RUNNER, REFERENCE, RUNNERS
 from engine.runners.protocol import Progress
 from engine.runners.verify import RunnerDiffers
 from engine.types import LumbricalError
@@ -31,7 +31,6 @@ class TrackerWish:
 MakeTracker = Callable[[TrackerWish], FrameTracker]
 #: In words, how right what computes the encoder is; raises LumbricalError where it cannot be used.
 CheckRunner = Callable[[TrackerWish, Progress], str]
-_REFERENCE = "torch"
 
 
 class TrackerChoice:
@@ -112,7 +111,7 @@ class TrackerChoice:
             self._note = self._check(self._used, self._progress)
         except RunnerDiffers as error:
             self.trouble = str(error)
-            self._use(replace(self._used, runner=_REFERENCE))
+            self._use(replace(self._used, runner=REFERENCE))
         except LumbricalError as error:
             self._note = f"not compared with torch: {error}"
 

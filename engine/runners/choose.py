@@ -62,6 +62,8 @@ RUNNERS = {
     "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, builds=True),
 }
 DEFAULT_RUNNER = "onnx"
+#: What the others are compared with.
+REFERENCE = "torch"
 
 
 def make_runner(loaded: LoadedEncoder, name: str = DEFAULT_RUNNER, progress: Progress = go_on) -> Runner:
