@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,8 +17,11 @@ from engine.localise.crop import CropWindow, look_at
 from engine.runners.protocol import Estimate
 from engine.types import FloatArray, HandParameters, Side
 
-#: How often a hand that was just found is read again, each time from the window that the last reading asks for.
-SETTLE_ROUNDS = 2
+#: How often a hand that was just found is read again at most, each time from the window that the last reading asks for.
+_SETTLE_ROUNDS = 2
+#: A window that would move by no more than this, mm and radians, stays. Where it was first put is evidence of its own,
+#: which windows that follow nothing but their own readings lose: rendered hands are read worse in each further round.
+_SETTLED_MM, _SETTLED_ROLL = 12.0, 0.25
 #: The forearm's length in the image, of its whole, under which its direction there says nothing.
 _POINTS_AT_CAMERA = 0.25
 
@@ -116,3 +120,15 @@ class Reading:
     @cached_property
     def _observation(self) -> Observation:
         return Observation(self.crop, self.window.distance, self.estimate.points[self.index] + self._ahead)
+
+
+def settled(first: Reading, read: Callable[[CropWindow], Reading]) -> Reading:
+    """The reading of a hand that was just found: read again from where the last reading says it is, while that is
+    elsewhere."""
+    reading = first
+    for _ in range(_SETTLE_ROUNDS):
+        window = reading.next_window()
+        if window.is_near(reading.window, _SETTLED_MM, _SETTLED_ROLL):
+            break
+        reading = read(window)
+    return reading

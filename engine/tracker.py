@@ -16,7 +16,7 @@ from engine.localise.detector import HandDetector
 from engine.localise.predict import CropPredictor
 from engine.methods.gaussian.encoder import HALF_CUBE_MM
 from engine.methods.gaussian.weights import load_weights
-from engine.reading import SETTLE_ROUNDS, FittedHand, Reading
+from engine.reading import FittedHand, Reading, settled
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import CuttingRunner, Runner
 from engine.types import DepthFrame, FloatArray, HandGeometry, HandParameters, Side, TrackingResult, TrackingState
@@ -167,9 +167,7 @@ class Tracker:
             return None
         scores = [candidate.score for candidate in candidates]
         best = self._best(frame, self._windows([c.centre_mm for c in candidates]), clock, scores)
-        for _ in range(SETTLE_ROUNDS):
-            best = self._best(frame, [best.next_window()], clock)
-        return best
+        return settled(best, lambda window: self._best(frame, [window], clock))
 
     def _follow(self, frame: DepthFrame, centre: FloatArray | None, clock: _Stopwatch) -> Reading:
         """Read the frame where the hand must be by now, or at `centre`."""

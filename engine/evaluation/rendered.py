@@ -15,8 +15,8 @@ from engine.evaluation.uncertainty import calibration_report
 from engine.fitting.fitter import FitConfig, HandFitter
 from engine.geometry.camera import project
 from engine.hand.hand import HandModel
-from engine.localise.crop import cut, look_at
-from engine.reading import SETTLE_ROUNDS, Reading
+from engine.localise.crop import CropWindow, cut, look_at
+from engine.reading import Reading, settled
 from engine.runners.protocol import Runner
 from engine.training.config import TrainConfig
 from engine.training.renders import PIXEL_MM, RenderedBatch
@@ -136,10 +136,9 @@ def frames_of(batch: RenderedBatch) -> Iterator[DepthFrame]:
 def read_frame(runner: Runner, frame: DepthFrame, distance: float) -> Reading:
     """Read an image of `frames_of`, its cube's centre `distance` mm away, as the tracker reads a hand that it has just
     found."""
-    window = look_at(np.array([0.0, 0.0, distance], np.float32))
-    for _ in range(1 + SETTLE_ROUNDS):
+
+    def read(window: CropWindow) -> Reading:
         crop = cut(frame, window)
-        estimate = runner.run(crop[None], np.array([window.distance], np.float32))
-        reading = Reading(window, crop, estimate, 0)
-        window = reading.next_window()
-    return reading
+        return Reading(window, crop, runner.run(crop[None], np.array([window.distance], np.float32)), 0)
+
+    return settled(read(look_at(np.array([0.0, 0.0, distance], np.float32))), read)

@@ -39,6 +39,12 @@ class CropWindow:
         """Points (N, 3) mm from the cube's centre, crop frame -> canonical camera frame (mirrored for a left hand)."""
         return (points + np.array([0, 0, self.distance], np.float32)) @ self.rotation
 
+    def is_near(self, other: CropWindow, mm: float, roll: float) -> bool:
+        """Whether both look at the same place, to within `mm`, turned alike, to within `roll` radians."""
+        shift = self.distance * self.rotation[2] - other.distance * other.rotation[2]
+        turn = (self.roll - other.roll + np.pi) % (2 * np.pi) - np.pi
+        return bool(np.linalg.norm(shift) <= mm and abs(turn) <= roll)
+
     def corners_uv(self, frame: DepthFrame) -> NDArray[np.float32]:
         """The crop's outline in the frame's image, (4, 2) pixels."""
         half = HALF_CUBE_MM
