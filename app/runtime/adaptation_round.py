@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from engine.adaptation.anchors import AnchorConfig, AnchorTraining
 from engine.adaptation.gate import GateConfig, Verdict, judge
 from engine.adaptation.samples import Sample, SampleBuffer, SampleGate
 from engine.adaptation.versions import AdaptedVersion, VersionStore
+from engine.hand.relief import raised
 from engine.methods.gaussian.weights import LoadedEncoder, load_weights
 from engine.training.renders import HandRenderer, HandShape, RenderConfig, RenderedBatch
 from engine.training.trainer import rendered_errors
@@ -30,20 +31,24 @@ from engine.types import LumbricalError
 #: Seconds of each five are held out, so that what is judged by is no neighbour of what is learnt from.
 _PERIOD_S, _HELD_S = 5.0, 1.0
 _RENDERED_SEED = 90_001
+#: Of the solver, from a hand that is nearly right.
+_REFINING_STEPS = 6
 
 
 @dataclass(frozen=True)
 class RoundConfig:
-    """learn, judge: samples needed to begin. solve: samples a build is solved from, at most. held: held-out samples
-    kept, the newest. news: new samples that another round needs. one_hand_mm: bones of two halves of the samples, or of
-    the known hand, may differ by so much on average, else it is not one hand; one_average_mm: the same for averages of
-    single frames, which all lean to the mean hand. average_ratio: a solved hand's median residual over that of
-    an averaged one in use, at most. rendered: hands of the fixed set. buffer_bytes: of the samples.
+    """learn, judge: samples needed to begin. solve: samples a build is solved from, at most; refine: the same for a
+    build that is known already. held: held-out samples kept, the newest. news: new samples that another round needs.
+    one_hand_mm: bones of two halves of the samples, or of the known hand, may differ by so much on average, else it is
+    not one hand; one_average_mm: the same for averages of single frames, which all lean to the mean hand.
+    average_ratio: a solved hand's median residual over that of an averaged one in use, at most. rendered: hands of the
+    fixed set. buffer_bytes: of the samples.
     train: whether the encoder is fine-tuned too."""
 
     learn: int = 30
     judge: int = 20
     solve: int = 60
+    refine: int = 200
     held: int = 40
     news: int = 40
     one_hand_mm: float = 4.0
@@ -133,14 +138,19 @@ class Adapter:
             return None
 
     def _candidates(self) -> Iterator[Outcome | None]:
-        samples = self.buffer.spread(self.config.solve)
+        known = self._known is not None
+        samples = self.buffer.spread(self.config.refine if known else self.config.solve)
         frames = self._present.frames(samples)
         yield None
-        if self._known is None:
+        if not known:
             # Quick to learn, and the only thing that frames of a hand that holds things tell rightly.
             yield from self._averaged(samples, frames)
-        yield from self._builds(frames)
-        if self.config.train and self._known is not None and self._present.build is not None:
+            yield from self._builds(frames)
+            return
+        before = self.number
+        yield from self._refined(frames)
+        # It learns from hands rendered in the user's build: not before that has come to rest.
+        if self.config.train and self.number == before:
             yield from self._weights(samples)
 
     @property
@@ -153,8 +163,8 @@ class Adapter:
 
     def _surface(self, what: str, frames: list[CalibrationFrame], build: Build) -> Iterator[Outcome | None]:
         """A build with the surface that the frames show of it, and the present encoder, against what is in use."""
-        for raised in self._relief.solve(frames, build):
-            build = raised
+        for found in self._relief.solve(frames, build):
+            build = found
             yield None
         contender = Contender(self._present.encoder, build, self._solvers[0].template)
         held = list(self.held)
@@ -197,6 +207,21 @@ class Adapter:
             yield from self._surface("hand", frames, build)
             if self.number != before:
                 return
+
+    def _refined(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
+        """The known hand solved further, from more frames and on its own surface, where less of what a surface is off
+        is taken for bones."""
+        present = self._present.build
+        assert present is not None
+        solver = ShapeSolver(raised(self._solvers[0].template, present.relief))
+        build = solver.solve(frames, start=present, steps=_REFINING_STEPS).build
+        yield None
+        objection = self._not_one_hand(solver, frames, build)
+        if objection:
+            yield Outcome("hand", Verdict(False, objection))
+            return
+        yield None
+        yield from self._surface("hand", frames, replace(build, relief=present.relief))
 
     def _not_one_hand(self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> str:
         """Why the frames do not show one hand, the known one; nothing where they do."""

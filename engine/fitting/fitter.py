@@ -27,8 +27,9 @@ from engine.types import JOINT_COUNT, FloatArray
 class FitConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
     its points are taken to be off: they err together, not each by itself. longest_turn: of any angle in one step.
-    known_steps, known_doubt: steps and point_doubt for a hand whose shape is known. What the encoder's points are off
-    is then mostly that they have other hands' bones, and more steps no longer bend the shape to one frame's noise.
+    known_steps, known_doubt, known_sigma_mm: steps, point_doubt and nearest.sigma_mm for a hand whose shape is known.
+    What the encoder's points are off is then mostly that they have other hands' bones, pixels lie nearer to a surface
+    that is the user's own, and more steps no longer bend the shape to one frame's noise.
     sigma_scale, sigma_power: see expected_errors; tools/calibrate_uncertainty.py finds them on rendered hands.
     """
 
@@ -38,7 +39,8 @@ class FitConfig:
     damping: float = 1e-3
     longest_turn: float = 1.0
     known_steps: int = 5
-    known_doubt: float = 2.5
+    known_doubt: float = 4.0
+    known_sigma_mm: float = 5.0
     sigma_scale: float = 0.952
     sigma_power: float = 1.10
     nearest: NearestConfig = field(default_factory=NearestConfig)
@@ -87,8 +89,10 @@ class HandFitter:
 
     def knowing_shape(self) -> HandFitter:
         """A fitter of hands whose shape is known beforehand, and held."""
-        config = replace(self.config, steps=self.config.known_steps, point_doubt=self.config.known_doubt)
-        return type(self)(self._template, replace(config, prior=config.prior.holding_shape()))
+        config = self.config
+        nearest = replace(config.nearest, sigma_mm=config.known_sigma_mm)
+        known = replace(config, steps=config.known_steps, point_doubt=config.known_doubt, nearest=nearest)
+        return type(self)(self._template, replace(known, prior=config.prior.holding_shape()))
 
     def on(self, template: HandTemplate) -> HandFitter:
         """The same for another surface."""
