@@ -6,6 +6,7 @@ It cannot tell what TensorRT itself does; it tells what is asked of TensorRT, in
 from __future__ import annotations
 
 import ctypes
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ _MARK = b"refittable "
 class StandIn:
     """The module, and what was asked of it. built: whether each plan was to be refittable; engines: all there are;
     refitted: those that were given other weights. Settings: refittable: whether such plans can be built; spoils: by
-    how much weights are multiplied on their way into an engine."""
+    how much weights are multiplied on their way into an engine; go_on: builds wait for it half-way."""
 
     __name__, __version__ = "stand_in", "1"
 
@@ -40,15 +41,17 @@ class StandIn:
         self.engines: list[Engine] = []
         self.refitted: list[Engine] = []
         self.refittable, self.spoils = True, 1.0
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     def build_plan(self, model: bytes, progress: Progress = go_on, refittable: bool = False) -> bytes:
         """In the place of tensorrt_plan.build_plan."""
         self.built.append(refittable)
         if refittable and not self.refittable:
             raise TensorRtUnavailable("no such plan")
-        for done in (0.25, 0.5, 0.75):
-            if not progress(done):
-                raise TensorRtUnavailable("it was stopped")
+        if not progress(0.5):
+            raise TensorRtUnavailable("it was stopped")
+        assert self.go_on.wait(60)
         return (_MARK if refittable else b"") + model
 
     def Logger(self, severity: int) -> object:
@@ -66,11 +69,11 @@ class StandIn:
         self.engines.append(Engine(plan))
         return self.engines[-1]
 
-    def Refitter(self, engine: Engine, log: object) -> Refitter:
-        return Refitter(self, engine)
+    def Refitter(self, engine: Engine, log: object) -> NewWeights:
+        return NewWeights(self, engine)
 
-    def OnnxParserRefitter(self, refitter: Refitter, log: object) -> ParserRefitter:
-        return ParserRefitter(refitter)
+    def OnnxParserRefitter(self, refitter: NewWeights, log: object) -> WeightsFile:
+        return WeightsFile(refitter)
 
 
 class Engine:
@@ -113,7 +116,7 @@ class Context:
         inputs = {}
         for name in INPUTS:
             size = int(np.prod(self._shapes[name]))
-            held = (ctypes.c_float * size).from_address(self._addresses[name])
+            held = ctypes.string_at(self._addresses[name], 4 * size)
             inputs[name] = np.frombuffer(held, np.float32).reshape(self._shapes[name])
         for name, value in zip(OUTPUTS, self._session.run(None, inputs), strict=True):
             whole = np.ascontiguousarray(value, np.float32)
@@ -121,7 +124,7 @@ class Context:
         return True
 
 
-class Refitter:
+class NewWeights:
     """Collects an engine's new weights, and exchanges them when asked to."""
 
     def __init__(self, trt: StandIn, engine: Engine) -> None:
@@ -142,12 +145,12 @@ class Refitter:
         return True
 
 
-class ParserRefitter:
+class WeightsFile:
     """Takes weights out of an ONNX file; those that the engine does not know, it refuses."""
 
     num_errors = 1
 
-    def __init__(self, refitter: Refitter) -> None:
+    def __init__(self, refitter: NewWeights) -> None:
         self._refitter = refitter
 
     def refit_from_bytes(self, model: bytes) -> bool:

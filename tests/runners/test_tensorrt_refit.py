@@ -41,7 +41,7 @@ def adapted(loaded: LoadedEncoder, version: str = "adapted-1") -> LoadedEncoder:
     other.load_state_dict(loaded.encoder.state_dict())
     with torch.no_grad():
         for values in other.parameters():
-            values += 0.02 * values.abs().mean() * torch.randn_like(values)
+            values.add_(torch.randn_like(values), alpha=0.02 * float(values.abs().mean()))
     return LoadedEncoder(other, version, 0)
 
 
