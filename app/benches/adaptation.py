@@ -112,6 +112,7 @@ def _adapted(
     from app.runtime.adaptation_tracker import go_on_with, version_maker
     from engine.adaptation.samples import sample_of
     from engine.adaptation.versions import VersionStore
+    from engine.runners.protocol import go_on
 
     with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
         adapter, tracker = _adapter(folder), _tracker(side)
@@ -129,7 +130,7 @@ def _adapted(
             if adapter.number != version:
                 version = adapter.number
                 store.use(version)
-                go_on_with(make(store.load(version)))(tracker)
+                go_on_with(make(store.load(version), go_on).tracker)(tracker)
         return tracker, results, decided
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.runtime.profile_choice import ProfileChoice
     from app.runtime.session import LiveSession
     from app.runtime.sources import CameraSearch
-    from app.runtime.tracker_choice import TrackerWish
+    from app.runtime.tracker_choice import TrackerChoice, TrackerWish
     from app.viewer.render_process import RenderProcess
 
 
@@ -134,17 +134,17 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
     session = LiveSession(partial(open_source, isolated=isolated), wish.source, lambda: make(wish))
+    trackers = TrackerChoice(
+        session, make, wish, lambda one, progress: runner_check.check_runner(one.weights, one.runner, progress)
+    )
     profiles = ProfileChoice(session, store) if hand is None else None
     # Versions are of the shipped weights and surface; what is made of others would not be found again.
     adaptation = None
     if profiles is not None and args.weights is None:
-        adaptation = _adaptation(session, profiles, lambda: make(wish), args.adapt)
+        adaptation = _adaptation(session, profiles, trackers, lambda: make(trackers.used), args.adapt)
     if profiles is not None and profile is not None:
         profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
-    trackers = TrackerChoice(
-        session, make, wish, lambda one, progress: runner_check.check_runner(one.weights, one.runner, progress)
-    )
     if args.runner != first:
         trackers.choose(replace(wish, runner=args.runner))
     on_shown = None
@@ -158,16 +158,24 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
 
 
 def _adaptation(
-    session: LiveSession, profiles: ProfileChoice, begin: Callable[[], FrameTracker], on: bool
+    session: LiveSession, profiles: ProfileChoice, trackers: TrackerChoice, begin: Callable[[], FrameTracker], on: bool
 ) -> AdaptationWorker:
     """What learns the hand of the profile that is held, or of whoever is there. begin: makes the session's tracker."""
     from app.runtime.adaptation_tracker import learning_of
     from app.runtime.adaptation_worker import AdaptationWorker
 
-    learning = partial(learning_of, begin=begin, profiles=profiles.store.folder)
+    learning = partial(learning_of, begin=begin, profiles=profiles.store.folder, runner=lambda: trackers.used.runner)
     worker = AdaptationWorker(session, *learning(None))
     worker.set_on(on)
     profiles.changed = lambda held: worker.follow(*learning(held))
+    first = trackers.used
+
+    def exchanged(used: TrackerWish) -> None:
+        # Another runner is to run the version in use; other weights, or another method, were chosen instead of it.
+        if (used.weights, used.method) == (first.weights, first.method):
+            worker.renew()
+
+    trackers.changed = exchanged
     return worker
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,51 +11,82 @@ from app.runtime.adaptation_folder import adapted_folder
 from app.runtime.adaptation_process import WorkerSettings
 from app.runtime.interfaces import FrameTracker
 from engine.adaptation.versions import AdaptedVersion
+from engine.runners.choose import DEFAULT_RUNNER
+from engine.runners.protocol import Progress
 
 if TYPE_CHECKING:
     from calibration.profiles import Profile
+    from engine.runners.protocol import Runner
+
+
+@dataclass(frozen=True)
+class MadeVersion:
+    """instead: why another runner computes it than the one in use, in words; empty where none does."""
+
+    tracker: FrameTracker
+    instead: str = ""
+
 
 #: Makes a tracker for a version; of version 0 what the session began with. Slow: it belongs on no hot thread.
-MakeVersion = Callable[[AdaptedVersion | None], FrameTracker]
+MakeVersion = Callable[[AdaptedVersion | None, Progress], MadeVersion]
 
 
-def version_maker(begin: Callable[[], FrameTracker], weights: Path | None = None) -> MakeVersion:
-    """begin: makes what the session begins with. weights: its encoder's, None for the shipped ones.
+def default_runner() -> str:
+    """The name of the runner in use, where it is never another."""
+    return DEFAULT_RUNNER
+
+
+def version_maker(begin: Callable[[], FrameTracker], runner: Callable[[], str] = default_runner) -> MakeVersion:
+    """begin: makes what the session tracks with when nothing is adapted. runner: asked for the name of the runner in
+    use.
 
     The maker raises LumbricalError where a version's files cannot be used.
     """
 
-    def make(version: AdaptedVersion | None) -> FrameTracker:
+    def make(version: AdaptedVersion | None, progress: Progress) -> MadeVersion:
         from app.runtime.adaptation_trial import build_of
         from calibration.tracking import personal_hand
-        from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
-        from engine.runners.onnx_runner import OnnxRunner
         from engine.tracker import Tracker
 
         if version is None or version.number == 0:
-            return begin()
-        own = version.weights is not None
-        runner = OnnxRunner(
-            load_weights(version.weights or weights or DEFAULT_WEIGHTS), path=version.onnx if own else None
-        )
+            return MadeVersion(begin())
+        made, instead = _runner_of(version, runner(), progress)
         build = build_of(version.hand)
         if build is None:
-            return Tracker(runner=runner)
+            return MadeVersion(Tracker(runner=made), instead)
         model, shape = personal_hand(build)
-        return Tracker(runner=runner, model=model, shape=shape)
+        return MadeVersion(Tracker(runner=made, model=model, shape=shape), instead)
 
     return make
 
 
+def _runner_of(version: AdaptedVersion, runner: str, progress: Progress) -> tuple[Runner, str]:
+    """What runs a version's encoder; where it has none of its own, what already runs the shipped one."""
+    from app.runtime.adaptation_runner import adapted_runner
+    from engine.methods.gaussian.weights import load_weights
+    from engine.runners.choose import make_runner
+
+    base = load_weights()
+    if version.weights is None:
+        return make_runner(base, runner, progress), ""
+    # Its graph was traced in the adaptation's process: here that would hold up the tracking thread.
+    loaded = replace(load_weights(version.weights), onnx=version.onnx)
+    return adapted_runner(loaded, base, runner, progress)
+
+
 def learning_of(
-    profile: Profile | None, begin: Callable[[], FrameTracker], profiles: Path | None = None
+    profile: Profile | None,
+    begin: Callable[[], FrameTracker],
+    profiles: Path | None = None,
+    runner: Callable[[], str] = default_runner,
 ) -> tuple[WorkerSettings, MakeVersion]:
     """What an AdaptationWorker needs to learn a profile's hand, or without one that of whoever is there.
 
-    begin: makes what the session begins with, for any hand. profiles: their folder, None for the default one.
+    begin: makes what the session begins with, for any hand. profiles: their folder, None for the default one. runner:
+    see version_maker.
     """
     if profile is None:
-        return WorkerSettings(adapted_folder(None, None, profiles)), version_maker(begin)
+        return WorkerSettings(adapted_folder(None, None, profiles)), version_maker(begin, runner)
 
     def personal() -> FrameTracker:
         from calibration.tracking import personal_hand
@@ -64,7 +96,7 @@ def learning_of(
         return tracker
 
     folder = adapted_folder(profile.user, profile.side, profiles)
-    return WorkerSettings(folder, known=tuple(profile.build.vector.tolist())), version_maker(personal)
+    return WorkerSettings(folder, known=tuple(profile.build.vector.tolist())), version_maker(personal, runner)
 
 
 def go_on_with(tracker: FrameTracker) -> Callable[[FrameTracker], None]:

@@ -42,7 +42,8 @@ PROMOTED, ROLLED_BACK = "promoted", "rolled back"
 class AdaptationView:
     """How it stands. on: switched on. trouble: why it does not adapt though it is on. version: in use, 0 for none.
     note: the last decision in words. residuals: (time.monotonic(), mm), a point a second. marks: (time, PROMOTED or
-    ROLLED_BACK). samples: handed over so far."""
+    ROLLED_BACK). samples: handed over so far. doing: what is being made ready, in words. instead: why another runner
+    computes the version than the one in use."""
 
     on: bool = False
     trouble: str = ""
@@ -51,6 +52,8 @@ class AdaptationView:
     residuals: tuple[tuple[float, float], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
     samples: int = 0
+    doing: str = ""
+    instead: str = ""
 
 
 class _Thinned:
@@ -72,7 +75,7 @@ class _Thinned:
 
 class AdaptationWorker(Worker):
     """Switch it with set_on; ask for the version before with roll_back; change whose hand it is with follow; read
-    `view`. All from any one thread."""
+    `view`. All from any one thread; tell it with `renew`, from any, that the session's tracker was exchanged."""
 
     def __init__(self, session: LiveSession, settings: WorkerSettings, make: MakeVersion) -> None:
         super().__init__("adaptation")
@@ -90,7 +93,7 @@ class AdaptationWorker(Worker):
         self._points: deque[tuple[float, float]] = deque(maxlen=_POINTS)
         self._view_lock = threading.Lock()
         self._view = AdaptationView()
-        self._back_wanted = threading.Event()
+        self._back_wanted, self._renewal_wanted = threading.Event(), threading.Event()
         self._followed: queue.SimpleQueue[tuple[WorkerSettings, MakeVersion]] = queue.SimpleQueue()
         self._recalled = False
 
@@ -109,6 +112,10 @@ class AdaptationWorker(Worker):
         """Track with the version before from soon on."""
         self._back_wanted.set()
 
+    def renew(self) -> None:
+        """The session tracks with another runner: the version in use is soon computed by it."""
+        self._renewal_wanted.set()
+
     def follow(self, settings: WorkerSettings, make: MakeVersion) -> None:
         """Learn another hand from soon on, and track with what was learnt of it before."""
         self._followed.put((settings, make))
@@ -117,6 +124,9 @@ class AdaptationWorker(Worker):
         """Handle what came from the tracker, the process and the user."""
         while not self._followed.empty():
             self._change_hand(*self._followed.get())
+        if self._renewal_wanted.is_set():
+            self._renewal_wanted.clear()
+            self._renew()
         if self._back_wanted.is_set():
             self._back_wanted.clear()
             self._go_back("on request")
@@ -170,6 +180,12 @@ class AdaptationWorker(Worker):
         number = self._store.current
         if number:
             self._exchange(number)
+
+    def _renew(self) -> None:
+        """Put the version in use in again; what was put in its place knows nothing of it."""
+        number = self.view.version
+        if number and not self._exchange(number, remember=False):
+            self._show(version=0)
 
     def _hand_over(self, live_result: LiveResult) -> None:
         result = live_result.result
@@ -264,7 +280,7 @@ class AdaptationWorker(Worker):
         self._store.discard(number)
         self._watch.forget()
         self._mark(ROLLED_BACK)
-        self._show(note=f"back to {f'version {before}' if before else 'the start'} {why}")
+        self._show(note=f"back to {_named(before)} {why}")
         self._tell(GoBack(before))
 
     def _tell(self, message: GoBack) -> None:
@@ -278,15 +294,21 @@ class AdaptationWorker(Worker):
     def _exchange(self, number: int, remember: bool = True) -> bool:
         """Put a version in use between two frames, the next time too if it is remembered; False, with words, where it
         cannot be."""
+
+        def progress(done: float) -> bool:
+            if 0 < done < 1:
+                self._show(doing=f"getting {_named(number)} ready, {100 * done:.0f} % …")
+            return not self.stopping
+
         try:
-            tracker = self._make(self._store.load(number) if number else None)
+            made = self._make(self._store.load(number) if number else None, progress)
             if remember:
                 self._store.use(number)
         except LumbricalError as error:
-            self._show(note=str(error))
+            self._show(note=str(error), doing="")
             return False
-        self._session.tracking.between_frames(go_on_with(tracker))
-        self._show(version=number)
+        self._session.tracking.between_frames(go_on_with(made.tracker))
+        self._show(version=number, doing="", instead=made.instead)
         return True
 
     def _mark(self, kind: str) -> None:
@@ -295,3 +317,7 @@ class AdaptationWorker(Worker):
     def _show(self, **changes: Any) -> None:
         with self._view_lock:
             self._view = replace(self._view, **changes)
+
+
+def _named(number: int) -> str:
+    return f"version {number}" if number else "the start"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_cache_path
 
 from engine.runners.choose import REFERENCE, RUNNERS, make_runner
-from engine.runners.protocol import Progress, go_on
+from engine.runners.protocol import Progress, Runner, go_on
 from engine.runners.verify import Difference, check, difference
 from engine.types import FloatArray, LumbricalError
 from engine.whole_file import write_whole
@@ -40,8 +40,8 @@ def check_runner(weights: Path | None, runner: str, progress: Progress = go_on) 
     kept = user_cache_path("lumbrical") / f"checked-{_key(path, runner)}.json"
     found = _read(kept)
     if found is None:
-        found = _measure(load_weights(path), runner, progress)
-        check(kind.title, found, kind.precision)
+        loaded = load_weights(path)
+        found = compare(make_runner(loaded, runner, progress), loaded, runner)
         with suppress(OSError):
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_whole(kept, json.dumps(vars(found)).encode())
@@ -49,9 +49,13 @@ def check_runner(weights: Path | None, runner: str, progress: Progress = go_on) 
     return f"{kind.title} is off torch by {found}"
 
 
-def _measure(loaded: LoadedEncoder, runner: str, progress: Progress) -> Difference:
-    made = make_runner(loaded, runner, progress)
-    return difference(made, make_runner(loaded, REFERENCE), *crops_of(DEMO, _CROPS))
+def compare(made: Runner, loaded: LoadedEncoder, runner: str) -> Difference:
+    """How far what was made of weights, as `runner`, is off torch on crops of the rendered demo, in about a second.
+    Raises RunnerDiffers when that is more than its precision explains."""
+    kind = RUNNERS[runner]
+    found = difference(made, make_runner(loaded, REFERENCE), *crops_of(DEMO, _CROPS))
+    check(kind.title, found, kind.precision)
+    return found
 
 
 def _key(weights: Path, runner: str) -> str:

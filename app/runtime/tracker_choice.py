@@ -38,8 +38,9 @@ class TrackerChoice:
 
     While another one is loaded, its plan built and checked, the present one goes on tracking.
 
-    wish: what is used, or being loaded; busy: while it is loaded or checked; trouble: why the last choice could not be
-    used; changes: how often the tracker was exchanged.
+    used: what tracks; wish: the same, or what is being loaded; busy: while it is loaded or checked; trouble: why the
+    last choice could not be used; changes: how often the tracker was exchanged; changed: told of what is used then, on
+    the thread that loads.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class TrackerChoice:
         self._make, self._check = make, check
         self._note, self._done = "", 0.0
         self._checked = check is None
-        self._used = self.wish = wish or TrackerWish()
+        self.used = self.wish = wish or TrackerWish()
         self._thread: threading.Thread | None = None
         self.trouble = ""
         self.changes = 0
+        self.changed: Callable[[TrackerWish], None] = lambda wish: None
 
     @property
     def busy(self) -> bool:
@@ -108,15 +110,15 @@ class TrackerChoice:
     def _check_used(self) -> None:
         assert self._check is not None
         try:
-            self._note = self._check(self._used, self._progress)
+            self._note = self._check(self.used, self._progress)
         except RunnerDiffers as error:
             self.trouble = str(error)
-            self._use(replace(self._used, runner=REFERENCE))
+            self._use(replace(self.used, runner=REFERENCE))
         except LumbricalError as error:
             self._note = f"not compared with torch: {error}"
 
     def _load(self, wish: TrackerWish) -> None:
-        used = self._used
+        used = self.used
         try:
             self._use(wish)
         except LumbricalError as error:
@@ -129,7 +131,8 @@ class TrackerChoice:
     def _use(self, wish: TrackerWish) -> None:
         note = self._check(wish, self._progress) if self._check is not None else ""
         tracker = self._make(wish)
-        self._used = self.wish = wish
+        self.used = self.wish = wish
         self._note, self._checked = note, True
         self._session.exchange_tracker(tracker)
         self.changes += 1
+        self.changed(wish)

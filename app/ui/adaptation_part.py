@@ -109,8 +109,13 @@ class AdaptationPart(QWidget):
 
 
 def _words(view: AdaptationView) -> str:
-    if view.note:
-        return view.note[0].upper() + view.note[1:]
+    if view.doing:
+        return view.doing[0].upper() + view.doing[1:]
+    said = view.note or _state(view)
+    return ". ".join(filter(None, (said[:1].upper() + said[1:], view.instead)))
+
+
+def _state(view: AdaptationView) -> str:
     if view.on:
         return f"Watching: {view.samples} frames so far" if view.samples else "Waiting for a hand"
     return f"Version {view.version} of your hand is in use" if view.version else ""

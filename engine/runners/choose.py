@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class RunnerKind:
     """title: for people; precision: a key of verify.BOUNDS_MM; make: tells its progress, raises LumbricalError where it
-    cannot run here; builds: whether the first time takes so long that another one should run meanwhile."""
+    cannot run here; builds: whether the first time takes so long that another one should run meanwhile; refit: makes
+    the runner of the second weights from what is kept of the first, without building, where that can be done; fixed:
+    why it runs no weights but those that it was prepared for, empty where it runs any."""
 
     title: str
     precision: str
     make: Callable[[LoadedEncoder, Progress], Runner]
     builds: bool = False
+    refit: Callable[[LoadedEncoder, LoadedEncoder], Runner] | None = None
+    fixed: str = ""
 
 
 def _torch(loaded: LoadedEncoder, progress: Progress) -> Runner:
@@ -52,14 +56,20 @@ def _tensorrt(loaded: LoadedEncoder, progress: Progress) -> Runner:
     return TensorRtRunner(loaded, progress)
 
 
+def _refitted(base: LoadedEncoder, loaded: LoadedEncoder) -> Runner:
+    from engine.runners.tensorrt_runner import TensorRtRunner
+
+    return TensorRtRunner(loaded, base=base)
+
+
 #: By the name that --runner takes. "onnx" runs everywhere and is what starts.
 RUNNERS = {
     "onnx": RunnerKind("ONNX Runtime", "fp32", _onnx("CPUExecutionProvider")),
-    "int8": RunnerKind("ONNX Runtime, int8", "int8", _int8),
+    "int8": RunnerKind("ONNX Runtime, int8", "int8", _int8, fixed="int8 weights are made beforehand"),
     "torch": RunnerKind("torch", "fp32", _torch),
     "onnx-cuda": RunnerKind("ONNX Runtime, CUDA", "fp16", _onnx("CUDAExecutionProvider")),
     "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider"), builds=True),
-    "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, builds=True),
+    "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, builds=True, refit=_refitted),
 }
 DEFAULT_RUNNER = "onnx"
 #: What the others are compared with.

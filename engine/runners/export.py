@@ -30,7 +30,10 @@ def export_onnx(loaded: LoadedEncoder, path: Path) -> None:
 
 
 def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
-    """The ONNX file of these weights, made on first use; the model itself where the user's cache cannot be written."""
+    """The ONNX file of these weights, their own or one made on first use; the model itself where the user's cache
+    cannot be written."""
+    if loaded.onnx is not None:
+        return loaded.onnx
     path = user_cache_path("lumbrical") / f"{loaded.version}-{code_digest()}.onnx"
     with suppress(OSError):
         if not path.is_file():

@@ -11,6 +11,7 @@ import importlib
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
@@ -23,6 +24,8 @@ from engine.whole_file import write_whole
 
 #: The tracker looks at no more windows at once: three places, each for two hands.
 MAX_BATCH = 8
+#: Part of kept plans' names; another one when they are built otherwise than before.
+_BUILD = "refit"
 _MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
@@ -32,7 +35,8 @@ class TensorRtUnavailable(LumbricalError):
 
 @dataclass(frozen=True)
 class PlanTarget:
-    """What a plan is made for; a plan made for another is not used. gpu "any": to be finished on the GPU it meets."""
+    """What a plan is made for; a plan made for another is not used. gpu "any": to be finished on the GPU it meets, and
+    then for good: only what is built on a GPU takes other weights later."""
 
     gpu: str
     driver: str
@@ -59,20 +63,23 @@ def load_tensorrt() -> Any:
     raise TensorRtUnavailable("TensorRT is not installed; with an NVIDIA GPU: pip install '.[tensorrt]'")
 
 
-def build_plan(model: bytes, progress: Progress = go_on) -> bytes:
-    """A plan of an encoder's ONNX model, for batches of up to MAX_BATCH.
+def build_plan(model: bytes, progress: Progress = go_on, refittable: bool = False) -> bytes:
+    """A plan of an encoder's ONNX model, for batches of up to MAX_BATCH. refittable: takes other weights later
+    (engine.runners.tensorrt_refit); TensorRT compiles such a plan at once, which needs the GPU.
 
     Takes seconds, in which the interpreter's lock is not held. Raises TensorRtUnavailable where TensorRT is missing,
     cannot read the model or cannot build it, and when progress said no.
     """
     trt = load_tensorrt()
-    log = _log(trt)
+    log = error_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
         raise TensorRtUnavailable(f"TensorRT cannot read the network: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
+    if refittable:
+        config.set_flag(trt.BuilderFlag.REFIT)
     profile = builder.create_optimization_profile()
     for name, size in zip(INPUTS, ((CROP_SIZE, CROP_SIZE), ()), strict=True):
         profile.set_shape(name, (1, *size), (1, *size), (MAX_BATCH, *size))
@@ -90,24 +97,44 @@ def cached_plan(model: bytes, target: PlanTarget | None = None, progress: Progre
     Built and kept where it was not there; where the cache cannot be written it is built each time.
     """
     target = target or PlanTarget.of_this_machine()
-    path = user_cache_path("lumbrical") / f"{plan_key(model, target)}.plan"
-    with suppress(OSError):
-        return path.read_bytes(), True
-    plan = build_plan(model, progress)
+    kept = kept_plan(model, target)
+    if kept is not None:
+        return kept, True
+    plan = _built(model, target, progress)
+    path = _path(model, target)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, plan)
     return plan, False
 
 
+def kept_plan(model: bytes, target: PlanTarget | None = None) -> bytes | None:
+    """The plan of a model for a target (this machine's when None) from the user's cache; None where there is none."""
+    with suppress(OSError):
+        return _path(model, target or PlanTarget.of_this_machine()).read_bytes()
+    return None
+
+
+def _path(model: bytes, target: PlanTarget) -> Path:
+    return Path(user_cache_path("lumbrical")) / f"{plan_key(model, target)}.plan"
+
+
+def _built(model: bytes, target: PlanTarget, progress: Progress) -> bytes:
+    """Refittable where it is built on the GPU; as it always was where TensorRT cannot do that."""
+    if target != ANY_GPU:
+        with suppress(TensorRtUnavailable):
+            return build_plan(model, progress, refittable=True)
+    return build_plan(model, progress)
+
+
 def plan_key(model: bytes, target: PlanTarget) -> str:
-    """A file's name that differs wherever the network, the GPU, its driver or TensorRT does."""
+    """A file's name that differs wherever the network, the GPU, its driver, TensorRT or the way of building does."""
     trt = load_tensorrt()
-    machine = f"{trt.__name__}-{trt.__version__}-{target.gpu}-{target.driver}"
+    machine = f"{_BUILD}-{trt.__name__}-{trt.__version__}-{target.gpu}-{target.driver}"
     return f"{hashlib.sha256(model).hexdigest()[:16]}-{re.sub(r'[^A-Za-z0-9.-]+', '_', machine)}"
 
 
-def _log(trt: Any) -> Any:
+def error_log(trt: Any) -> Any:
     """A logger that keeps the last error instead of printing it."""
 
     class Log(trt.ILogger):

@@ -20,23 +20,28 @@ from engine.runners.tensorrt_plan import (
     MAX_BATCH,
     TensorRtUnavailable,
     cached_plan,
+    kept_plan,
     load_tensorrt,
 )
+from engine.runners.tensorrt_refit import refit
 from engine.types import DepthFrame, FloatArray
 
 #: What TensorRT wants the address of a tensor to be a multiple of.
 _ALIGNMENT = 256
+_NOT_LOADED = "TensorRT cannot load its plan on this GPU; update the driver"
 
 
 class TensorRtRunner:
     """Runs a plan of the encoder on the first GPU, on one stream that torch works on as well.
 
-    Raises TensorRtUnavailable where there is no such GPU, no TensorRT, or a plan that does not run.
+    base: weights whose plan is kept; it is given those of `loaded`, instead of building one, in an engine of its own:
+    a runner of `base` goes on as it is. Raises TensorRtUnavailable where there is no such GPU, no TensorRT, a plan that
+    does not run, or none that takes the weights.
     """
 
     name = "TensorRT"
 
-    def __init__(self, loaded: LoadedEncoder, progress: Progress = go_on) -> None:
+    def __init__(self, loaded: LoadedEncoder, progress: Progress = go_on, base: LoadedEncoder | None = None) -> None:
         if not torch.cuda.is_available():
             raise TensorRtUnavailable("TensorRT needs an NVIDIA GPU and a torch with CUDA; use another runner")
         self._trt = load_tensorrt()
@@ -45,15 +50,34 @@ class TensorRtRunner:
         self._cutter = TorchCutter("cuda")
         self._cut: tuple[FloatArray, Tensor] | None = None
         model = half_onnx(onnx_model(loaded))
-        self._take(cached_plan(model, progress=progress)[0])
+        if base is None:
+            self._engine = self._load(cached_plan(model, progress=progress)[0])
+        else:
+            self._engine = self._refitted(model, base)
+        self._allocate()
         self.version = loaded.version
 
-    def _take(self, plan: bytes) -> None:
-        """Use a plan; all memory is allocated here, none while it runs."""
-        self._engine = self._trt.Runtime(self._log).deserialize_cuda_engine(plan)
-        context = self._engine.create_execution_context() if self._engine is not None else None
+    def _load(self, plan: bytes) -> Any:
+        engine = self._trt.Runtime(self._log).deserialize_cuda_engine(plan)
+        if engine is None:
+            raise TensorRtUnavailable(_NOT_LOADED)
+        return engine
+
+    def _refitted(self, model: bytes, base: LoadedEncoder) -> Any:
+        plan = kept_plan(half_onnx(onnx_model(base)))
+        if plan is None:
+            raise TensorRtUnavailable(f"no plan of {base.version} is kept")
+        engine = self._load(plan)
+        # On the stream that it will run on: nothing that tracks meanwhile waits for it.
+        refit(self._trt, engine, model, self._stream.cuda_stream)
+        self._stream.synchronize()
+        return engine
+
+    def _allocate(self) -> None:
+        """All memory is allocated here, none while it runs."""
+        context = self._engine.create_execution_context()
         if context is None:
-            raise TensorRtUnavailable("TensorRT cannot load its plan on this GPU; update the driver")
+            raise TensorRtUnavailable(_NOT_LOADED)
         self._context = context
         self._crops = torch.empty(MAX_BATCH, CROP_SIZE, CROP_SIZE, device="cuda")
         self._distances = torch.empty(MAX_BATCH, device="cuda")

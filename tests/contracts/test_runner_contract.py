@@ -10,6 +10,7 @@ import torch
 
 from engine.methods.gaussian.encoder import CROP_SIZE, Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners.choose import RUNNERS as KINDS
 from engine.runners.choose import make_runner
 from engine.runners.export import cached_onnx, export_onnx
 from engine.runners.onnx_runner import OnnxRunner
@@ -32,13 +33,24 @@ def _on_a_gpu(name: str) -> Callable[[LoadedEncoder, Path], Runner]:
     return make
 
 
+def _refitted(loaded: LoadedEncoder, folder: Path) -> Runner:
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    base = LoadedEncoder(Encoder(loaded.encoder.config).eval(), "test-base", 0)
+    make_runner(base, "tensorrt")
+    refit = KINDS["tensorrt"].refit
+    assert refit is not None
+    return refit(base, loaded)
+
+
 RUNNERS: dict[str, Callable[[LoadedEncoder, Path], Runner]] = {
     "torch": lambda loaded, folder: TorchRunner(loaded),
     "onnx": _onnx,
     "tensorrt": _on_a_gpu("tensorrt"),
+    "tensorrt, refitted": _refitted,
 }
 #: How far an output may be off the reference's, as a share of its largest value.
-TOLERANCE = {"torch": 1e-3, "onnx": 1e-3, "tensorrt": 2e-2}
+TOLERANCE = {"torch": 1e-3, "onnx": 1e-3, "tensorrt": 2e-2, "tensorrt, refitted": 2e-2}
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_a_plan_is_built_once_for_each_network_gpu_and_driver(
 ) -> None:
     built: list[bytes] = []
 
-    def fake(network: bytes, progress: object) -> bytes:
+    def fake(network: bytes, progress: object, refittable: bool = False) -> bytes:
         built.append(network)
         return f"plan {len(built)}".encode()
 
@@ -76,5 +76,5 @@ def test_where_no_cache_can_be_written_plans_are_built_all_the_same(
 ) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     monkeypatch.setattr(tensorrt_plan, "user_cache_path", lambda _: tmp_path / "cache")
-    monkeypatch.setattr(tensorrt_plan, "build_plan", lambda *_: b"a plan")
+    monkeypatch.setattr(tensorrt_plan, "build_plan", lambda *_, **__: b"a plan")
     assert cached_plan(model, ANY_GPU) == (b"a plan", False)

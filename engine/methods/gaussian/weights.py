@@ -21,11 +21,13 @@ _MAX_BYTES = 200 * 2**20
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """An encoder ready to run, and its version: its name and the first digits of its file's hash."""
+    """An encoder ready to run, and its version: its name and the first digits of its file's hash. onnx: a file that it
+    was exported to before, if any."""
 
     encoder: Encoder
     version: str
     images: int
+    onnx: Path | None = None
 
 
 def save_weights(path: Path, encoder: Encoder, name: str, images: int) -> None:
