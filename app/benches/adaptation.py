@@ -110,7 +110,7 @@ def _adapted(
 ) -> tuple[Tracker, list[TrackingResult], list[dict[str, Any]]]:
     """Track frames while adapting: the tracker as it is at the end, all results, and what was decided when."""
     from app.runtime.adaptation_tracker import go_on_with, version_maker
-    from engine.adaptation.samples import sample_of
+    from engine.adaptation.samples import SamplePace, sample_of
     from engine.adaptation.versions import VersionStore
     from engine.runners.protocol import go_on
 
@@ -119,16 +119,16 @@ def _adapted(
         clock, make, store = _Clock(adapter), version_maker(lambda: _tracker(side)), VersionStore(Path(folder))
         results: list[TrackingResult] = []
         decided: list[dict[str, Any]] = []
-        version = 0
+        pace, version = SamplePace(), 0
         for frame in frames:
             result = tracker.track(frame, centre if not results else None)
             results.append(result)
-            sample = sample_of(result)
+            sample = sample_of(result) if pace.due(seconds(frame)) else None
             if sample is not None:
                 adapter.take(sample)
             decided += clock.work_until(seconds(frame))
             if adapter.number != version:
-                version = adapter.number
+                version, pace.known = adapter.number, True
                 store.use(version)
                 go_on_with(make(store.load(version), go_on).tracker)(tracker)
         return tracker, results, decided

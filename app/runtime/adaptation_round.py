@@ -45,8 +45,8 @@ class RoundConfig:
     fixed set. buffer_bytes: of the samples.
     train: whether the encoder is fine-tuned too."""
 
-    learn: int = 30
-    judge: int = 20
+    learn: int = 24
+    judge: int = 12
     solve: int = 60
     refine: int = 200
     held: int = 40

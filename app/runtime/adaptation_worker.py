@@ -23,12 +23,10 @@ from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
 from app.runtime.worker import Worker
 from engine.adaptation.gate import LiveWatch
-from engine.adaptation.samples import FrozenWatch, sample_of
+from engine.adaptation.samples import FrozenWatch, SamplePace, sample_of
 from engine.adaptation.versions import VersionStore
 from engine.types import LumbricalError, TrackingState
 
-#: Samples a second, at most.
-RATE_HZ = 10.0
 _WAITING = 4
 _INBOX = 64
 _WAIT_S = 0.1
@@ -57,17 +55,14 @@ class AdaptationView:
 
 
 class _Thinned:
-    """A listener that keeps at most RATE_HZ results a second, and of those what fits."""
+    """A listener that keeps results at a pace, and of those what fits."""
 
     def __init__(self, target: DropQueue[LiveResult]) -> None:
-        self._target, self._next_s = target, 0.0
-        self.wanted = False
+        self._target = target
+        self.pace, self.wanted = SamplePace(), False
 
     def put(self, value: LiveResult) -> bool:
-        if not self.wanted or value.finished_s < self._next_s:
-            return False
-        self._next_s = value.finished_s + 1 / RATE_HZ
-        return self._target.put(value)
+        return self.wanted and self.pace.due(value.finished_s) and self._target.put(value)
 
     def close(self) -> None:
         self._target.close()
@@ -124,6 +119,7 @@ class AdaptationWorker(Worker):
         """Handle what came from the tracker, the process and the user."""
         while not self._followed.empty():
             self._change_hand(*self._followed.get())
+        self._listener.pace.known = bool(self.view.version or self._settings.known)
         if self._renewal_wanted.is_set():
             self._renewal_wanted.clear()
             self._renew()
@@ -212,7 +208,7 @@ class AdaptationWorker(Worker):
     def _note_residual(self, residual_mm: float) -> None:
         if residual_mm == residual_mm:
             self._second.append(residual_mm)
-        if len(self._second) >= RATE_HZ * _POINT_S:
+        if len(self._second) >= self._listener.pace.rate_hz * _POINT_S:
             self._points.append((time.monotonic(), sorted(self._second)[len(self._second) // 2]))
             self._second.clear()
             self._show(residuals=tuple(self._points))

@@ -19,7 +19,7 @@ class GateConfig:
     frames that must have got better. tail: how much worse the worst tenth may get. rendered: by how much the error on
     rendered hands may rise."""
 
-    fewest: int = 16
+    fewest: int = 12
     ratio: float = 0.98
     share: float = 0.55
     tail: float = 1.10

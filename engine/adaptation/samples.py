@@ -17,6 +17,8 @@ from engine.types import DepthFrame, FloatArray, Side, TrackingResult
 
 #: A cube this near would reach the camera.
 _NEAREST_MM = HALF_CUBE_MM + 10.0
+#: Samples a second while nothing is known of a hand, and then.
+UNKNOWN_HZ, KNOWN_HZ = 30.0, 10.0
 #: What is measured this much nearer than the hand's surface lies before it; what is further off is not the hand's.
 _BEFORE_MM = 25.0
 #: Of a pose's descriptor: how much a radian of an angle counts, and a unit of a rotation matrix's entry.
@@ -116,6 +118,28 @@ def seen_share(surface: FloatArray, distance: float, crop: FloatArray) -> tuple[
     whole = len(drawn) / max(1, len(drawn) + int((~inside).sum()))
     hidden = float(before[measured].mean()) if measured.any() else 1.0
     return float(measured.mean()) * whole, hidden
+
+
+class SamplePace:
+    """Which results are sampled. known: whether something was learnt of the hand already; until then they are taken
+    more often, so that it soon is."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self._next_s = -math.inf
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second, at most."""
+        return KNOWN_HZ if self.known else UNKNOWN_HZ
+
+    def due(self, time_s: float) -> bool:
+        """Whether the result of that moment is one; time must not go back."""
+        if time_s < self._next_s:
+            return False
+        # A little early, or frames that come at just this rate would be taken every other time.
+        self._next_s = time_s + 0.9 / self.rate_hz
+        return True
 
 
 class FrozenWatch:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.adaptation.samples import FrozenWatch, Sample, SampleBuffer, SampleGate, sample_of, seen_share
+from engine.adaptation.samples import FrozenWatch, Sample, SampleBuffer, SampleGate, SamplePace, sample_of, seen_share
 from tests.adaptation.rendered_samples import (
     Spoil,
     ball_instead,
@@ -30,6 +30,15 @@ def test_poses_that_are_held_already_are_not_held_again() -> None:
     buffer = SampleBuffer(spacing=0.5)
     assert [buffer.offer(_sample(pose)) for pose in (0.0, 0.2, 1.0, 1.1)] == [True, False, True, False]
     assert len(buffer) == buffer.taken == 2
+
+
+def test_an_unknown_hand_is_sampled_more_often_than_a_known_one() -> None:
+    counts = []
+    for known in (False, True):
+        pace = SamplePace()
+        pace.known = known
+        counts.append(sum(pace.due(number / 90) for number in range(900)))
+    assert counts == [300, 100]
 
 
 def test_memory_is_capped_and_the_most_alike_make_room() -> None:
