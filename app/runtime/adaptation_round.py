@@ -31,6 +31,8 @@ from engine.types import LumbricalError
 #: Seconds of each five are held out, so that what is judged by is no neighbour of what is learnt from.
 _PERIOD_S, _HELD_S = 5.0, 1.0
 _RENDERED_SEED = 90_001
+#: By how much the median residual may grow with another encoder.
+_NO_WORSE = 1.02
 #: Of the solver, from a hand that is nearly right.
 _REFINING_STEPS = 6
 
@@ -149,8 +151,9 @@ class Adapter:
             return
         before = self.number
         yield from self._refined(frames)
-        # It learns from hands rendered in the user's build: not before that has come to rest.
-        if self.config.train and self.number == before:
+        # It learns from hands rendered in the user's build: not before that has come to rest, and not while new samples
+        # wait that could say more of it.
+        if self.config.train and self.number == before and self.buffer.taken < self._needed:
             yield from self._weights(samples)
 
     @property
@@ -245,17 +248,28 @@ class Adapter:
         while not training.finished:
             training.step()
             yield None
-        batches, rendered_before = self._rendered_set()
-        yield None
         contender = Contender(training.average, build, self._solvers[0].template)
-        held = list(self.held)
-        before = self._present.residuals(held)
         yield None
-        after = contender.residuals(held)
-        yield None
-        rendered_after = _rendered_error(training.average, batches, self._solvers[0])
-        verdict = judge(before, after, rendered_before, rendered_after, self.config.gate)
-        yield self._decide("encoder", verdict, contender, trained=True)
+        yield self._decide("encoder", self._read_better(contender), contender, trained=True)
+
+    def _read_better(self, contender: Contender) -> Verdict:
+        """Whether another encoder says more rightly, before any fit, where held-out joints are, rendered hands are read
+        no worse, and the fit ends no further from the depth.
+
+        The fit corrects most of what encoders do differently, and its residual hardly tells them apart. So what the
+        present encoder and the fit make of a frame is taken for the truth, which the other has to come nearer to.
+        """
+        batches, rendered_before = self._rendered_set()
+        rendered_after = _rendered_error(contender.encoder, batches, self._solvers[0])
+        held, gate = list(self.held), self.config.gate
+        joints = self._present.joints(held)
+        before, after = self._present.misread(held, joints), contender.misread(held, joints)
+        nearer = judge(before, after, rendered_before, rendered_after, gate, "are read")
+        if not nearer.promoted:
+            return nearer
+        no_worse = replace(gate, ratio=_NO_WORSE, share=0.0)
+        fitted = judge(self._present.residuals(held), contender.residuals(held), 1.0, 1.0, no_worse)
+        return nearer if fitted.promoted else fitted
 
     def _rendered_set(self) -> tuple[list[RenderedBatch], float]:
         """Fixed rendered hands, any people's, and the error on them of the encoder that all began with."""

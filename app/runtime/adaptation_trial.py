@@ -22,6 +22,7 @@ from engine.methods.gaussian.weights import LoadedEncoder
 from engine.reading import FittedHand, Reading
 from engine.runners.torch_runner import TorchRunner
 from engine.tracker import surface_residual
+from engine.types import FloatArray
 
 Array = NDArray[np.float64]
 _AT_ONCE = 8
@@ -71,6 +72,17 @@ class Contender:
         return np.array(
             [surface_residual(hand.surface, r.window.distance, r.crop) for hand, r in zip(posed, readings, strict=True)]
         )
+
+    def joints(self, samples: Sequence[Sample]) -> list[FloatArray]:
+        """(21, 3) mm of each sample's fitted hand, whose shape must be known, in its crop's camera."""
+        fitted = [reading.fit(self._knowing, shape=self._shape) for reading in self.readings(samples)]
+        return [self._knowing.kinematics.pose(hand.state).joints for hand in fitted]
+
+    def misread(self, samples: Sequence[Sample], joints: Sequence[FloatArray]) -> Array:
+        """(N,) mm: how far the encoder's points, before any fit, are from each sample's joints, on average."""
+        said = (r.estimate.points[r.index] + (0.0, 0.0, r.window.distance) for r in self.readings(samples))
+        apart = [np.linalg.norm(points - there, axis=1).mean() for points, there in zip(said, joints, strict=True)]
+        return np.array(apart)
 
     def averaged(self, samples: Sequence[Sample]) -> Build:
         """What single frames' fits say of the hand, averaged as the tracker does; the held one where one is."""

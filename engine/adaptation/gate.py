@@ -42,23 +42,25 @@ def judge(
     rendered_before: float,
     rendered_after: float,
     config: GateConfig = GateConfig(),
+    verb: str = "fit",
 ) -> Verdict:
-    """before, after: (N,) residuals, mm, of the same held-out frames; not finite where the hand was lost.
-    rendered_before, rendered_after: mean joint errors, mm, on the fixed rendered set."""
+    """before, after: (N,) residuals, or what else frames are judged by, mm, of the same held-out frames; not finite
+    where the hand was lost. rendered_before, rendered_after: mean joint errors, mm, on the fixed rendered set. verb:
+    what frames do better or worse, in words."""
     if len(before) < config.fewest:
         return Verdict(False, f"only {len(before)} frames to judge by, {config.fewest} are needed")
     old, new = (np.where(np.isfinite(each), np.minimum(each, LOST_MM), LOST_MM) for each in (before, after))
     live = float(np.median(old)), float(np.median(new))
     if not live[1] <= config.ratio * live[0]:
-        return Verdict(False, f"your frames fit no better ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
+        return Verdict(False, f"your frames {verb} no better ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
     if np.mean(new < old) < config.share:
-        return Verdict(False, "too few of your frames fit better", *live)
+        return Verdict(False, f"too few of your frames {verb} better", *live)
     worst = np.quantile(old, 0.9), np.quantile(new, 0.9)
     if worst[1] > config.tail * worst[0]:
-        return Verdict(False, f"the worst of your frames fit worse ({worst[0]:.2f} to {worst[1]:.2f} mm)", *live)
+        return Verdict(False, f"the worst of your frames {verb} worse ({worst[0]:.2f} to {worst[1]:.2f} mm)", *live)
     if not rendered_after <= config.rendered * rendered_before:
         return Verdict(False, f"rendered hands got worse ({rendered_before:.2f} to {rendered_after:.2f} mm)", *live)
-    return Verdict(True, f"your frames fit better ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
+    return Verdict(True, f"your frames {verb} better ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
 
 
 class LiveWatch:

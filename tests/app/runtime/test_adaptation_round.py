@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from app.runtime.adaptation_round import Adapter, Outcome, RoundConfig
-from app.runtime.adaptation_trial import build_of
+from app.runtime.adaptation_trial import Contender, build_of
 from calibration.frames import Build
 from engine.adaptation.anchors import AnchorConfig
 from engine.adaptation.gate import GateConfig
@@ -84,6 +86,22 @@ def test_what_makes_rendered_hands_worse_is_thrown_away(store: VersionStore) -> 
     outcomes = _worked(adapter)
     assert [one.what for one in outcomes] == ["hand", "encoder"]
     assert not outcomes[1].verdict.promoted and store.numbers() == []
+
+
+def test_an_encoder_that_reads_the_user_more_rightly_is_promoted_and_one_that_does_not_is_not(
+    store: VersionStore,
+) -> None:
+    shipped = load_weights()
+    askew = replace(shipped, encoder=copy.deepcopy(shipped.encoder))
+    with torch.no_grad():
+        askew.encoder.moved.bias[:3] += 3.0 / 60.0  # all points 3 mm aside in each direction
+    for encoder, other, better in ((askew, shipped, True), (shipped, askew, False), (shipped, shipped, False)):
+        adapter = Adapter(store, encoder, Build.mean(), SMALL)
+        for sample in samples(5, 0.0, 10.0):
+            adapter.take(sample)
+        verdict = adapter._read_better(Contender(other.encoder, Build.mean()))
+        assert verdict.promoted is better, verdict.reason
+        assert "read" in verdict.reason
 
 
 def test_after_a_roll_back_new_frames_are_needed(store: VersionStore) -> None:
