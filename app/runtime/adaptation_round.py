@@ -151,9 +151,8 @@ class Adapter:
             return
         before = self.number
         yield from self._refined(frames)
-        # It learns from hands rendered in the user's build: not before that has come to rest, and not while new samples
-        # wait that could say more of it.
-        if self.config.train and self.number == before and self.buffer.taken < self._needed:
+        # It learns from hands rendered in the user's build: not before that has come to rest.
+        if self.config.train and self.number == before:
             yield from self._weights(samples)
 
     @property
@@ -246,6 +245,8 @@ class Adapter:
         shape = HandShape(beta, thickness, torch.zeros(16))
         training = AnchorTraining(self._present.encoder, self._present.template, shape, samples, self.config.anchors)
         while not training.finished:
+            if self.buffer.taken >= self._needed:
+                return  # new samples, which may say more of the hand
             training.step()
             yield None
         contender = Contender(training.average, build, self._solvers[0].template)
