@@ -33,8 +33,10 @@ _PERIOD_S, _HELD_S = 5.0, 1.0
 _RENDERED_SEED = 90_001
 #: By how much the median residual may grow with another encoder.
 _NO_WORSE = 1.02
+#: So many times the samples that the hand in use was solved from are more of them.
+_MORE = 1.2
 #: Of the solver, from a hand that is nearly right.
-_REFINING_STEPS = 6
+_REFINING_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,19 @@ class RoundConfig:
     build that is known already. held: held-out samples kept, the newest. news: new samples that another round needs.
     one_hand_mm: bones of two halves of the samples, or of the known hand, may differ by so much on average, else it is
     not one hand; one_average_mm: the same for averages of single frames, which all lean to the mean hand.
-    average_ratio: a solved hand's median residual over that of an averaged one in use, at most. rendered: hands of the
-    fixed set. buffer_bytes: of the samples.
-    train: whether the encoder is fine-tuned too."""
+    solved_ratio: a solved hand's median residual over that of one in use which is averaged or was solved from fewer
+    samples, at most. rendered: hands of the fixed set. buffer_bytes: of the samples. train: whether the encoder is
+    fine-tuned too."""
 
     learn: int = 24
     judge: int = 12
     solve: int = 60
     refine: int = 200
-    held: int = 40
+    held: int = 80
     news: int = 40
     one_hand_mm: float = 4.0
     one_average_mm: float = 2.5
-    average_ratio: float = 1.05
+    solved_ratio: float = 1.05
     rendered: int = 96
     buffer_bytes: int = 16 << 20
     train: bool = True
@@ -106,6 +108,8 @@ class Adapter:
         version = self._store.load(number) if number else AdaptedVersion(0, None, None, None)
         weights = load_weights(version.weights) if version.weights is not None else self._base
         self._present = Contender(weights.encoder, build_of(version.hand) or self._profile)
+        #: Samples that the hand in use was solved from here, 0 where it was not.
+        self._solved_from = 0
         self._round = None
 
     def rolled_back(self, number: int) -> None:
@@ -175,12 +179,19 @@ class Adapter:
         after = contender.residuals(held)
         yield None
         average = what == "hand" and self._known is None and self._present.build is not None
-        if average and np.nanmedian(after) <= self.config.average_ratio * np.nanmedian(before):
+        if average and np.nanmedian(after) <= self.config.solved_ratio * np.nanmedian(before):
             # An average bends its surface to bones that are not the user's: what is solved for replaces it where it
             # is better than no hand at all and as good as the average.
             before = Contender(self._present.encoder, None).residuals(held)
-        verdict = judge(before, after, 1.0, 1.0, self.config.gate)
-        yield self._decide(what, verdict, contender, trained=False)
+        gate = self.config.gate
+        if what == "hand" and len(frames) >= _MORE * self._solved_from > 0:
+            # The same hand from more frames: its joints are nearer to the user's also where its residual is not less.
+            gate = replace(gate, ratio=self.config.solved_ratio, share=0.0)
+        verdict = judge(before, after, 1.0, 1.0, gate)
+        outcome = self._decide(what, verdict, contender, trained=False)
+        if what == "hand" and outcome.version:
+            self._solved_from = len(frames)
+        yield outcome
 
     def _averaged(self, samples: list[Sample], frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
         """The average of what single frames tell of the shape, with a surface of its own."""
@@ -228,8 +239,8 @@ class Adapter:
     def _not_one_hand(self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> str:
         """Why the frames do not show one hand, the known one; nothing where they do."""
         limit = self.config.one_hand_mm
-        middle = len(frames) // 2
-        halves = [solver.solve(part, start=build, steps=5).build for part in (frames[:middle], frames[middle:])]
+        middle, few = len(frames) // 2, -(-len(frames) // self.config.solve)
+        halves = [solver.solve(part[::few], start=build, steps=5).build for part in (frames[:middle], frames[middle:])]
         apart = _bones_apart(halves[0], halves[1], solver)
         if apart > limit:
             return _two_hands(apart)

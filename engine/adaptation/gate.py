@@ -60,7 +60,8 @@ def judge(
         return Verdict(False, f"the worst of your frames {verb} worse ({worst[0]:.2f} to {worst[1]:.2f} mm)", *live)
     if not rendered_after <= config.rendered * rendered_before:
         return Verdict(False, f"rendered hands got worse ({rendered_before:.2f} to {rendered_after:.2f} mm)", *live)
-    return Verdict(True, f"your frames {verb} better ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
+    how = "better" if live[1] < live[0] else "no worse"
+    return Verdict(True, f"your frames {verb} {how} ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
 
 
 class LiveWatch:
