@@ -48,7 +48,8 @@ def printed(command: str) -> str:
     done = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"`{command}` ended with status {done.returncode}; its page stays as it was")
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()) + "\n"
+    told = done.stdout.replace(f"{ROOT}/", "")  # where a checkout lies is nobody's business
+    return "\n".join(line.rstrip() for line in told.strip("\n").splitlines()) + "\n"
 
 
 def replaced(block: Block, output: str) -> str:

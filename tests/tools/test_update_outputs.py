@@ -63,6 +63,11 @@ def test_a_command_that_fails_leaves_the_page(page: Path, capsys: pytest.Capture
     assert page.read_text() == before and "status" in capsys.readouterr().err
 
 
+def test_where_the_checkout_lies_is_not_told(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("import sys; print('written to', sys.path[0] + '/a.onnx  ')")
+    assert update_outputs.printed("python main.py quantise") == "written to a.onnx\n"
+
+
 def test_a_name_that_no_page_has_is_refused(page: Path) -> None:
     with pytest.raises(SystemExit):
         update_outputs.main(["three"])
