@@ -70,6 +70,25 @@ def test_two_users_in_turn_are_not_promoted(store: VersionStore) -> None:
     assert outcomes and store.numbers() == []
 
 
+def test_a_hand_that_was_learnt_is_solved_further_but_not_into_another_users(store: VersionStore) -> None:
+    adapter = Adapter(store, load_weights(), None, SMALL)
+    for sample in samples(5, 2.0, 10.0):
+        adapter.take(sample)
+    _worked(adapter)
+    learnt = adapter.number
+    assert learnt
+    for sample in samples(5, 2.0, 14.0, start_s=20.0):
+        adapter.take(sample)
+    outcomes = _worked(adapter)
+    assert outcomes and all(one.what == "hand" for one in outcomes)
+    known = adapter.number
+    for sample in samples(7, -2.5, 20.0, start_s=40.0):
+        adapter.take(sample)
+    outcomes = _worked(adapter)
+    assert outcomes and adapter.number == known >= learnt
+    assert all("hand" in one.verdict.reason for one in outcomes if one.what == "hand"), [o.verdict for o in outcomes]
+
+
 def test_frames_that_say_nothing_new_start_nothing(store: VersionStore) -> None:
     adapter = Adapter(store, load_weights(), None, SMALL)
     frozen = samples(5, 2.0, 10.0)[0]
