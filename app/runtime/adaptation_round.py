@@ -6,7 +6,7 @@ Runs in the worker's process; it knows nothing of processes, so that tests and b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -209,16 +209,9 @@ class Adapter:
     def _builds(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
         """The user's hand, first with skin of its own, then with the template's, if the first will not do."""
         for solver in self._solvers:
-            build = solver.solve(frames).build
-            yield None
-            objection = self._not_one_hand(solver, frames, build)
-            if objection:
-                yield Outcome("hand", Verdict(False, objection))
-                return
-            yield None
             before = self.number
-            yield from self._surface("hand", frames, build)
-            if self.number != before:
+            of_one_hand = yield from self._solved(solver, frames, solver.solve(frames).build)
+            if not of_one_hand or self.number != before:
                 return
 
     def _refined(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
@@ -228,13 +221,20 @@ class Adapter:
         assert present is not None
         solver = ShapeSolver(raised(self._solvers[0].template, present.relief))
         build = solver.solve(frames, start=present, steps=_REFINING_STEPS).build
+        yield from self._solved(solver, frames, replace(build, relief=present.relief))
+
+    def _solved(
+        self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build
+    ) -> Generator[Outcome | None, None, bool]:
+        """What becomes of a build that the solver found; returns whether the frames show one hand, the known one."""
         yield None
         objection = self._not_one_hand(solver, frames, build)
         if objection:
             yield Outcome("hand", Verdict(False, objection))
-            return
+            return False
         yield None
-        yield from self._surface("hand", frames, replace(build, relief=present.relief))
+        yield from self._surface("hand", frames, build)
+        return True
 
     def _not_one_hand(self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> str:
         """Why the frames do not show one hand, the known one; nothing where they do."""
