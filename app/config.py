@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.takes_folder import checked_takes_folder
-from engine.types import LumbricalError
+from engine.types import DEFAULT_SMOOTHING, LumbricalError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 #: The sequence folder that plays, looped, where no camera is found.
@@ -58,7 +58,7 @@ class ViewerConfig:
 class TrackingConfig:
     """How the app starts tracking: smoothing 0 (none) to 1; threads for the networks, 0 to let the app choose."""
 
-    smoothing: float = 0.5
+    smoothing: float = DEFAULT_SMOOTHING
     threads: int = 0
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from app.runtime.methods import tracker_settings
 from app.take_profile import profile_of_user
 from engine.sensors.protocol import Sensor
 from engine.takes.facts import TakeInfo
-from engine.types import DepthFrame, Side
+from engine.types import DEFAULT_SMOOTHING, DepthFrame, Side
 
 if TYPE_CHECKING:
     from engine.takes.writer import TakeWriter
@@ -41,12 +41,12 @@ class TakeContents:
             return sensor.side
         return None if self.side == "either" else Side(self.side)
 
-    def info(self, sensor: Sensor, side: Side | None, weights: str = "", smoothing: float = 0.5) -> TakeInfo:
+    def info(self, sensor: Sensor, side: Side | None, weights: str = "") -> TakeInfo:
         """What the take says of itself; where it is made of another one, much of what that one said."""
         from engine.takes.source import TakeSource
 
         old = sensor.info if isinstance(sensor, TakeSource) else TakeInfo()
-        settings = tracker_settings(side, smoothing) if self.track else None
+        settings = tracker_settings(side, DEFAULT_SMOOTHING) if self.track else None
         user = self.user or old.user
         profile = old.profile if user == old.user else None
         return TakeInfo(

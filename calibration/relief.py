@@ -38,9 +38,9 @@ class ReliefConfig:
     rounds: int = 3
     steps: int = 2
     prior_mm: float = 3.0
-    doubt: float = 25.0
+    doubt: float = 10.0
     soft_mm: float = 5.0
-    outline_soft_mm: float = 10.0
+    outline_soft_mm: float = 15.0
     refined: int = 6
     nearest: NearestConfig = field(default_factory=lambda: NearestConfig(turns=1, sideways=0.0))
     silhouette: SilhouetteConfig = field(default_factory=lambda: SilhouetteConfig(slack_px=0.0))

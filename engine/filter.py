@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry.turns import euler_of, matrix_of, nearest_rotation
-from engine.types import FloatArray, HandParameters
+from engine.types import DEFAULT_SMOOTHING, FloatArray, HandParameters
 
 _Number = TypeVar("_Number", float, NDArray[np.float64])
 
@@ -38,7 +38,7 @@ _NOISE_MEMORY_S = 0.5
 class SmoothingConfig:
     """amount: 0 (off) to 1 (calmest). shape_seconds: half-life of a frame's say in the average of shape."""
 
-    amount: float = 0.5
+    amount: float = DEFAULT_SMOOTHING
     shape_seconds: float = 3.0
 
     @property
@@ -49,7 +49,7 @@ class SmoothingConfig:
     @property
     def gain_hz_per_mm(self) -> float:
         """How quickly the cut-off opens with how far the smoothed hand trails. A hand at speed v then trails by
-        sqrt(v / (2 pi gain)): at 1 m/s 10 mm, which is 10 ms, by default."""
+        sqrt(v / (2 pi gain)): at 1 m/s 8 mm, which is 8 ms, by default."""
         return 6.0 * 0.07**self.amount
 
 

@@ -41,8 +41,9 @@ _REFINING_STEPS = 8
 
 @dataclass(frozen=True)
 class RoundConfig:
-    """learn, judge: samples needed to begin. solve: samples a build is solved from, at most; refine: the same for a
-    build that is known already. held: held-out samples kept, the newest. news: new samples that another round needs.
+    """learn, judge: samples needed to begin. fewest: samples a build is solved from, at least; solve: at most; refine:
+    the same for a build that is known already. held: held-out samples kept, the newest. news: new samples that another
+    round needs, once a build is known; before, it takes `learn`.
     one_hand_mm: bones of two halves of the samples, or of the known hand, may differ by so much on average, else it is
     not one hand; one_average_mm: the same for averages of single frames, which all lean to the mean hand.
     solved_ratio: a solved hand's median residual over that of one in use which is averaged or was solved from fewer
@@ -51,6 +52,7 @@ class RoundConfig:
 
     learn: int = 24
     judge: int = 12
+    fewest: int = 40
     solve: int = 60
     refine: int = 200
     held: int = 80
@@ -135,7 +137,8 @@ class Adapter:
         if self._round is None:
             if not self.busy:
                 return None
-            self._needed = self.buffer.taken + self.config.news
+            more = self.buffer.taken // 2 if self._known is None else self.config.news
+            self._needed = self.buffer.taken + more
             self._round = self._candidates()
         try:
             return next(self._round)
@@ -151,7 +154,9 @@ class Adapter:
         if not known:
             # Quick to learn, and the only thing that frames of a hand that holds things tell rightly.
             yield from self._averaged(samples, frames)
-            yield from self._builds(frames)
+            # Few frames of a held thing fit a build that has it for flesh; an average cannot have that.
+            if len(samples) >= self.config.fewest:
+                yield from self._builds(frames)
             return
         before = self.number
         yield from self._refined(frames)
@@ -195,7 +200,9 @@ class Adapter:
 
     def _averaged(self, samples: list[Sample], frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
         """The average of what single frames tell of the shape, with a surface of its own."""
-        free, middle = Contender(self._present.encoder, None), len(samples) // 2
+        present, template = self._present.build, self._solvers[0].template
+        relief = present.relief if present is not None else Build.mean().relief
+        free, middle = Contender(self._present.encoder, None, raised(template, relief)), len(samples) // 2
         halves = [free.averaged(part) for part in (samples[:middle], samples[middle:])]
         yield None
         apart = _bones_apart(halves[0], halves[1], self._solvers[0])
@@ -203,7 +210,7 @@ class Adapter:
             yield Outcome("surface", Verdict(False, _two_hands(apart)))
             return
         # Halves have as many frames each, and their averages are as sure.
-        build = Build.of(np.mean([half.vector for half in halves], 0))
+        build = replace(Build.of(np.mean([half.vector for half in halves], 0)), relief=relief)
         yield from self._surface("surface", frames, build)
 
     def _builds(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:

@@ -20,7 +20,7 @@ from app.runtime.worker import Worker
 from app.take_notes import TakeNotes, write_notes
 from app.take_profile import profile_of_user
 from engine.takes.facts import TakeInfo
-from engine.types import LumbricalError, Side
+from engine.types import DEFAULT_SMOOTHING, LumbricalError, Side
 
 _POLL_S = 0.05
 #: Longer than the recorder itself takes to give up on a disk.
@@ -53,7 +53,7 @@ class TakeWishes:
     preroll_s: float = 0.0
     hand_only: bool = False
     side: Side | None = None
-    smoothing: float = 0.5
+    smoothing: float = DEFAULT_SMOOTHING
     method: str = DEFAULT_METHOD
     profile: Mapping[str, Any] | None = None
 

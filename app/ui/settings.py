@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QByteArray, QSettings
 
 from app.viewer.scene import Layers
-from engine.types import Side
+from engine.types import DEFAULT_SMOOTHING, Side
 
 _LONGEST_TEXT = 1000
 _LAYER_NAMES = ("skeleton", "gaussians", "mesh", "cloud", "uncertainty")
@@ -20,7 +20,7 @@ class Choices:
     used, as ProfileKey.text, empty for none."""
 
     layers: Layers = field(default_factory=Layers)
-    smoothing: float = 0.5
+    smoothing: float = DEFAULT_SMOOTHING
     side: Side | None = None
     profile: str = ""
 

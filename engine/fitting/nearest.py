@@ -30,9 +30,9 @@ class NearestConfig:
 
     sigma_mm: float = 7.0
     soft_mm: float = 10.0
-    far_mm: float = 25.0
+    far_mm: float = 15.0
     normal_mm: float = 20.0
-    sideways: float = 0.15
+    sideways: float = 0.3
     slack_mm: float = 4.0
     agree: float = 0.2
     turns: int = 2

@@ -27,14 +27,15 @@ _HELD = 1e-4
 class PriorConfig:
     """How far the fit may leave its start. angles: in units of what the encoder errs by, above 1 because its points say
     the same once more. place_mm, turn, beta, palm_mm, flesh_mm: standard deviations of wrist, rotation (radians), bone
-    lengths, the palm's thickness and the fingers'. limit_sd: of angles past their limits. frame_sd: of angles around
-    the last frame's, radians.
+    lengths, the palm's thickness and the fingers'. beta's is wider than people vary (1): of one frame the encoder knows
+    little more than the mean hand, and its points lean to that hand's bones already. limit_sd: of angles past their
+    limits. frame_sd: of angles around the last frame's, radians.
     """
 
     angles: float = 2.0
     place_mm: float = 40.0
     turn: float = 0.35
-    beta: float = 0.5
+    beta: float = 2.0
     palm_mm: float = 5.4
     flesh_mm: float = 3.0
     limit_sd: float = 0.05

@@ -29,7 +29,7 @@ from engine.takes.schemas import DEPTH
 from engine.takes.source import TakeSource
 from engine.takes.writer import WriterConfig
 from engine.tracker import Tracker
-from engine.types import LumbricalError
+from engine.types import DEFAULT_SMOOTHING, LumbricalError
 from tests.app.fake_camera import FakeCamera
 from tests.takes.make import make_frame, write_take
 
@@ -66,7 +66,7 @@ def test_a_live_take_tracked_again_gives_the_same_poses(tmp_path: Path) -> None:
     session = LiveSession(lambda _: PreloadedSource(frames, 60.0), "memory", Tracker, LiveStatistics(math.inf))
     recorder = Recorder(RecorderConfig(preroll_s=0.0, writer=WriterConfig(min_free_bytes=0)))
     recorder.attach(session)
-    settings = {"side": None, "smoothing": 0.5}
+    settings = {"side": None, "smoothing": DEFAULT_SMOOTHING}
     path = recorder.start(tmp_path, TakeInfo(settings=settings), seconds=2.0)
     session.start()
     try:
@@ -120,7 +120,7 @@ def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.Cap
     assert report["intrinsics"]["width"] == 640 and report["measured_fps"] == pytest.approx(30, abs=0.1)
     assert "rendered" in report["sensor"]
     assert report["receipt"]["frames_written"] == FRAMES and report["settings"] == {
-        "side": "right", "smoothing": 0.5, "method": "fit",
+        "side": "right", "smoothing": DEFAULT_SMOOTHING, "method": "fit",
     }  # fmt: skip
     cut = tmp_path / "cut.part.mcap"
     cut.write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])

@@ -21,7 +21,7 @@ from engine.training.renders import RenderConfig
 from tests.adaptation.rendered_samples import samples
 
 #: Small enough for tests; what is judged stays.
-SMALL = RoundConfig(learn=12, judge=5, solve=16, news=8, train=False, rendered=8, gate=GateConfig(fewest=5))
+SMALL = RoundConfig(learn=12, judge=5, fewest=12, solve=16, news=8, train=False, rendered=8, gate=GateConfig(fewest=5))
 
 
 @pytest.fixture
@@ -49,6 +49,13 @@ def test_a_users_hand_is_learnt_and_comes_back(store: VersionStore) -> None:
     assert Adapter(store, load_weights(), None, SMALL).number == 0  # what is in use, its owner says
     store.use(adapter.number)
     assert Adapter(store, load_weights(), None, SMALL).number == adapter.number
+
+
+def test_few_frames_tell_an_average_but_no_build(store: VersionStore) -> None:
+    adapter = Adapter(store, load_weights(), None, replace(SMALL, fewest=1000))
+    for sample in samples(5, 2.0, 20.0):
+        adapter.take(sample)
+    assert {one.what for one in _worked(adapter)} == {"surface"}
 
 
 def test_another_users_frames_are_not_promoted_into_a_known_hand(store: VersionStore) -> None:

@@ -17,7 +17,7 @@ from calibration.profiles import Profile, ProfileStore, profile_as_json
 from engine.takes.facts import TakeInfo
 from engine.takes.reader import Take
 from engine.takes.writer import TakeWriter, WriterConfig
-from engine.types import DepthFrame, LumbricalError, Side, TrackingResult
+from engine.types import DEFAULT_SMOOTHING, DepthFrame, LumbricalError, Side, TrackingResult
 from tests.calibration.test_profiles import a_profile
 from tests.takes.make import write_take
 
@@ -84,7 +84,7 @@ def test_a_method_is_found_by_its_name() -> None:
 @pytest.fixture
 def take(tmp_path: Path, frames: list[DepthFrame], tracked: dict[str, list[TrackingResult]]) -> Path:
     """A take whose poses are the encoder's."""
-    info = TakeInfo(fps=30, side=Side.RIGHT, settings=tracker_settings(Side.RIGHT, 0.5, "encoder"))
+    info = TakeInfo(fps=30, side=Side.RIGHT, settings=tracker_settings(Side.RIGHT, DEFAULT_SMOOTHING, "encoder"))
     writer = TakeWriter(tmp_path / "a.mcap", info, WriterConfig(min_free_bytes=0), by_device_clock=True)
     for frame, result in zip(frames, tracked["encoder"], strict=True):
         writer.write_frame(frame)
