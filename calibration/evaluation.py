@@ -73,7 +73,7 @@ def measure_person(
     seconds = time.perf_counter() - start_s
     others, joints = _rendered(seed, _POSE_FRAMES, runner, 2 * _SEED + seed, on_frame)
     model, shape = personal_hand(outcome.estimate.build)
-    held = HandFitter(model.template).holding_shape()
+    held = HandFitter(model.template).knowing_shape()
     average = solver.kinematics.mean + solver.kinematics.basis @ np.mean([f.parameters.beta for f in fits], 0)
     return Person(
         solver.kinematics.mean - true_lengths,

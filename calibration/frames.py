@@ -20,7 +20,7 @@ from engine.types import BETA_SIZE, THICKNESS_SIZE, DepthFrame, FloatArray
 @dataclass(frozen=True)
 class Build:
     """What a hand is like whatever its pose: beta (20,), thickness (6,) mm, skin (100,) mm (calibration.skin), and
-    relief (RELIEF_SIZE,) mm (engine.hand.relief), which quiet adaptation learns and the shape solver knows nothing of.
+    relief (RELIEF_SIZE,) mm (engine.hand.relief), which calibration.relief learns and the shape solver holds.
     """
 
     beta: NDArray[np.float64]

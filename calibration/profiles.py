@@ -21,12 +21,15 @@ from calibration.estimate import BONE_NAMES, SHAPE_SIZE, ShapeEstimate, bone_len
 from calibration.frames import Build
 from calibration.skin import SKIN_SIZE
 from engine.fitting.kinematics import Kinematics
+from engine.hand.relief import MOST_RELIEF_MM, RELIEF_SIZE
 from engine.types import BETA_SIZE, THICKNESS_SIZE, FloatArray, LumbricalError, Side
 from engine.version import VERSION
 from engine.whole_file import write_whole
 
 FORMAT = "lumbrical-profile"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: Files of these versions are read; the first one had no relief.
+_KNOWN_VERSIONS = (1, FORMAT_VERSION)
 SUFFIX = ".json"
 _MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[^\W_](?:[\w .-]{0,38}[\w-])?")
@@ -189,7 +192,7 @@ def profile_from_json(source: object, path: object) -> Profile:
     if not isinstance(source, dict) or source.get("format") != FORMAT:
         raise BadProfile(f"{path} is no hand profile: `calibrate` writes them")
     version = source.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in _KNOWN_VERSIONS:
         newer = isinstance(version, int) and version > FORMAT_VERSION
         advice = "it is of a newer Lumbrical: update this one" if newer else "calibrate again"
         raise BadProfile(f"{path} has format version {str(version)[:20]}, {FORMAT_VERSION} is known here: {advice}")
@@ -214,16 +217,19 @@ def profile_as_json(profile: Profile) -> dict[str, Any]:
         "beta": _rounded(profile.build.beta),
         "thickness_mm": _rounded(profile.build.thickness),
         "skin_mm": _rounded(profile.build.skin),
+        "relief_mm": _rounded(profile.build.relief),
         "covariance": [_rounded(row, 8) for row in profile.covariance],
     }
 
 
 def _from_json(source: Mapping[str, Any]) -> Profile:
     user, side = checked_name(_text(source, "user")), Side(_text(source, "side"))
+    first = source["format_version"] == 1
     build = Build(
         _array(source, "beta", (BETA_SIZE,), _MOST_BETA),
         _array(source, "thickness_mm", (THICKNESS_SIZE,), _MOST_MM),
         _array(source, "skin_mm", (SKIN_SIZE,), _MOST_MM),
+        np.zeros(RELIEF_SIZE) if first else _array(source, "relief_mm", (RELIEF_SIZE,), MOST_RELIEF_MM),
     )
     covariance = _array(source, "covariance", (SHAPE_SIZE, SHAPE_SIZE), 1e4)
     covariance = 0.5 * (covariance + covariance.T)

@@ -68,6 +68,11 @@ class ReliefSolver:
             build = self._improved(frames, build)
             yield build
 
+    def solved(self, frames: Sequence[CalibrationFrame], build: Build) -> Build:
+        """The build that `solve` ends at."""
+        *_, build = self.solve(frames, build)
+        return build
+
     def _improved(self, frames: Sequence[CalibrationFrame], build: Build) -> Build:
         model, _ = personal_hand(build, self._template)
         fitter = HandFitter(model.template).holding_shape().stepping(self.config.steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calibration.estimate import WITHIN_MM, ShapeEstimate
 from calibration.frames import Build, CalibrationFrame
 from calibration.heat import residual_map
+from calibration.relief import ReliefSolver
 from calibration.selection import choose_frames
 from calibration.solver import ShapeSolver, Solution
 from engine.fitting.state import HandState
@@ -164,11 +165,11 @@ class CalibrationSession:
                 "different poses, with nothing in it"
             )
         learn, check = split(frames)
-        solution = self.solver.solve(self._telling(learn))
-        estimate = ShapeEstimate.of(solution, self.solver.kinematics)
-        (before, before_map), (after, after_map) = (
-            _checked(self.solver, check, build) for build in (self.old, solution.build)
-        )
+        telling = self._telling(learn)
+        solution = self.solver.solve(telling)
+        build = ReliefSolver(self.solver.template).solved(telling, solution.build)
+        estimate = replace(ShapeEstimate.of(solution, self.solver.kinematics), build=build)
+        (before, before_map), (after, after_map) = (_checked(self.solver, check, each) for each in (self.old, build))
         seen = coverage(solution.hands, solution.information, self.solver)
         maps = before_map, after_map
         return Outcome(estimate, before, after, len(check), seen, *maps, self.offered, self._held.passed)
@@ -203,6 +204,7 @@ def _checked(solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) 
     """build_residual, and where on the surface it lies."""
     if not frames:
         return float("nan"), np.full(len(solver.template.vertices), np.nan)
+    solver = solver.on(build.relief)
     placed = solver.place(frames, build)
     each = frame_residuals(solver, frames, placed)
     median = float(np.nanmedian(each)) if np.isfinite(each).any() else float("nan")

@@ -25,6 +25,7 @@ from engine.fitting.priors import PriorConfig, Priors
 from engine.fitting.silhouette import SilhouetteConfig, silhouette_pulls
 from engine.fitting.state import ANGLES, PARAMETERS, TURN, HandState
 from engine.fitting.surface import Pulls, SeenSurface
+from engine.hand.relief import raised
 from engine.hand.template import HandTemplate, load_template
 from engine.types import BETA_SIZE, FloatArray, LumbricalError
 
@@ -48,7 +49,7 @@ class SolverConfig:
     surface_points: int = 1000
     point_doubt: float = 30.0
     first_doubt: float = 5.0
-    nearest: NearestConfig = field(default_factory=lambda: NearestConfig(sideways=0.5))
+    nearest: NearestConfig = field(default_factory=lambda: NearestConfig(sideways=0.5, far_mm=25.0))
     silhouette: SilhouetteConfig = field(default_factory=lambda: SilhouetteConfig(sigma_mm=20.0))
     prior: PriorConfig = field(default_factory=lambda: PriorConfig(place_mm=300.0, beta=inf, palm_mm=inf, flesh_mm=inf))
     skin: SkinPrior = field(default_factory=SkinPrior)
@@ -102,6 +103,10 @@ class ShapeSolver:
         towards_root = np.linalg.inv(self.kinematics.basis)[:, _THUMB_ROOT]
         self._hidden = np.zeros_like(self.prior_precision)
         self._hidden[:BETA_SIZE, :BETA_SIZE] = config.thumb_root_mm**2 * np.outer(towards_root, towards_root)
+
+    def on(self, relief: FloatArray) -> ShapeSolver:
+        """The same for its template with a relief (RELIEF_SIZE,) mm; itself where there is none."""
+        return type(self)(raised(self.template, relief), self.config) if relief.any() else self
 
     def solve(
         self, frames: Sequence[CalibrationFrame], start: Build | None = None, steps: int | None = None

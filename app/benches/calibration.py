@@ -26,21 +26,88 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--users", type=int, default=USERS, help=f"rendered people (default: {USERS})")
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"of each person (default: {FRAMES})")
     parser.add_argument("--seed", type=int, help="of the first person (default: people whom no constant was set on)")
+    parser.add_argument(
+        "--recorded", type=Path, nargs="+", metavar="FOLDER", help="solve for the users of these recordings instead"
+    )
     add_weights(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Render people of another surface and camera than training's, hold a calibration session with each, headless, and
     compare the bones with the truth; then track further frames of each with and without the profile. Half a minute of
-    processor time for each person.
+    processor time for each person. Of recordings, whose users' bones nobody knows: how much nearer to the depth the
+    solved hand lies than the mean one, and whether two halves of the frames tell the same hand.
     """
     if not (1 <= args.users <= 200 and 10 <= args.frames <= 2000):
         raise LumbricalError("--users must be from 1 to 200 and --frames from 10 to 2000")
     if args.seed is not None and not 0 <= args.seed < 2**31:
         raise LumbricalError("--seed must be a whole number from 0 up")
+    if args.recorded:
+        found = _recorded(args.recorded, args.weights)
+        print(json.dumps(found, indent=2, allow_nan=False) if args.json else _recorded_table(found))
+        return 0
     report = _measure(args.users, args.frames, args.seed, args.weights)
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else as_table(report))
     return 0
+
+
+def _recorded(folders: list[Path], weights: Path | None) -> list[dict[str, Any]]:
+    from calibration.recorded import measure_recorded
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
+    from engine.runners.onnx_runner import OnnxRunner
+    from engine.tracker import Tracker
+
+    tracker = Tracker(runner=OnnxRunner(load_weights(weights or DEFAULT_WEIGHTS)))
+    found = []
+    for folder in folders:
+        user = measure_recorded(folder, tracker)
+        before, after = float(user.before_mm.mean()), float(user.after_mm.mean())
+        bones = {"stated": user.stated_mm, "solved": user.solved_mm, "mean_hand": user.mean_hand_mm}
+        found.append(
+            {
+                "name": folder.resolve().name, "weights": tracker.runner.version, "frames": len(user.before_mm),
+                "residual_before_mm": before, "residual_after_mm": after, "change": after / before - 1,
+                "other_half_mm": None if user.other_half_mm is None else float(user.other_half_mm.mean()),
+                "halves_apart_mm": user.halves_apart_mm,
+                "bones_mm": {name: mm.tolist() for name, mm in bones.items() if mm is not None},
+            }
+        )  # fmt: skip
+    return found
+
+
+def _recorded_table(found: list[dict[str, Any]]) -> str:
+    """The report on recordings for people."""
+    from engine.types import FINGERS
+
+    lines = []
+    for one in found:
+        lines.append(
+            f"{one['name']}, {one['frames']} frames, {one['weights']}: depth residual "
+            f"{one['residual_before_mm']:.2f} mm with the mean hand, {one['residual_after_mm']:.2f} mm solved "
+            f"({100 * one['change']:+.0f} %)"
+        )
+        if (apart := one["halves_apart_mm"]) is not None:
+            lines.append(
+                f"  solved from the other half of the frames {one['other_half_mm']:.2f} mm; the two halves' bones are "
+                f"{apart:.2f} mm apart"
+            )
+        bones = one["bones_mm"]
+        if bones:
+            off = {
+                name: sum(abs(a - b) for a, b in zip(bones[name], bones["stated"], strict=True)) / len(bones["stated"])
+                for name in ("solved", "mean_hand")
+            }
+            lines.append(
+                f"  bones in the label set's convention, mm: solved ones differ from those stated by "
+                f"{off['solved']:.1f} on average, the mean hand's by {off['mean_hand']:.1f}"
+            )
+            for number, finger in enumerate(FINGERS):
+                solved, stated = (
+                    " ".join(f"{mm:5.1f}" for mm in bones[name][4 * number : 4 * number + 4])
+                    for name in ("solved", "stated")
+                )
+                lines.append(f"  {finger:8} solved {solved}   stated {stated}")
+    return "\n".join(lines)
 
 
 def _measure(users: int, frames: int, seed: int | None, weights: Path | None) -> dict[str, Any]:

@@ -14,13 +14,16 @@ import pytest
 from calibration.frames import Build
 from calibration.profiles import BadProfile, Profile, ProfileStore, read_profile, write_profile
 from engine.fitting.kinematics import Kinematics
+from engine.hand.relief import RELIEF_SIZE
 from engine.types import LumbricalError, Side
 
 
 def a_profile(user: str = "Ann", side: Side = Side.RIGHT) -> Profile:
     random = np.random.default_rng(0)
     root = random.normal(size=(26, 26))
-    build = Build(random.normal(0, 1, 20), random.normal(0, 1, 6), random.normal(0, 2, 100))
+    build = Build(
+        random.normal(0, 1, 20), random.normal(0, 1, 6), random.normal(0, 2, 100), random.normal(0, 1, RELIEF_SIZE)
+    )
     return Profile(user, side, build, 0.01 * root @ root.T, 120, "a camera", "2026-01-02T03:04:05+00:00", 4.0, 2.5)
 
 
@@ -34,6 +37,7 @@ def test_a_profile_comes_back(store: ProfileStore) -> None:
     path = store.save(profile)
     again = store.load("Ann", Side.RIGHT)
     assert np.allclose(again.build.vector, profile.build.vector, atol=1e-5)
+    assert np.allclose(again.build.relief, profile.build.relief, atol=1e-5)
     assert np.allclose(again.covariance, profile.covariance, atol=1e-7)
     assert replace(again, build=profile.build, covariance=profile.covariance) == profile
     assert [p.name for p in store.folder.iterdir()] == [path.name] == ["Ann.right.json"]
@@ -51,6 +55,15 @@ def test_what_was_not_measured_is_null(store: ProfileStore) -> None:
     path = store.save(replace(a_profile(), residual_before_mm=float("nan")))
     assert json.loads(path.read_text(encoding="utf-8"))["residual_before_mm"] is None
     assert np.isnan(store.load("Ann", Side.RIGHT).residual_before_mm)
+
+
+def test_a_profile_of_the_first_version_has_no_relief(store: ProfileStore) -> None:
+    path = store.save(a_profile())
+    source = json.loads(path.read_text(encoding="utf-8"))
+    del source["relief_mm"]
+    path.write_text(json.dumps(source | {"format_version": 1}), encoding="utf-8")
+    again = read_profile(path)
+    assert np.allclose(again.build.skin, a_profile().build.skin, atol=1e-5) and not again.build.relief.any()
 
 
 def test_names_and_sides_are_kept_apart(store: ProfileStore) -> None:
@@ -85,7 +98,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed(format_version=2), "newer Lumbrical"),
+        (changed(format_version=3), "newer Lumbrical"),
         (changed(format_version=0), "calibrate again"),
         (changed(format_version="x"), "calibrate again"),
         (changed(format="takes"), "no hand profile"),
@@ -94,6 +107,8 @@ def changed(**fields: Any) -> dict[str, Any]:
         (changed(beta=[1e9] * 20), "beyond any hand"),
         (changed(beta=[10**400] * 20), "damaged"),
         (changed(skin_mm=[float("nan")] * 100), "beyond any hand"),
+        (changed(relief_mm=[0.0] * 119), "relief_mm"),
+        (changed(relief_mm=[7.0] * 120), "beyond any hand"),
         (changed(covariance=[[0.0] * 26] * 25), "covariance"),
         (changed(covariance=(-np.eye(26)).tolist()), "covariance"),
         (changed(covariance=3), "damaged"),

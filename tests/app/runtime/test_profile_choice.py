@@ -40,7 +40,7 @@ def test_the_right_hand_is_found_or_refused(store: ProfileStore) -> None:
         find_profile(store, "Ann", None)
     assert find_profile(store, "Ann", Side.LEFT).side is Side.LEFT
     path = store.path("Ann", Side.RIGHT)
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 9'), encoding="utf-8")
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 9'), encoding="utf-8")
     with pytest.raises(BadProfile, match="newer Lumbrical"):
         find_profile(store, "Ann", Side.RIGHT)
 
