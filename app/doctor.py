@@ -244,7 +244,7 @@ def check_tensorrt() -> list[Check]:
 
 def _gpu_check(name: str, answer: Answer, describe: Callable[[dict[str, Any]], tuple[bool, str]]) -> Check:
     ok, detail = (False, answer.error) if answer.error else describe(answer.facts)
-    fix = "not used yet; with an NVIDIA GPU: pip install '.[tensorrt]'" if name == "TensorRT" and not ok else ""
+    fix = "with an NVIDIA GPU: pip install '.[tensorrt]'" if name == "TensorRT" and not ok else ""
     return Check("GPU (optional)", name, ok, detail, fix=fix)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from calibration.frames import CalibrationFrame
 from calibration.profiles import Profile
 from calibration.session import CalibrationSession, Judgement, Outcome, SessionConfig, Verdict
 from engine.adaptation.observed import result_window
+from engine.adaptation.samples import result_share
 from engine.runners.protocol import Runner
 from engine.types import LumbricalError, Side, TrackingResult, TrackingState
 
@@ -30,10 +31,11 @@ class Collection:
         """A tracked frame, looked at once more around its hand; None, and counted as such, where there is none."""
         self.frames += 1
         window = result_window(result)
-        if result.state is not TrackingState.TRACKING or window is None:
+        if result.state is not TrackingState.TRACKING or window is None or result.geometry is None:
             self.verdicts[NO_HAND] += 1
             return None
-        return CalibrationFrame.read(runner, result.frame, window)
+        frame = CalibrationFrame.read(runner, result.frame, window)
+        return replace(frame, hidden=result_share(result.geometry, window, frame.crop)[1])
 
     def offer(self, frame: CalibrationFrame, result: TrackingResult) -> Judgement:
         """Judge what was read of a result, and keep it in its side's session where it passes."""

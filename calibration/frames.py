@@ -51,7 +51,8 @@ class CalibrationFrame:
 
     start: the pose that the encoder sees, of the mean hand. points (21, 3) mm and sigma (21,) mm: of its dense head.
     observation: the depth around the hand. crop (128, 128) in [-1, 1], its centre `distance` mm away. confidence: that
-    there is a hand. number: the frame's own. whole: no joint lies outside the camera's picture.
+    there is a hand. number: the frame's own. whole: no joint lies outside the camera's picture. hidden: the share of
+    the hand before which something else lies (engine.adaptation.samples.seen_share).
     """
 
     start: HandState
@@ -63,6 +64,7 @@ class CalibrationFrame:
     confidence: float
     number: int = 0
     whole: bool = True
+    hidden: float = 0.0
 
     @staticmethod
     def of(reading: Reading, number: int = 0, whole: bool = True) -> CalibrationFrame:

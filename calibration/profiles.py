@@ -31,6 +31,8 @@ FORMAT_VERSION = 2
 #: Files of these versions are read; the first one had no relief.
 _KNOWN_VERSIONS = (1, FORMAT_VERSION)
 SUFFIX = ".json"
+#: Of a profile that another one has replaced.
+PREVIOUS = ".previous"
 _MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[^\W_](?:[\w .-]{0,38}[\w-])?")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -128,6 +130,15 @@ class ProfileStore:
         write_profile(path, profile)
         return path
 
+    def keep_previous(self, user: str, side: Side) -> Path:
+        """Put a profile aside, where no list shows it but `profiles import` takes it back. BadProfile where there is
+        none or it cannot be kept."""
+        path = self.path(user, side)
+        try:
+            return path.replace(path.with_suffix(PREVIOUS))
+        except OSError as error:
+            raise BadProfile(f"{path} cannot be put aside: {error.strerror}") from error
+
     def rename(self, user: str, side: Side, new: str) -> Path:
         """Give a profile's user another name. BadProfile where that user has one of that hand."""
         profile, path = self.load(user, side), self.path(new, side)
@@ -183,7 +194,7 @@ def read_profile(path: Path) -> Profile:
     except OSError as error:
         raise BadProfile(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise BadProfile(f"{path} is damaged, it is no JSON: delete it and calibrate again") from error
+        raise BadProfile(f"{path} is damaged or no profile: `calibrate` writes them") from error
     return profile_from_json(source, path)
 
 

@@ -42,8 +42,8 @@ class Verdict(enum.Enum):
 @dataclass(frozen=True)
 class SessionConfig:
     """frames: to learn from, at most. candidates: that are held at once; of more, every second is let go, and so on.
-    within_mm: how well each bone should be known. min_confidence, max_residual_mm: of a frame that counts, and
-    new_pose: how much a joint must have turned since the last one, radians, for a frame to say anything new.
+    within_mm: how well each bone should be known. min_confidence, max_residual_mm, max_hidden: of a frame that counts,
+    and new_pose: how much a joint must have turned since the last one, radians, for a frame to say anything new.
     first_frames: of the first solution, that tells the others' worth. fewest: frames to start from.
     """
 
@@ -52,6 +52,7 @@ class SessionConfig:
     within_mm: float = WITHIN_MM
     min_confidence: float = 0.6
     max_residual_mm: float = 9.0
+    max_hidden: float = 0.2
     new_pose: float = 0.03
     first_frames: int = 48
     fewest: int = 6
@@ -107,6 +108,8 @@ class CalibrationSession:
         self._held = _Held()
         self._last: CalibrationFrame | None = None
         self.offered = 0
+        #: Frames refused because something lies before the hand.
+        self.hidden = 0
 
     def __len__(self) -> int:
         return len(self._held.frames)
@@ -141,6 +144,9 @@ class CalibrationSession:
             return Judgement(Verdict.RETAKE, "no hand is seen clearly: hold it before the camera, nothing in it")
         if not residual_mm <= config.max_residual_mm:
             return Judgement(Verdict.RETAKE, "the hand is not followed well: hold it still, or come nearer")
+        if frame.hidden > config.max_hidden:
+            self.hidden += 1
+            return Judgement(Verdict.RETAKE, "something is held or lies before the hand: show it empty")
         if not frame.whole:
             return Judgement(Verdict.RETAKE, "the hand is not whole in the picture: move it to the middle")
         if self._last is not None and _turned(frame, self._last) < config.new_pose:
@@ -163,6 +169,11 @@ class CalibrationSession:
             raise LumbricalError(
                 f"only {len(frames)} frames show a hand well enough, {fewest} are needed: record it again, nearer, in "
                 "different poses, with nothing in it"
+            )
+        if self.hidden > self.passed:
+            raise LumbricalError(
+                f"in {self.hidden} of {self.offered} frames something is held or lies before the hand, and would be "
+                "taken for flesh: record it again, empty"
             )
         learn, check = split(frames)
         telling = self._telling(learn)

@@ -14,19 +14,24 @@ from typing import TYPE_CHECKING, Any
 from app.arguments import add_profiles_folder, add_weights, frame_count, seconds
 from app.commands.track import make_tracker, open_sensor
 from app.interrupts import terminated_in_order
+from engine.fitting.kinematics import Kinematics
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.types import DepthFrame, Side
 
 if TYPE_CHECKING:
     from calibration.collecting import Collection
-    from calibration.profiles import Profile, ProfileStore
+    from calibration.profiles import Profile
     from calibration.session import Outcome
     from engine.tracker import Tracker
 
 _FRAMES = 150
 _QUIET_S = 2.0
-#: In so many words: the new shape lies no nearer to the frames held out than the old one, and was not saved.
+#: In so many words: the new shape should not take the old one's place, and was not saved.
 EXIT_NO_BETTER = 1
+#: Bones of one hand, solved twice, differ by less on average, mm.
+ONE_HAND_MM = 4.0
+#: A profile whose bones are surer than a new one's by more than this stays.
+_LESS_SURE = 1.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=seconds, help="stop reading after this long")
     add_profiles_folder(parser)
     parser.add_argument("--dry-run", action="store_true", help="tell what was learnt, write nothing")
-    parser.add_argument("--force", action="store_true", help="save it even where it is no better than what is there")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="save it even where it is no better, less sure, or another hand than what is there",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_weights(parser)
 
@@ -48,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Track the source, choose frames, solve, compare with the old profile on frames held out, and save.
 
-    Returns 0 when the profile was saved, EXIT_NO_BETTER when the new one was no better.
+    Returns 0 when the profile was saved, EXIT_NO_BETTER when the new one was no better, of another hand, or less sure.
     """
     from calibration.collecting import learnt_profile
     from calibration.profiles import ProfileStore, checked_name
@@ -70,8 +79,14 @@ def run(args: argparse.Namespace) -> int:
     start_s = time.monotonic()
     outcome = session.solve()
     profile = learnt_profile(args.user, side, outcome, sensor.name)
-    saved = _save(store, profile, outcome, args)
-    report = _report(profile, outcome, take, old, saved, time.monotonic() - start_s)
+    why_not = objection(profile, outcome, old)
+    seconds_taken = time.monotonic() - start_s
+    saved = previous = None
+    if not args.dry_run and (args.force or not why_not):
+        previous = store.keep_previous(args.user, side) if old is not None else None
+        saved = store.save(profile)
+    report = _report(profile, outcome, take, old, saved, seconds_taken)
+    report |= {"objection": why_not, "previous": str(previous) if previous is not None else None}
     print(json.dumps(report, allow_nan=False) if args.json else as_text(report))
     return 0 if saved is not None or args.dry_run else EXIT_NO_BETTER
 
@@ -114,10 +129,24 @@ def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
             raise
 
 
-def _save(store: ProfileStore, profile: Profile, outcome: Outcome, args: argparse.Namespace) -> Path | None:
-    if args.dry_run or not (outcome.better or args.force):
-        return None
-    return store.save(profile)
+def objection(profile: Profile, outcome: Outcome, old: Profile | None) -> str:
+    """Why a profile should not take the place of what is there, in words; nothing where it should."""
+    if not outcome.better:
+        return "no better than " + _compared_with(old)
+    if old is None:
+        return ""
+    kinematics = Kinematics()
+    known, new = old.estimate(kinematics), profile.estimate(kinematics)
+    apart = float(abs(known.lengths_mm - new.lengths_mm).mean())
+    if apart > ONE_HAND_MM:
+        return f"it is another hand than the old profile's, bones {apart:.1f} mm apart"
+    if new.sd_mm.mean() > _LESS_SURE * known.sd_mm.mean():
+        return "less sure than the old profile, which has seen more of the hand"
+    return ""
+
+
+def _compared_with(old: Profile | None) -> str:
+    return "the old profile" if old is not None else "the mean hand"
 
 
 def _report(
@@ -137,7 +166,7 @@ def _report(
         "frames_held_out": outcome.held_out,
         "bones_mm": {name: {"length": length, "sd": sd} for name, length, sd in rows},
         "undetermined": list(estimate.undetermined()),
-        "compared_with": "the old profile" if old is not None else "the mean hand",
+        "compared_with": _compared_with(old),
         "residual_before_mm": outcome.before_mm if math.isfinite(outcome.before_mm) else None,
         "residual_after_mm": outcome.after_mm if math.isfinite(outcome.after_mm) else None,
         "better": outcome.better,
@@ -166,10 +195,10 @@ def as_text(report: dict[str, Any]) -> str:
     ]
     if report["profile"] is not None:
         lines.append(f"saved: {report['profile']}")
+        if report["previous"] is not None:
+            lines.append(f"the old profile is taken back by: profiles import {report['previous']} --force")
     else:
-        lines.append(
-            "not saved" + ("" if report["better"] else f": no better than {report['compared_with']} (--force)")
-        )
+        lines.append("not saved" + (f": {report['objection']} (--force saves it)" if report["objection"] else ""))
     return "\n".join(lines)
 
 

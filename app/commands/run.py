@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_method(parser)
     add_runner(parser)
     add_profile(parser)
+    parser.add_argument("--side", choices=("right", "left"), help="which of NAME's hands --profile is to hold")
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
     parser.add_argument(
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     times = StartTimes() if args.time_start else None
     config = load_config(args.config)
     one_hand(args.hand, args.profile)
+    _check_side(args.side, args.profile)
     _check(args.exit_after, args.screenshot)
     _check_adapt(args)
     wanted = config.source if args.source is None else args.source
@@ -105,6 +107,13 @@ class _Begun:
     times: StartTimes | None
 
 
+def _check_side(side: str | None, profile: str | None) -> None:
+    from engine.types import LumbricalError
+
+    if side is not None and profile is None:
+        raise LumbricalError("--side says which hand of a --profile is held; without one, choose it in the window")
+
+
 def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None, begun: _Begun) -> int:
     """The slow part of run, once it is known that there will be a window."""
     from app.config import Isolated
@@ -119,9 +128,10 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
     from engine.runners.choose import DEFAULT_RUNNER, RUNNERS
+    from engine.types import Side
 
-    store = ProfileStore(args.profiles)
-    profile = None if args.profile is None else find_profile(store, args.profile, None)
+    store, side = ProfileStore(args.profiles), Side(args.side) if args.side else None
+    profile = None if args.profile is None else find_profile(store, args.profile, side)
     hand = load_hand(args.hand) if args.hand is not None else None
     sources = begun.search.wait() if begun.search is not None else None
 

@@ -13,7 +13,7 @@ from engine.adaptation.observed import result_window
 from engine.geometry.rotations import euler_to_matrix
 from engine.localise.crop import CropWindow, cut
 from engine.methods.gaussian.encoder import CROP_SIZE, HALF_CUBE_MM
-from engine.types import DepthFrame, FloatArray, Side, TrackingResult
+from engine.types import DepthFrame, FloatArray, HandGeometry, Side, TrackingResult
 
 #: A cube this near would reach the camera.
 _NEAREST_MM = HALF_CUBE_MM + 10.0
@@ -60,7 +60,7 @@ class SampleGate:
     min_confidence: float = 0.7
     max_residual_mm: float = 9.0
     covered: float = 0.8
-    hidden: float = 0.4
+    hidden: float = 0.6
 
     def objection(self, sample: Sample) -> str:
         """Why a sample is not taken, in words; nothing when it is."""
@@ -83,8 +83,7 @@ def sample_of(result: TrackingResult) -> Sample | None:
     if window is None or window.distance < _NEAREST_MM or result.parameters is None or result.geometry is None:
         return None
     crop = cut(result.frame, window)
-    surface = result.geometry.surface.vertices * (-1.0 if window.mirrored else 1.0, 1.0, 1.0) @ window.rotation.T
-    covered, hidden = seen_share(surface.astype(np.float32), window.distance, crop)
+    covered, hidden = result_share(result.geometry, window, crop)
     return Sample(
         crop.astype(np.float16),
         window.distance,
@@ -97,6 +96,12 @@ def sample_of(result: TrackingResult) -> Sample | None:
         result.frame.device_time_s,
         result.side,
     )
+
+
+def result_share(hand: HandGeometry, window: CropWindow, crop: FloatArray) -> tuple[float, float]:
+    """`seen_share` of a tracked hand in the crop (128, 128) of a window around it."""
+    surface = hand.surface.vertices * (-1.0 if window.mirrored else 1.0, 1.0, 1.0) @ window.rotation.T
+    return seen_share(surface.astype(np.float32), window.distance, crop)
 
 
 def seen_share(surface: FloatArray, distance: float, crop: FloatArray) -> tuple[float, float]:

@@ -27,23 +27,23 @@ from engine.types import JOINT_COUNT, FloatArray
 class FitConfig:
     """steps: of Gauss-Newton. surface_points: of the model. point_doubt: how many times the encoder's expected errors
     its points are taken to be off: they err together, not each by itself. longest_turn: of any angle in one step.
-    known_steps, known_doubt, known_sigma_mm: steps, point_doubt and nearest.sigma_mm for a hand whose shape is known.
+    known_steps, known_doubt, known_nearest: steps, point_doubt and nearest for a hand whose shape is known.
     What the encoder's points are off is then mostly that they have other hands' bones, pixels lie nearer to a surface
     that is the user's own, and more steps no longer bend the shape to one frame's noise.
     sigma_scale, sigma_power: see expected_errors; tools/calibrate_uncertainty.py finds them on rendered hands.
     """
 
-    steps: int = 2
+    steps: int = 3
     surface_points: int = 800
     point_doubt: float = 1.5
     damping: float = 1e-3
     longest_turn: float = 1.0
     known_steps: int = 5
     known_doubt: float = 4.0
-    known_sigma_mm: float = 5.0
-    sigma_scale: float = 0.952
-    sigma_power: float = 1.10
+    sigma_scale: float = 0.606
+    sigma_power: float = 1.24
     nearest: NearestConfig = field(default_factory=NearestConfig)
+    known_nearest: NearestConfig = field(default_factory=lambda: NearestConfig(sigma_mm=5.0, slack_mm=4.0))
     silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
 
@@ -90,8 +90,7 @@ class HandFitter:
     def knowing_shape(self) -> HandFitter:
         """A fitter of hands whose shape is known beforehand, and held."""
         config = self.config
-        nearest = replace(config.nearest, sigma_mm=config.known_sigma_mm)
-        known = replace(config, steps=config.known_steps, point_doubt=config.known_doubt, nearest=nearest)
+        known = replace(config, steps=config.known_steps, point_doubt=config.known_doubt, nearest=config.known_nearest)
         return type(self)(self._template, replace(known, prior=config.prior.holding_shape()))
 
     def on(self, template: HandTemplate) -> HandFitter:

@@ -33,7 +33,7 @@ class NearestConfig:
     far_mm: float = 15.0
     normal_mm: float = 20.0
     sideways: float = 0.3
-    slack_mm: float = 4.0
+    slack_mm: float = 2.0
     agree: float = 0.2
     turns: int = 2
 

@@ -36,8 +36,8 @@ class PriorConfig:
     place_mm: float = 40.0
     turn: float = 0.35
     beta: float = 2.0
-    palm_mm: float = 5.4
-    flesh_mm: float = 3.0
+    palm_mm: float = 3.0
+    flesh_mm: float = 1.5
     limit_sd: float = 0.05
     frame_sd: float = 0.6
 

@@ -1,7 +1,7 @@
 """The encoder in int8 for ONNX Runtime: static quantisation, its ranges taken from rendered crops.
 
-The backbone's convolutions become int8. Its first one and the head that votes for joints stay in full: a 256th of the
-range of either is a millimetre. Ranges leave out a hundred-thousandth of the values, which lie far from all others.
+The backbone's convolutions become int8. Its first stage, nearest to the depth itself, and the head that votes for joints
+stay in full: a 256th of the range of either is a millimetre. Ranges leave out a hundred-thousandth of the values, which lie far from all others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.whole_file import write_whole
 DEFAULT_INT8 = DEFAULT_WEIGHTS.with_name("encoder-int8.onnx")
 _VERSION_KEY = "lumbrical_weights"
 _MAX_BYTES = 200 * 2**20
-_KEPT_IN_FULL = ("/stem/", "/head/")
+_KEPT_IN_FULL = ("/stem/", "/stages.0/", "/head/")
 
 
 class _Crops(CalibrationDataReader):

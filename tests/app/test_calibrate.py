@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app import cli
-from app.commands.calibrate import EXIT_NO_BETTER
+from app.commands.calibrate import EXIT_NO_BETTER, objection
 from calibration.profiles import ProfileStore
+from calibration.session import Outcome
+from engine.fitting.kinematics import Kinematics
 from engine.types import Side
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
@@ -59,6 +63,32 @@ def test_what_is_no_better_is_not_saved(recording: Path, folder: Path, capsys: p
     assert told["compared_with"] == "the old profile" and not told["better"] and told["profile"] is None
     assert told["residual_before_mm"] == pytest.approx(told["residual_after_mm"], rel=0.005)
     assert path.read_bytes() == before
+
+
+def test_what_is_replaced_can_be_taken_back(
+    recording: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ProfileStore(tmp_path)
+    old = ProfileStore(folder).all()[0][0]
+    path = store.save(old)
+    before = path.read_bytes()
+    assert cli.main(calibrate(recording, tmp_path, "--force", "--json")) == 0
+    previous = Path(json.loads(capsys.readouterr().out)["previous"])
+    assert previous.read_bytes() == before and [p.name for p in tmp_path.glob("*.json")] == [path.name]
+    assert profiles(tmp_path, "import", str(previous), "--force") == 0
+    assert store.load(old.user, old.side).created == old.created
+
+
+def test_another_hand_and_a_less_sure_one_replace_nothing(folder: Path) -> None:
+    old = ProfileStore(folder).all()[0][0]
+    estimate = old.estimate(Kinematics())
+    empty = np.zeros(0)
+    outcome = Outcome(estimate, 4.0, 3.0, 7, np.zeros((20, 6)), empty, empty, 50, 40)
+    assert objection(old, outcome, old) == "" == objection(old, outcome, None)
+    longer = replace(old, build=replace(old.build, beta=old.build.beta + 3.0 * (np.arange(20) == 0)))
+    assert "another hand" in objection(longer, outcome, old)
+    assert "less sure" in objection(replace(old, covariance=2 * old.covariance), outcome, old)
+    assert "no better" in objection(old, replace(outcome, after_mm=4.0), old)
 
 
 def test_it_is_listed_shown_moved_and_removed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,17 @@ def test_poses_are_judged(solver: ShapeSolver, frames: list[CalibrationFrame]) -
     assert len(session) == 2 and session.offered == 7
 
 
+def test_a_hand_that_holds_something_is_not_learnt(solver: ShapeSolver, frames: list[CalibrationFrame]) -> None:
+    session = CalibrationSession(solver)
+    for frame in frames[:6]:
+        assert session.offer(frame, 2.0).verdict is Verdict.PASS
+    for frame in frames[6:13]:
+        judged = session.offer(replace(frame, hidden=0.4), 2.0)
+        assert judged.verdict is Verdict.RETAKE and "held" in judged.reason
+    with pytest.raises(LumbricalError, match="taken for flesh"):
+        session.solve()
+
+
 def test_no_more_frames_are_held_than_allowed(solver: ShapeSolver, frames: list[CalibrationFrame]) -> None:
     session = CalibrationSession(solver, SessionConfig(candidates=5, fewest=3))
     for frame in frames:
