@@ -36,6 +36,9 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", choices=_PARTS, action="append", help="measure this part alone (may be repeated)")
     parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N", help="far users of these seeds alone, long hands and short ones"
+    )
+    parser.add_argument(
         "--data", type=Path, default=Path("../shared/data"), help="where real/object-* lie, if anywhere"
     )
 
@@ -46,9 +49,10 @@ def run(args: argparse.Namespace) -> int:
     recordings of hands that hold things, where they are at hand. Then measure latency in a live session with the
     process switched off and on, in turn.
     """
-    parts = args.only or list(_PARTS)
+    parts = [] if args.seeds else args.only or list(_PARTS)
     report: dict[str, Any] = {}
     users = [user for user in _USERS if ("near" if user[1] == 0 else "far") in parts]
+    users += [(seed, deviations) for seed in args.seeds or () for deviations in (2.0, -2.0)]
     if users:
         report["rendered_users"] = [_user(seed, deviations) for seed, deviations in users]
     if "objects" in parts:
@@ -257,6 +261,9 @@ def as_table(report: dict[str, Any]) -> str:
             f"({100 * user['change']:+.1f} %, goal {100 * goal:+.0f} %)"
         )
         lines += _decisions(user)
+    far = [user["change"] for user in report.get("rendered_users", []) if user["hand_length_deviations"]]
+    if len(far) > 1:
+        lines.append(f"users with long or short hands, on average: {100 * sum(far) / len(far):+.1f} %")
     for one in report.get("objects", []):
         lines.append(
             f"{one['name']}: residual of the last third {one['residual_before_mm']:.2f} -> "

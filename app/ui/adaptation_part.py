@@ -50,9 +50,9 @@ class ResidualChart(QWidget):
         painter.drawPolyline(QPolygonF([QPointF(self._x(at), self._y(mm, top)) for at, mm in points]))
         painter.setPen(QColor(theme.QUIET))
         where = self.rect().adjusted(6, 3, -6, -3)
-        painter.drawText(where, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, f"{top:.0f} mm")
+        painter.drawText(where, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, f"off the depth by up to {top:.0f} mm")
         if points:
-            painter.drawText(where, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, f"now {points[-1][1]:.1f}")
+            painter.drawText(where, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, f"now {points[-1][1]:.1f} mm")
         painter.end()
 
     def _x(self, at: float) -> float:
@@ -111,11 +111,7 @@ class AdaptationPart(QWidget):
 def _words(view: AdaptationView) -> str:
     if view.doing:
         return view.doing[0].upper() + view.doing[1:]
-    said = view.note or _state(view)
-    return ". ".join(filter(None, (said[:1].upper() + said[1:], view.instead)))
-
-
-def _state(view: AdaptationView) -> str:
-    if view.on:
-        return f"Watching: {view.samples} frames so far" if view.samples else "Waiting for a hand"
-    return f"Version {view.version} of your hand is in use" if view.version else ""
+    watching = f"watching: {view.samples} frames so far" if view.samples else "waiting for a hand"
+    in_use = f"version {view.version} of a hand learnt here is in use" if view.version else ""
+    said = (view.note or (watching if view.on else ""), in_use, view.instead)
+    return ". ".join(words[0].upper() + words[1:] for words in said if words)

@@ -1,7 +1,8 @@
 """The encoder in int8 for ONNX Runtime: static quantisation, its ranges taken from rendered crops.
 
-The backbone's convolutions become int8. Its first stage, nearest to the depth itself, and the head that votes for joints
-stay in full: a 256th of the range of either is a millimetre. Ranges leave out a hundred-thousandth of the values, which lie far from all others.
+The backbone's convolutions become int8. Its first stage, nearest to the depth itself, and the head that votes for
+joints stay in full: a 256th of the range of either is a millimetre. Ranges leave out a hundred-thousandth of the
+values, which lie far from all others.
 """
 
 from __future__ import annotations
