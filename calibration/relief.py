@@ -37,8 +37,8 @@ class ReliefConfig:
 
     rounds: int = 3
     steps: int = 2
-    prior_mm: float = 4.0
-    doubt: float = 7.0
+    prior_mm: float = 3.0
+    doubt: float = 10.0
     soft_mm: float = 5.0
     outline_soft_mm: float = 15.0
     refined: int = 6

@@ -50,9 +50,10 @@ class ResidualChart(QWidget):
         painter.drawPolyline(QPolygonF([QPointF(self._x(at), self._y(mm, top)) for at, mm in points]))
         painter.setPen(QColor(theme.QUIET))
         where = self.rect().adjusted(6, 3, -6, -3)
-        painter.drawText(where, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, f"off the depth by up to {top:.0f} mm")
+        left, right, above = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight, Qt.AlignmentFlag.AlignTop
+        painter.drawText(where, left | above, f"off the depth by up to {top:.0f} mm")
         if points:
-            painter.drawText(where, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, f"now {points[-1][1]:.1f} mm")
+            painter.drawText(where, right | above, f"now {points[-1][1]:.1f} mm")
         painter.end()
 
     def _x(self, at: float) -> float:
