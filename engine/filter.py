@@ -49,7 +49,7 @@ class SmoothingConfig:
     @property
     def gain_hz_per_mm(self) -> float:
         """How quickly the cut-off opens with how far the smoothed hand trails. A hand at speed v then trails by
-        sqrt(v / (2 pi gain)): at 1 m/s 8 mm, which is 8 ms, by default."""
+        sqrt(v / (2 pi gain)): at 1 m/s 10 mm, which is 10 ms, by default."""
         return 6.0 * 0.07**self.amount
 
 

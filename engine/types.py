@@ -30,9 +30,9 @@ THETA_SIZE = 26
 BETA_SIZE = 20
 #: Extra flesh in mm, in this order: palm, thumb, index, middle, ring, little.
 THICKNESS_SIZE = 6
-#: Of engine.filter, from 0 (off) to 1 (calmest), where nobody chose: joints of a hand held still move by half a
-#: millimetre, and one that moves does not trail visibly.
-DEFAULT_SMOOTHING = 0.3
+#: Of engine.filter, from 0 (off) to 1 (calmest), where nobody chose: joints of a hand held still move by a third of
+#: a millimetre, and one that moves does not trail visibly.
+DEFAULT_SMOOTHING = 0.5
 
 
 class LumbricalError(Exception):

@@ -69,7 +69,7 @@ def test_the_spread_takes_the_farthest_poses_in_order_of_time() -> None:
         ({"residual_mm": float("nan")}, "not followed well"),
         ({"whole": False}, "not whole"),
         ({"covered": 0.5}, "not measured"),
-        ({"hidden": 0.7}, "lies before"),
+        ({"hidden": 0.6}, "lies before"),
     ],
 )
 def test_the_gate_says_why(change: dict[str, Any], words: str) -> None:

@@ -75,7 +75,7 @@ def test_smoothing_trades_jitter_for_lag(model: HandModel) -> None:
     (off,), (by_default,), (calmer,) = (
         jitter_rows(recordings, c, model) for c in (SmoothingConfig(0.0), default, calm)
     )
-    assert off["mean_mm"] > 1.5 > 1.0 > by_default["mean_mm"] and by_default["worst_joint_mm"] < 1.1
+    assert off["mean_mm"] > 1.5 > 1.0 > by_default["worst_joint_mm"]
     assert calmer["mean_mm"] < 0.7 * by_default["mean_mm"]
     lags, longer = ([row["lag_ms"] for row in lag_rows(recordings, c, model)] for c in (default, calm))
     assert max(lags) < smoothing_bench.LAG_GOAL_MS
@@ -127,7 +127,7 @@ def test_bench_smoothing_prints_figures_and_draws_the_curve(
     assert abs(moving["as_read"]["lag_ms"]) < 8 and moving["smoothed"]["lag_ms"] < 25
     assert [row["amount"] for row in report["amounts"]] == [k / 10 for k in range(11)]
     table = smoothing_bench.as_table(report)
-    assert f"{SmoothingConfig().amount} (default)" in table and "60/60" in table
+    assert "0.5 (default)" in table and "60/60" in table
 
 
 @pytest.mark.parametrize(
