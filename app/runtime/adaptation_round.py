@@ -19,7 +19,7 @@ from calibration.relief import ReliefSolver
 from calibration.skin import SkinPrior
 from calibration.solver import ShapeSolver, SolverConfig
 from engine.adaptation.anchors import AnchorConfig, AnchorTraining
-from engine.adaptation.gate import GateConfig, Verdict, judge
+from engine.adaptation.gate import GateConfig, Verdict, judge, no_worse
 from engine.adaptation.samples import Sample, SampleBuffer, SampleGate
 from engine.adaptation.versions import AdaptedVersion, VersionStore
 from engine.hand.relief import raised
@@ -31,7 +31,7 @@ from engine.types import LumbricalError
 #: Seconds of each five are held out, so that what is judged by is no neighbour of what is learnt from.
 _PERIOD_S, _HELD_S = 5.0, 1.0
 _RENDERED_SEED = 90_001
-#: By how much the median residual may grow with another encoder.
+#: By how much a frame's residual may grow with another encoder, in the median.
 _NO_WORSE = 1.02
 #: So many times the samples that the hand in use was solved from are more of them.
 _MORE = 1.2
@@ -188,11 +188,11 @@ class Adapter:
             # An average bends its surface to bones that are not the user's: what is solved for replaces it where it
             # is better than no hand at all and as good as the average.
             before = Contender(self._present.encoder, None).residuals(held)
-        gate = self.config.gate
         if what == "hand" and len(frames) >= _MORE * self._solved_from > 0:
             # The same hand from more frames: its joints are nearer to the user's also where its residual is not less.
-            gate = replace(gate, ratio=self.config.solved_ratio, share=0.0)
-        verdict = judge(before, after, 1.0, 1.0, gate)
+            verdict = no_worse(before, after, self.config.solved_ratio, self.config.gate)
+        else:
+            verdict = judge(before, after, 1.0, 1.0, self.config.gate)
         outcome = self._decide(what, verdict, contender, trained=False)
         if what == "hand" and outcome.version:
             self._solved_from = len(frames)
@@ -286,8 +286,7 @@ class Adapter:
         nearer = judge(before, after, rendered_before, rendered_after, gate, "are read")
         if not nearer.promoted:
             return nearer
-        no_worse = replace(gate, ratio=_NO_WORSE, share=0.0)
-        fitted = judge(self._present.residuals(held), contender.residuals(held), 1.0, 1.0, no_worse)
+        fitted = no_worse(self._present.residuals(held), contender.residuals(held), _NO_WORSE, gate)
         return nearer if fitted.promoted else fitted
 
     def _rendered_set(self) -> tuple[list[RenderedBatch], float]:

@@ -49,19 +49,45 @@ def judge(
     what frames do better or worse, in words."""
     if len(before) < config.fewest:
         return Verdict(False, f"only {len(before)} frames to judge by, {config.fewest} are needed")
-    old, new = (np.where(np.isfinite(each), np.minimum(each, LOST_MM), LOST_MM) for each in (before, after))
-    live = float(np.median(old)), float(np.median(new))
+    old, new, live = _of_frames(before, after)
     if not live[1] <= config.ratio * live[0]:
         return Verdict(False, f"your frames {verb} no better ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
     if np.mean(new < old) < config.share:
         return Verdict(False, f"too few of your frames {verb} better", *live)
-    worst = np.quantile(old, 0.9), np.quantile(new, 0.9)
-    if worst[1] > config.tail * worst[0]:
-        return Verdict(False, f"the worst of your frames {verb} worse ({worst[0]:.2f} to {worst[1]:.2f} mm)", *live)
+    if worse := _worse_tail(old, new, config, verb):
+        return Verdict(False, worse, *live)
     if not rendered_after <= config.rendered * rendered_before:
         return Verdict(False, f"rendered hands got worse ({rendered_before:.2f} to {rendered_after:.2f} mm)", *live)
-    how = "better" if live[1] < live[0] else "no worse"
-    return Verdict(True, f"your frames {verb} {how} ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
+    return Verdict(True, f"your frames {verb} better ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
+
+
+def no_worse(before: FloatArray, after: FloatArray, ratio: float, config: GateConfig = GateConfig()) -> Verdict:
+    """Whether a candidate that is better by another measure fits the same frames no worse.
+
+    ratio: a frame's residual with the candidate over that with the present one, at most, in the median of the frames.
+    Taken frame by frame, as frames differ by more from each other than by who fits them. The rest as judge."""
+    if len(before) < config.fewest:
+        return Verdict(False, f"only {len(before)} frames to judge by, {config.fewest} are needed")
+    old, new, live = _of_frames(before, after)
+    change = float(np.median(new / np.maximum(old, 1e-3)))
+    if not change <= ratio:
+        return Verdict(False, f"your frames fit worse (by {100 * (change - 1):.0f} %)", *live)
+    if worse := _worse_tail(old, new, config, "fit"):
+        return Verdict(False, worse, *live)
+    return Verdict(True, f"your frames fit no worse ({live[0]:.2f} to {live[1]:.2f} mm)", *live)
+
+
+def _of_frames(before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray, tuple[float, float]]:
+    """What frames are judged by, a lost hand as LOST_MM, and the medians of both."""
+    old, new = (np.where(np.isfinite(each), np.minimum(each, LOST_MM), LOST_MM) for each in (before, after))
+    return old, new, (float(np.median(old)), float(np.median(new)))
+
+
+def _worse_tail(old: FloatArray, new: FloatArray, config: GateConfig, verb: str) -> str:
+    worst = np.quantile(old, 0.9), np.quantile(new, 0.9)
+    if worst[1] <= config.tail * worst[0]:
+        return ""
+    return f"the worst of your frames {verb} worse ({worst[0]:.2f} to {worst[1]:.2f} mm)"
 
 
 class LiveWatch:

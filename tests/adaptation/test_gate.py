@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.adaptation.gate import GateConfig, LiveWatch, judge
+from engine.adaptation.gate import GateConfig, LiveWatch, judge, no_worse
 
 BEFORE = np.linspace(3.0, 5.0, 30)
 
@@ -33,6 +33,28 @@ def test_what_is_not_better_is_thrown_away(after: np.ndarray, rendered: float, w
 
 def test_few_frames_promote_nothing() -> None:
     assert "to judge by" in judge(BEFORE[:5], 0.5 * BEFORE[:5], 8.0, 8.0, GateConfig(fewest=6)).reason
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (1.03 * BEFORE, "fit worse (by 3 %)"),
+        (np.where(np.arange(30) < 16, 1.03 * BEFORE, 0.5 * BEFORE), "fit worse"),
+        (np.where(np.arange(30) < 25, BEFORE, np.nan), "the worst"),
+        (np.full(30, np.nan), "fit worse"),
+    ],
+)
+def test_what_fits_worse_is_thrown_away_whatever_else_is_better(after: np.ndarray, words: str) -> None:
+    verdict = no_worse(BEFORE, after, 1.02)
+    assert not verdict.promoted and words in verdict.reason
+
+
+def test_frames_are_compared_one_by_one_where_a_candidate_may_be_as_good() -> None:
+    after = BEFORE.copy()
+    after[14:16] += 0.2  # the middle ones: the median rises by 5 %, two frames of thirty are worse
+    assert np.median(after) > 1.02 * np.median(BEFORE)
+    assert no_worse(BEFORE, after, 1.02).promoted and not judge(BEFORE, after, 8.0, 8.0).promoted
+    assert "to judge by" in no_worse(BEFORE[:5], BEFORE[:5], 1.02).reason
 
 
 def _watched(after_mm: float) -> list[bool]:
