@@ -1,8 +1,9 @@
-"""Interpreter settings that keep pauses out of the hot threads."""
+"""Settings of the interpreter and the scheduler that keep pauses out of the hot threads."""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ _SWITCH_INTERVAL_S = 0.0001
 #: Start-up leaves hundreds of thousands of objects; frozen, they are never walked again. What frames make is freed by
 #: reference counting, so that the collector only has rare cycles left to find.
 _GC_THRESHOLDS = (20_000, 20, 100)
+#: The cores that the process was given; empty where the system cannot say, or keep a thread to some of them.
+_CORES = frozenset(os.sched_getaffinity(0)) if sys.platform == "linux" else frozenset[int]()
 
 
 @contextmanager
@@ -25,6 +28,21 @@ def loading() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def keep_beside_tracking() -> None:
+    """Keep this thread, and those it starts, to the second of two cores; with more of them there is room for all.
+
+    The tracking takes two thirds of a core. Free to choose, the scheduler now and then puts the window's thread or the
+    drawing on the same one, and the frame is late by as long as it takes to notice."""
+    if sys.platform == "linux" and len(_CORES) == 2:
+        os.sched_setaffinity(0, {max(_CORES)})
+
+
+def use_all_cores() -> None:
+    """Let this thread run where it will, whatever the thread that started it keeps to."""
+    if sys.platform == "linux" and len(_CORES) == 2:
+        os.sched_setaffinity(0, _CORES)
 
 
 @contextmanager

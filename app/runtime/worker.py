@@ -7,6 +7,7 @@ import enum
 import threading
 import traceback
 
+from app.runtime.tuning import use_all_cores
 from engine.types import LumbricalError
 
 
@@ -102,6 +103,7 @@ class Worker(abc.ABC):
             self._message = message
 
     def _live(self) -> None:
+        use_all_cores()
         try:
             try:
                 self.set_up()

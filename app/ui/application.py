@@ -19,7 +19,7 @@ from app.runtime.profile_choice import ProfileChoice
 from app.runtime.session import LiveSession
 from app.runtime.sources import SourceChoice
 from app.runtime.tracker_choice import TrackerChoice
-from app.runtime.tuning import low_latency
+from app.runtime.tuning import keep_beside_tracking, low_latency, use_all_cores
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
 from app.ui.theme import apply_theme
@@ -89,11 +89,13 @@ def run_window(
         QTimer.singleShot(
             round(1000 * run.exit_after_s), window, lambda: _finish(window, session, run.screenshot, failures)
         )
+    keep_beside_tracking()
     try:
         with low_latency():
             application.exec()
         failure = session.failure()
     finally:
+        use_all_cores()
         for number, handler in zip(asked_to_end, previous, strict=True):
             signal.signal(number, handler)
         sys.excepthook = previous_hook

@@ -40,6 +40,7 @@ from app.ui.library_panel import LibraryPanel
 from app.ui.playback_bar import PlaybackBar
 from app.ui.recording_part import RecordingPart
 from app.ui.replay_part import ReplayPart
+from app.ui.result_signal import ResultSignal
 from app.ui.settings import Choices, Memory
 from app.ui.side_panel import side_panel
 from app.ui.source_part import SourcePart
@@ -49,7 +50,6 @@ from app.ui.timing_overlay import TimingOverlay
 from app.ui.view3d import View3D
 from app.viewer.render_process import RenderProcess
 
-_RESULT_INTERVAL_MS = 15
 _STATUS_INTERVAL_MS = 100
 _NUMBERS_EVERY = 3
 _SILENCE_S = 1.0
@@ -103,7 +103,6 @@ class MainWindow(QMainWindow):
         self._wire()
         self._bind_keys()
         self._recall(memory.load(Choices(smoothing=config.tracking.smoothing)))
-        self._result_timer = self._every(_RESULT_INTERVAL_MS, self._take_result)
         self._status_timer = self._every(_STATUS_INTERVAL_MS, self._refresh)
 
     def _lay_out(self) -> QWidget:
@@ -140,6 +139,9 @@ class MainWindow(QMainWindow):
     def _wire(self) -> None:
         capture = self._session.capture
         self.sources.switched.connect(self._forget_result)
+        self._results = ResultSignal(self)
+        self._results.came.connect(self._show_newest)
+        self._session.tracking.add_listener(self._results)
         self.view.due.connect(self._take_result)
         self.layers.changed.connect(self.view.set_layers)
         self.controls.smoothing_changed.connect(self._session.set_smoothing)
@@ -223,6 +225,11 @@ class MainWindow(QMainWindow):
             self.calibration.stop()
         page = self.view if self.library.isVisible() else self.library
         self._pages.setCurrentWidget(page)
+
+    def _show_newest(self) -> None:
+        self._results.heard()
+        self._take_result()
+        self.view.ask()
 
     def _take_result(self) -> None:
         faces = self._session.tracking.faces
@@ -338,7 +345,7 @@ class MainWindow(QMainWindow):
         self._memory.save(Choices(self.layers.layers, self.controls.smoothing, self.controls.side, used))
         self.calibration.stop()
         self._memory.geometry = self.saveGeometry()
-        self._result_timer.stop()
+        self._session.tracking.remove_listener(self._results)
         self._status_timer.stop()
         self.view.stop()
         self.takes.stop()

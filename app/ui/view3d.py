@@ -24,6 +24,8 @@ from app.viewer.scene import Layers, SceneInput, nearest_thing, reduced_depth
 from engine.types import TrackingResult, TrackingState
 
 _TICK_MS = 7
+#: So long after a result the next one may still come in time to be asked at.
+_PATIENCE_S = 0.016
 _RESIZE_DELAY_MS = 120
 _RESTARTS = 2
 
@@ -80,10 +82,10 @@ class View3D(QWidget):
         self._start_process(process)
         fps = config.max_fps_software if self._software else config.max_fps
         self._interval_s = 1 / fps
-        self._asked_s = self._submitted_s = 0.0
+        self._asked_s = self._submitted_s = self._told_s = 0.0
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
-        self._timer.timeout.connect(self._ask)
+        self._timer.timeout.connect(self._tick)
         self._timer.start()
         self._resize_timer = QTimer(self)
         self._resize_timer.setSingleShot(True)
@@ -202,6 +204,15 @@ class View3D(QWidget):
         size = self._picture_size()
         self._needs_resize = not self._process.resize(size.width(), size.height())
         self.touch()
+
+    def ask(self) -> None:
+        """A good moment to ask for a picture, if one is due. Nobody needs to say so; who does is waited for."""
+        self._told_s = time.monotonic()
+        self._ask()
+
+    def _tick(self) -> None:
+        if time.monotonic() - self._told_s > _PATIENCE_S:
+            self._ask()
 
     def _ask(self) -> None:
         if self._process.failure is not None:

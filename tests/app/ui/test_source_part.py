@@ -1,21 +1,18 @@
-"""Cameras that are looked for only once the window is at work; the view that asks for what is newest."""
+"""Cameras that are looked for only once the window is at work."""
 
 from __future__ import annotations
 
 import pytest
 from PySide6.QtWidgets import QWidget
 
-from app.config import ViewerConfig
 from app.runtime.session import LiveSession
 from app.runtime.sources import CameraSearch, SourceChoice, demo_choice
 from app.ui import source_part
 from app.ui.application import get_application
 from app.ui.settings import Memory
 from app.ui.source_part import SourcePart
-from app.ui.view3d import View3D
-from engine.types import TrackingResult, TrackingState
-from tests.app.fakes import FakeTracker, make_frame, wait_until
-from tests.app.ui.windows import pump, recording
+from tests.app.fakes import FakeTracker, wait_until
+from tests.app.ui.windows import recording
 
 CAMERA = SourceChoice("realsense:1", "a camera", is_camera=True)
 
@@ -44,28 +41,3 @@ def test_cameras_are_looked_for_later_where_that_was_put_off(known: bool, monkey
     # The camera that was found takes over from the demo take, and it is not looked for again.
     assert part.has_camera is not known and len(searches) == (0 if known else 1)
     assert session.capture.spec == (demo_choice().spec if known else CAMERA.spec)
-
-
-def test_a_picture_is_of_the_newest_result_when_it_is_asked_for() -> None:
-    get_application()
-    view = View3D(ViewerConfig(max_fps_software=240.0), lambda _: None)
-    asked: list[int] = []
-    painted: list[int | None] = []
-
-    def newest() -> None:
-        asked.append(len(asked))
-        view.show_result(TrackingResult(make_frame(len(asked)), TrackingState.SEARCHING))
-
-    view.due.connect(newest)
-    view.painted.connect(lambda: painted.append(view.shown.frame if view.shown is not None else None))
-    try:
-        view.show()
-        assert pump(lambda: len({frame for frame in painted if frame is not None}) >= 3, 60)
-        shown = view.shown
-        assert shown is not None and not shown.with_hand and 0 < shown.asked_s < shown.received_s
-        # No picture shows a result that came after it was asked for; each shows the one that was fetched for it.
-        assert shown.frame is not None and shown.frame <= len(asked)
-        assert sorted(frame for frame in painted if frame is not None) == [f for f in painted if f is not None]
-    finally:
-        view.stop()
-        view.close()
