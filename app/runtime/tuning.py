@@ -11,8 +11,11 @@ from contextlib import contextmanager
 #: A thread that computes in Python is asked to yield after this long; the default, 5 ms, is a third of a frame's time.
 _SWITCH_INTERVAL_S = 0.0001
 #: Start-up leaves hundreds of thousands of objects; frozen, they are never walked again. What frames make is freed by
-#: reference counting, so that the collector only has rare cycles left to find.
-_GC_THRESHOLDS = (20_000, 20, 100)
+#: reference counting, so that the collector only has rare cycles left to find: it looks through few objects at a time,
+#: every 20 s or so.
+_GC_THRESHOLDS = (2_000, 20, 100)
+#: What threads make on first use, the tracker above all, is there so long after the window.
+SETTLED_S = 5.0
 #: The cores that the process was given; empty where the system cannot say, or keep a thread to some of them.
 _CORES = frozenset(os.sched_getaffinity(0)) if sys.platform == "linux" else frozenset[int]()
 
@@ -28,6 +31,11 @@ def loading() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def settle() -> None:
+    """Inside low_latency(), SETTLED_S later: what has been made until now stays, and is not walked again either."""
+    gc.freeze()
 
 
 def keep_beside_tracking() -> None:

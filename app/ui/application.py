@@ -19,7 +19,7 @@ from app.runtime.profile_choice import ProfileChoice
 from app.runtime.session import LiveSession
 from app.runtime.sources import SourceChoice
 from app.runtime.tracker_choice import TrackerChoice
-from app.runtime.tuning import keep_beside_tracking, low_latency, use_all_cores
+from app.runtime.tuning import SETTLED_S, keep_beside_tracking, low_latency, settle, use_all_cores
 from app.ui.main_window import MainWindow
 from app.ui.settings import Memory
 from app.ui.theme import apply_theme
@@ -89,6 +89,7 @@ def run_window(
         QTimer.singleShot(
             round(1000 * run.exit_after_s), window, lambda: _finish(window, session, run.screenshot, failures)
         )
+    QTimer.singleShot(round(1000 * SETTLED_S), window, settle)
     keep_beside_tracking()
     try:
         with low_latency():
