@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from app.evaluation_columns import PREDICTIONS, WHERE_EXPLAINED
 from app.plots import write_figure
 
 _WITHIN_MM = (20, 40)
+#: The last columns, which only two people's frames have.
+_ABOUT_TWO = 2
+#: How missing predictions and labels count, by the columns' titles; the report says it by its own keys.
+_MISSING = (
+    "means and medians run over predicted frames and labelled joints; <20mm, <40mm: frames whose worst joint is within "
+    "20, 40 mm, those not predicted count as misses"
+)
 
 
 def as_table(report: dict[str, Any]) -> str:
@@ -15,8 +23,9 @@ def as_table(report: dict[str, Any]) -> str:
     truth, rows = report["ground_truth"], _best_first(report)
     with_f1 = truth["bone_length_f1"] is not None
     width = max(12, *(len(name) for name in rows))
-    titles = [f"{'predicted':>13}", f"{'mean':>7}", f"{'median':>7}", *(f"{f'<{mm}mm':>7}" for mm in _WITHIN_MM)]
-    lines = [f"{'':{width}}  " + "  ".join(titles + ["F1 first", "F1 second"] * with_f1)]
+    titles = [f"{one.title:>{one.width}}" for one in PREDICTIONS]
+    plain, two_people = titles[:-_ABOUT_TWO], titles[-_ABOUT_TWO:]
+    lines = [f"{'':{width}}  " + "  ".join(plain + two_people * with_f1)]
     for name, row in rows.items():
         cells = [f"{row['frames_predicted']:>6}/{row['frames']:<6}"]
         cells += [f"{_number(row[f'{key}_joint_error_mm']):>7}" for key in ("mean", "median")]
@@ -24,7 +33,7 @@ def as_table(report: dict[str, Any]) -> str:
         cells += [f"{100 * within[mm]:>5.1f} %" for mm in _WITHIN_MM]
         lines.append(f"{name:{width}}  " + "  ".join(cells + _f1_cells(row) * with_f1).rstrip())
     if with_f1:
-        blank = " " * (len("  ".join(titles)) + 2)
+        blank = " " * (len("  ".join(plain)) + 2)
         lines.append(f"{'ground truth':{width}}  {blank}" + "  ".join(_f1_cells(truth)))
     return "\n".join([*lines, "", *_notes(report)])
 
@@ -35,7 +44,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
     ways = {_read_as(row) for row in report["predictions"].values()} - {_read_as(truth)}
     if ways:
         lines += [f"{name}: {row['file']}, {_read_as(row)}" for name, row in report["predictions"].items()]
-    lines.append(f"{report['missing']}; <20mm: frames whose worst joint is within 20 mm; lengths in mm")
+    lines.append(f"{_MISSING}; lengths in mm; {WHERE_EXPLAINED}")
     if second is not None:
         lines.append(
             f"F1: the first {second} frames against the others, told apart by k-means (k = 2) of their 20 bone lengths"

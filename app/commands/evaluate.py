@@ -11,29 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.arguments import add_weights
+from app.evaluation_columns import RECORDINGS, RENDERED, WHERE_EXPLAINED, columns_in_words
 from app.plots import check_plot_path, write_figure
 from engine.types import Intrinsics, LumbricalError
 
 if TYPE_CHECKING:
     from engine.evaluation.measure import FrameTracker, Measured
 
-_COLUMNS = (
-    ("mean_joint_error_mm", "mean", 6),
-    ("median_joint_error_mm", "median", 6),
-    ("finger_joint_error_mm", "fingers", 7),
-    ("procrustes_error_mm", "aligned", 7),
-    ("unmapped_joint_error_mm", "unmapped", 8),
-    ("within_20mm", "<20mm", 6),
-    ("mdpc_median_mm", "MDPC", 6),
-    ("depth_residual_median_mm", "residual", 8),
-    ("unoccluded_residual_median_mm", "unoccluded", 10),
-    ("palm_error_median_mm", "palm", 6),
-    ("palm_within_45mm", "palm<45", 7),
-    ("uv_error_median_px", "2D px", 6),
-)
 _NO_LABELS = (
-    "no labels (joints_mm.npy, palm_uv.npy or joints_uv_2d.npy): measured are only tracked frames, MDPC and residual"
+    "no labels (joints_mm.npy, palm_uv.npy or joints_uv_2d.npy): measured are only tracked, unoccluded, MDPC and "
+    "residual"
 )
+#: How frames without a result count, by the columns' titles; the report says it by its own keys.
+_UNTRACKED = "means and medians run over tracked frames; <20mm and palm<45 count untracked frames as misses"
 _FRACTIONS = ("within_20mm", "palm_within_45mm")
 #: tqdm stays silent for work that is over within this time, and (disable=None) where stderr is no terminal.
 _QUIET_S = 2.0
@@ -43,6 +33,8 @@ _MOST_PIXELS = 1e5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's own options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = columns_in_words()
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a sequence folder with its labels")
     parser.add_argument(
         "--rendered", action="store_true", help="measure the encoder on its rendered test sets instead of on folders"
@@ -194,15 +186,15 @@ def _run_rendered(args: argparse.Namespace) -> int:
 
 def rendered_table(report: dict[str, Any]) -> str:
     """The report on the rendered test sets for people."""
-    titles = (("mean", 6), ("median", 6), ("fingers", 7), ("in 90 %", 7), ("seen", 6), ("hidden", 6), ("radius", 6))
-    lines = [f"{'':6}{'rendered':>8}  " + "  ".join(f"{title:>{size}}" for title, size in titles)]
+    lines = [f"{'':6}" + "  ".join(f"{one.title:>{one.width}}" for one in RENDERED)]
     for name, row in report["test_sets"].items():
         uncertainty = row["uncertainty"]
-        cells = [_cell(key, row[f"{key}_joint_error_mm"]) for key in ("mean", "median", "finger")]
+        cells = [str(row["frames"])]
+        cells += [_cell(key, row[f"{key}_joint_error_mm"]) for key in ("mean", "median", "finger")]
         cells += [_percent(uncertainty["within_90"][group]) for group in ("all", "seen", "hidden")]
         cells.append(_cell("radius", uncertainty["interval_90_median_mm"]))
-        figures = "  ".join(f"{cell:>{size}}" for cell, (_, size) in zip(cells, titles, strict=True))
-        lines.append(f"{name:6}{row['frames']:>8}  {figures}")
+        figures = "  ".join(f"{cell:>{one.width}}" for cell, one in zip(cells, RENDERED, strict=True))
+        lines.append(f"{name:6}{figures}")
     lines.append("")
     lines += [f"{name}: {row['what']}" for name, row in report["test_sets"].items()]
     lines.append(
@@ -224,13 +216,13 @@ def make_tracker(smoothing: float | None, weights: Path | None = None) -> FrameT
 
 def as_table(report: dict[str, Any]) -> str:
     """The report for people: one row a recording, one for all, per-joint means below."""
+    keys = [(one.key, one.width) for one in RECORDINGS if one.key]
     names = [*report["sequences"], *(["all"] if len(report["sequences"]) > 1 else [])]
     width = max(9, *(len(name) for name in names))
-    header = f"{'':{width}}  {'tracked':>11}  " + "  ".join(f"{title:>{size}}" for _, title, size in _COLUMNS)
-    lines = [header]
+    lines = [f"{'':{width}}  " + "  ".join(f"{one.title:>{one.width}}" for one in RECORDINGS)]
     for name in names:
         row = report["sequences"].get(name, report)
-        cells = "  ".join(f"{_cell(key, row[key]):>{size}}" for key, _, size in _COLUMNS)
+        cells = "  ".join(f"{_cell(key, row[key]):>{size}}" for key, size in keys)
         lines.append(f"{name:{width}}  {row['frames_tracked']:>5}/{row['frames']:<5}  {cells}")
     joints = {name: error for name, error in report["per_joint_error_mm"].items() if error is not None}
     if joints:
@@ -244,7 +236,7 @@ def as_table(report: dict[str, Any]) -> str:
         lines.append(f"{name}: {row['images']} images, {side}, {convention}{labels}")
         if not row["label_files"]:
             lines.append(f"{name} has {_NO_LABELS}")
-    lines.append(f"{report['untracked_frames']}; lengths in mm")
+    lines.append(f"{_UNTRACKED}; lengths in mm; {WHERE_EXPLAINED}")
     if report["gt_crop"]:
         lines.append("crops were centred by the labels (--gt-crop), not by finding the hand")
     return "\n".join(lines)

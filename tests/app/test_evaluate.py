@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from app import cli
 from app.commands import evaluate
+from engine.evaluation.report import PALM_LIMIT_MM, WORST_JOINT_LIMIT_MM
 from engine.geometry.camera import project
 from engine.hand.conventions import map_joints
 from engine.hand.skeleton import Skeleton
 from engine.sensors.sequence_folder import write_sequence
+from engine.tracker import HIDDEN_MM
 from engine.types import (
     DepthFrame,
     FloatArray,
@@ -310,3 +312,34 @@ def test_the_rendered_table_shows_what_the_intervals_hold() -> None:
     assert header.split() == ["rendered", "mean", "median", "fingers", "in", "90", "%", "seen", "hidden", "radius"]
     assert figures.split() == ["held", "4", "8.0", "8.0", "8.0", "90", "%", "92", "%", "-", "11.5"]
     assert len(header) == len(figures)
+
+
+def _explained(capsys: pytest.CaptureFixture[str], table: str) -> dict[str, str]:
+    """What the help says of each column of a table, by its title."""
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    part = capsys.readouterr().out.split(f"columns of the table of {table}:\n")[1].split("\n\n")[0]
+    return {line[2:14].rstrip(): line[14:] for line in part.splitlines()}
+
+
+def _header_of(titles: Iterable[str]) -> list[str]:
+    return " ".join(titles).split()
+
+
+def test_the_help_explains_every_column_of_recordings_and_the_notes_name_no_other(
+    tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(FakeTracker())
+    assert cli.main(["evaluate", str(_folder(tmp_path / "hand", {}))]) == 0
+    printed = capsys.readouterr().out
+    explained = _explained(capsys, "FOLDER")
+    assert printed.splitlines()[0].split() == _header_of(explained)
+    assert "within_" not in printed and "<20mm and palm<45 count untracked frames as misses" in printed
+    assert explained["mean"].startswith("mm;") and explained["2D px"].startswith("pixels;")
+    assert explained["palm<45"].startswith("%") and f"{PALM_LIMIT_MM:g} mm" in explained["palm<45"]
+    assert f"{WORST_JOINT_LIMIT_MM:g} mm" in explained["<20mm"] and f"{HIDDEN_MM:g} mm" in explained["unoccluded"]
+
+
+def test_the_help_explains_every_column_of_rendered_hands(capsys: pytest.CaptureFixture[str]) -> None:
+    header = evaluate.rendered_table({"test_sets": {}}).splitlines()[0]
+    assert header.split() == _header_of(_explained(capsys, "--rendered"))

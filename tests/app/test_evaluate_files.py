@@ -47,11 +47,24 @@ def test_f1_comes_with_a_second_subject(files: tuple[str, str], capsys: pytest.C
     assert lines[0].endswith("F1 first  F1 second")
     assert lines[1].split()[-2:] == lines[2].split()[-2:] == ["1.00", "1.00"]
     assert lines[2].startswith("ground truth")
+    assert (
+        "<20mm, <40mm: frames whose worst joint is within 20, 40 mm, those not predicted count as misses" in lines[-2]
+    )
     assert cli.main(["evaluate", "--json", *options]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["predictions"]["worse"]["bone_length_f1"] == [1, 1]
     assert report["predictions"]["worse"]["fraction_within"][9] == 0
     assert report["predictions"]["worse"]["fraction_within"][11] == 1
+
+
+def test_the_help_explains_every_column(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--predictions", files[0], "--ground-truth", files[1], "--second-subject", "25"]
+    assert cli.main(["evaluate", *options]) == 0
+    header = capsys.readouterr().out.splitlines()[0]
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    part = capsys.readouterr().out.split("columns of the table of --predictions:\n")[1].split("\n\n")[0]
+    assert header.split() == " ".join(line[2:14] for line in part.splitlines()).split()
 
 
 def test_the_curve_is_written_whole(files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
