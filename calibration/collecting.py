@@ -12,6 +12,7 @@ from calibration.session import CalibrationSession, Judgement, Outcome, SessionC
 from engine.adaptation.observed import result_window
 from engine.adaptation.samples import result_share
 from engine.runners.protocol import Runner
+from engine.takes.words import counted
 from engine.types import LumbricalError, Side, TrackingResult, TrackingState
 
 NO_HAND = "no hand"
@@ -19,7 +20,8 @@ NO_HAND = "no hand"
 
 @dataclass
 class Collection:
-    """Sessions by side, as a source need not say which hand it shows; and what became of the frames."""
+    """Sessions by side, as a source need not say which hand it shows; and what became of the frames. reasons: why some
+    are to be taken again."""
 
     config: SessionConfig = field(default_factory=SessionConfig)
     sessions: dict[Side, CalibrationSession] = field(default_factory=dict)
@@ -41,7 +43,7 @@ class Collection:
         """Judge what was read of a result, and keep it in its side's session where it passes."""
         judgement = self.session(result.side).offer(frame, result.residual_mm)
         self.verdicts[judgement.verdict.value] += 1
-        if judgement.reason:
+        if judgement.verdict is Verdict.RETAKE:
             self.reasons[judgement.reason] += 1
         return judgement
 
@@ -59,7 +61,8 @@ class Collection:
     def chosen(self) -> tuple[Side, CalibrationSession]:
         """The hand with the most frames. LumbricalError where there is none."""
         if not self.sessions:
-            raise LumbricalError(f"no hand is seen in any of {self.frames} frames: there is nothing to learn from")
+            seen = counted(self.frames, "frame")
+            raise LumbricalError(f"in {seen} no hand is seen: there is nothing to learn from")
         side = max(self.sessions, key=lambda one: len(self.sessions[one]))
         return side, self.sessions[side]
 

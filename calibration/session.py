@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from calibration.estimate import WITHIN_MM, ShapeEstimate
 from calibration.frames import Build, CalibrationFrame
 from calibration.heat import residual_map
+from calibration.poses import GuidedPose, telling_poses
 from calibration.relief import ReliefSolver
 from calibration.selection import choose_frames
 from calibration.solver import ShapeSolver, Solution
 from engine.fitting.state import HandState
+from engine.takes.words import counted
 from engine.tracker import surface_residual
 from engine.types import BONE_COUNT, FloatArray, LumbricalError
 
@@ -27,6 +29,8 @@ VIEWS = ("palm", "back", "thumb's side", "little finger's side", "finger tips", 
 _AXES = np.array([[0, 0, -1], [0, 0, 1], [1, 0, 0], [-1, 0, 0], [0, -1, 0], [0, 1, 0]], np.float64)
 
 
+#: Poses that are named where frames are too few.
+_NAMED = 3
 #: A residual that falls by less than this is the same.
 _CLEARLY = 0.99
 
@@ -107,6 +111,7 @@ class CalibrationSession:
         self.old = old or Build.mean()
         self._held = _Held()
         self._last: CalibrationFrame | None = None
+        self._covariance: Array | None = None
         self.offered = 0
         #: Frames refused because something lies before the hand.
         self.hidden = 0
@@ -166,10 +171,7 @@ class CalibrationSession:
         """The build that the session's frames tell. LumbricalError where they are too few."""
         frames, fewest = self._held.frames, self.config.fewest
         if len(frames) < fewest:
-            raise LumbricalError(
-                f"only {len(frames)} frames show a hand well enough, {fewest} are needed: record it again, nearer, in "
-                "different poses, with nothing in it"
-            )
+            raise LumbricalError(self._too_few(len(frames)))
         if self.hidden > self.passed:
             raise LumbricalError(
                 f"in {self.hidden} of {self.offered} frames something is held or lies before the hand, and would be "
@@ -178,12 +180,30 @@ class CalibrationSession:
         learn, check = split(frames)
         telling = self._telling(learn)
         solution = self.solver.solve(telling)
+        self._covariance = solution.covariance
         build = ReliefSolver(self.solver.template).solved(telling, solution.build)
         estimate = replace(ShapeEstimate.of(solution, self.solver.kinematics), build=build)
         (before, before_map), (after, after_map) = (_checked(self.solver, check, each) for each in (self.old, build))
         seen = coverage(solution.hands, solution.information, self.solver)
         maps = before_map, after_map
         return Outcome(estimate, before, after, len(check), seen, *maps, self.offered, self._held.passed)
+
+    def _too_few(self, frames: int) -> str:
+        """That there are too few frames, in words, with what to show."""
+        names = ", ".join(f'"{pose.name}"' for pose in self.next_poses()[:_NAMED])
+        return (
+            f"only {counted(frames, 'frame')} {'shows' if frames == 1 else 'show'} a hand well enough, "
+            f"{self.config.fewest} are needed: record it again, nearer, with nothing in it, in different poses; these "
+            f"tell most: {names} (docs/calibration.md shows them)"
+        )
+
+    def next_poses(self) -> list[GuidedPose]:
+        """All poses of the catalogue, those first that tell most of what the last solution left open, or, before the
+        first, of what is not known of hands in general. Takes seconds."""
+        covariance = self._covariance
+        if covariance is None:
+            covariance = self.solver.covariance(0 * self.solver.prior_precision)
+        return telling_poses(covariance, self.solver, self.config.within_mm)
 
     def _telling(self, frames: list[CalibrationFrame]) -> list[CalibrationFrame]:
         """The frames to learn from, in the order of time."""

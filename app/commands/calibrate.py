@@ -16,6 +16,7 @@ from app.commands.track import make_tracker, open_sensor
 from app.interrupts import terminated_in_order
 from engine.fitting.kinematics import Kinematics
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
+from engine.takes.words import counted
 from engine.types import DepthFrame, Side
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _FRAMES = 150
 _QUIET_S = 2.0
 #: In so many words: the new shape should not take the old one's place, and was not saved.
 EXIT_NO_BETTER = 1
+#: So many poses, and so many reasons why frames are to be taken again, are named as advice.
+_NAMED, _REASONS = 3, 1
 #: Bones of one hand, solved twice, differ by less on average, mm.
 ONE_HAND_MM = 4.0
 #: A profile whose bones are surer than a new one's by more than this stays.
@@ -86,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         previous = store.keep_previous(args.user, side) if old is not None else None
         saved = store.save(profile)
     report = _report(profile, outcome, take, old, saved, seconds_taken)
+    if report["undetermined"]:
+        report["next_poses"] = [{"name": one.name, "how": one.instruction} for one in session.next_poses()[:_NAMED]]
     report |= {"objection": why_not, "previous": str(previous) if previous is not None else None}
     print(json.dumps(report, allow_nan=False) if args.json else as_text(report))
     return 0 if saved is not None or args.dry_run else EXIT_NO_BETTER
@@ -166,6 +171,7 @@ def _report(
         "frames_held_out": outcome.held_out,
         "bones_mm": {name: {"length": length, "sd": sd} for name, length, sd in rows},
         "undetermined": list(estimate.undetermined()),
+        "next_poses": [],
         "compared_with": _compared_with(old),
         "residual_before_mm": outcome.before_mm if math.isfinite(outcome.before_mm) else None,
         "residual_after_mm": outcome.after_mm if math.isfinite(outcome.after_mm) else None,
@@ -183,15 +189,16 @@ def as_text(report: dict[str, Any]) -> str:
     before, after = (_mm(report[f"residual_{when}_mm"]) for when in ("before", "after"))
     unsure = report["undetermined"]
     lines = [
-        f"{report['user']}'s {report['side']} hand: {report['frames']} frames ({verdicts}), learnt from "
+        f"{report['user']}'s {report['side']} hand: {counted(report['frames'], 'frame')} ({verdicts}), learnt from "
         f"{report['frames_learnt_from']} in {report['seconds']:.1f} s",
         *(f"{name:26}{bone['length']:6.1f} ± {bone['sd']:.1f} mm" for name, bone in report["bones_mm"].items()),
         f"every bone is within ± {WITHIN_MM:g} mm"
         if not unsure
         else f"not within ± {WITHIN_MM:g} mm: {', '.join(unsure)}",
-        *(f"advice: {reason}" for reason in report["advice"][: 2 if unsure else 0]),
-        f"median depth residual of {report['frames_held_out']} frames held out: {report['compared_with']} {before}, "
-        f"new {after}",
+        *(f'advice: show "{pose["name"]}": {pose["how"]}' for pose in report["next_poses"]),
+        *(f"advice: {reason}" for reason in report["advice"][: _REASONS if unsure else 0]),
+        f"median depth residual of {counted(report['frames_held_out'], 'frame')} held out: {report['compared_with']} "
+        f"{before}, new {after}",
     ]
     if report["profile"] is not None:
         lines.append(f"saved: {report['profile']}")

@@ -11,6 +11,7 @@ import pytest
 
 from app import cli
 from app.commands.calibrate import EXIT_NO_BETTER, objection
+from calibration.poses import CATALOGUE
 from calibration.profiles import ProfileStore
 from calibration.session import Outcome
 from engine.fitting.kinematics import Kinematics
@@ -77,6 +78,21 @@ def test_what_is_replaced_can_be_taken_back(
     assert previous.read_bytes() == before and [p.name for p in tmp_path.glob("*.json")] == [path.name]
     assert profiles(tmp_path, "import", str(previous), "--force") == 0
     assert store.load(old.user, old.side).created == old.created
+
+
+def test_where_bones_stay_unsure_poses_are_named(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unsure = calibrate(recording, tmp_path, "--dry-run", "--frames", "6")
+    assert cli.main(unsure) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("advice: show ")]
+    assert cli.main([*unsure, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["undetermined"]
+    assert told == [f'advice: show "{pose["name"]}": {pose["how"]}' for pose in report["next_poses"]]
+    known = {pose.name: pose.instruction for pose in CATALOGUE}
+    assert len(told) == 3 and all(known[pose["name"]] == pose["how"] for pose in report["next_poses"])
+    assert "move on to another pose" not in " ".join(report["advice"])  # which one, is said above
 
 
 def test_another_hand_and_a_less_sure_one_replace_nothing(folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.frames import Build, CalibrationFrame
-from calibration.poses import CATALOGUE, expected_sd, most_telling, pose_information
+from calibration.poses import CATALOGUE, GuidedPose, expected_sd, most_telling, pose_information, ranking
 from calibration.selection import choose_frames
 from calibration.session import VIEWS, CalibrationSession, SessionConfig, Verdict, coverage, split, view_of
 from calibration.solver import ShapeSolver
@@ -85,7 +85,8 @@ def test_a_session_finds_a_hand_that_fits_better(solver: ShapeSolver, frames: li
 def test_too_few_frames_are_refused(solver: ShapeSolver, frames: list[CalibrationFrame]) -> None:
     session = CalibrationSession(solver)
     session.offer(frames[0], 2.0)
-    with pytest.raises(LumbricalError, match="only 1 frames"):
+    told = r"only 1 frame shows a hand well enough, 6 are needed.*these tell most: \"[a-z ]+\", \""
+    with pytest.raises(LumbricalError, match=told):
         session.solve()
 
 
@@ -115,6 +116,23 @@ def test_the_next_pose_is_the_one_that_is_missing(solver: ShapeSolver, informati
     gains = [(before - expected_sd(covariance, one, solver)).sum() for one in information]
     assert gains[asked] > np.median(gains)
     assert most_telling(covariance, information, solver, 1.0, set(range(len(names)))) is None
+
+
+def test_the_poses_named_next_tell_what_a_session_left_open(
+    solver: ShapeSolver, frames: list[CalibrationFrame], information: list[np.ndarray]
+) -> None:
+    session = CalibrationSession(solver)
+
+    def ranked(covariance: np.ndarray) -> list[GuidedPose]:
+        return [CATALOGUE[index] for index in ranking(covariance, information, solver, session.config.within_mm)]
+
+    unseen = session.next_poses()
+    assert unseen == ranked(solver.covariance(0 * information[0]))
+    for frame in frames:
+        session.offer(frame, 2.0)
+    session.solve()
+    learnt = solver.solve(split(frames)[0])
+    assert session.next_poses() == ranked(learnt.covariance) != unseen
 
 
 def test_the_catalogue_can_be_shown() -> None:
