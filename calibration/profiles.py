@@ -90,15 +90,20 @@ class ProfileStore:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
 
-    def all(self) -> tuple[list[Profile], list[str]]:
-        """All that can be read, by name, and a line on each file that cannot."""
-        profiles, problems = [], []
+    def files(self) -> list[tuple[Path, Profile | BadProfile]]:
+        """Every file, by name, with what it holds or why it cannot be read."""
+        found: list[tuple[Path, Profile | BadProfile]] = []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")) if self.folder.is_dir() else []:
             try:
-                profiles.append(read_profile(path))
+                found.append((path, read_profile(path)))
             except BadProfile as error:
-                problems.append(str(error))
-        return profiles, problems
+                found.append((path, error))
+        return found
+
+    def all(self) -> tuple[list[Profile], list[str]]:
+        """All that can be read, by name, and a line on each file that cannot."""
+        held = [one for _, one in self.files()]
+        return [p for p in held if isinstance(p, Profile)], [str(e) for e in held if isinstance(e, BadProfile)]
 
     def path(self, user: str, side: Side) -> Path:
         """Where that profile is, or would be. BadProfile for a name that is none."""
@@ -108,7 +113,8 @@ class ProfileStore:
         """BadProfile when there is none or it cannot be read."""
         path = self.path(user, side)
         if not path.is_file():
-            known = ", ".join(sorted(p.name.removesuffix(SUFFIX) for p in self.folder.glob(f"*{SUFFIX}"))) or "none"
+            usable = [file.name.removesuffix(SUFFIX) for file, held in self.files() if isinstance(held, Profile)]
+            known = ", ".join(usable) or "none"
             raise BadProfile(f"there is no profile of {user}'s {side.value} hand; there are: {known}")
         return read_profile(path)
 

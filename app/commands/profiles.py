@@ -56,17 +56,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(store: ProfileStore, args: argparse.Namespace) -> int:
-    profiles, problems = store.all()
-    for problem in problems:
-        print(f"lumbrical: warning: {problem}", file=sys.stderr)
     if args.json:
+        profiles, problems = store.all()
+        for problem in problems:
+            print(f"lumbrical: warning: {problem}", file=sys.stderr)
         print(json.dumps([profile.summary() for profile in profiles], ensure_ascii=False))
-    elif not profiles:
+        return 0
+    files = store.files()
+    if not files:
         print(f"no profile in {store.folder}: `main.py calibrate` makes one")
-    for profile in profiles if not args.json else ():
-        residual = f"{profile.residual_after_mm:.1f} mm" if math.isfinite(profile.residual_after_mm) else "unknown"
-        print(f"{profile.user:24}{profile.side.value:7}{profile.created[:10]:12}residual {residual:9}{profile.sensor}")
+    for path, held in files:
+        print(_unreadable_row(path, held) if isinstance(held, LumbricalError) else _row(held))
     return 0
+
+
+def _row(profile: Profile) -> str:
+    residual = f"{profile.residual_after_mm:.1f} mm" if math.isfinite(profile.residual_after_mm) else "unknown"
+    return f"{profile.user:24}{profile.side.value:7}{profile.created[:10]:12}residual {residual:9}{profile.sensor}"
+
+
+def _unreadable_row(path: Path, why: LumbricalError) -> str:
+    """Whose a file is, its name alone can tell; and why it cannot be used."""
+    user, _, side = path.stem.rpartition(".")
+    if side not in [one.value for one in Side]:
+        user, side = path.stem, ""
+    return f"{user:24}{side:7}not usable: its file {str(why).removeprefix(f'{path} ')}"
 
 
 def _show(store: ProfileStore, args: argparse.Namespace) -> int:

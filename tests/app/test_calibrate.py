@@ -124,6 +124,26 @@ def test_it_is_listed_shown_moved_and_removed(folder: Path, tmp_path: Path, caps
     assert [p.user for p in ProfileStore(other).all()[0]] == ["Cy"]
 
 
+def test_a_damaged_one_is_listed_as_such_and_offered_nowhere(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ProfileStore(tmp_path)
+    good = store.save(ProfileStore(folder).all()[0][0])
+    store.path("Bo", Side.LEFT).write_text(good.read_text(encoding="utf-8")[:500], encoding="utf-8")
+    (tmp_path / "notes.json").write_text("{}", encoding="utf-8")
+    assert profiles(tmp_path, "list") == 0
+    ann, bo, notes = capsys.readouterr().out.splitlines()
+    assert ann.startswith("Ann ") and "not usable" not in ann
+    assert bo.split()[:7] == ["Bo", "left", "not", "usable:", "its", "file", "is"] and "damaged" in bo
+    assert notes.startswith("notes ") and "not usable: its file is no hand profile" in notes
+    assert profiles(tmp_path, "show", "Cy") == 2
+    assert capsys.readouterr().err.endswith(f"there are: {good.stem}\n")
+    assert profiles(tmp_path, "show", "Bo") == 2 and "is damaged" in capsys.readouterr().err
+    assert profiles(tmp_path, "list", "--json") == 0
+    printed = capsys.readouterr()
+    assert [one["user"] for one in json.loads(printed.out)] == ["Ann"] and printed.err.count("warning") == 2
+
+
 def test_both_hands_ask_for_a_side(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import replace
 
