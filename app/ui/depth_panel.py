@@ -32,6 +32,7 @@ class DepthPanel(QWidget):
         self._image: QImage | None = None
         self._near_mm = 300.0
         self._last_s = 0.0
+        self._stale = False
         colors = np.clip(depth_colors() * 255, 0, 255).astype(np.uint32)
         self._table = (0xFF << 24) | (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
         self._table = np.concatenate((self._table, np.array([0xFF000000 | int(theme.BACKGROUND[1:], 16)], np.uint32)))
@@ -54,6 +55,17 @@ class DepthPanel(QWidget):
         stride = max(1, int(result.frame.depth.shape[1] / max(wanted, 1)))
         self._image = self._colored(result.frame.depth[::stride, ::stride], result.frame.depth_unit_mm)
         self.update()
+
+    @property
+    def stale(self) -> bool:
+        """See set_stale."""
+        return self._stale
+
+    def set_stale(self, stale: bool) -> None:
+        """Whether the picture is an old one: then it is dark."""
+        if stale != self._stale:
+            self._stale = stale
+            self.update()
 
     @property
     def frame(self) -> int | None:
@@ -103,6 +115,7 @@ class DepthPanel(QWidget):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(shown, self._image)
         painter.setClipRect(shown)
+        painter.save()
         painter.translate(shown.topLeft())
         # Pixel centres are at whole numbers, so the picture's corner is at -0.5.
         painter.translate(0.5 * scale, 0.5 * scale)
@@ -110,6 +123,9 @@ class DepthPanel(QWidget):
         if self._recorded is not None:
             self._draw_recorded(painter, scale, camera, self._recorded)
         self._draw_skeleton(painter, scale, camera)
+        painter.restore()
+        if self._stale:
+            theme.dim(painter, shown)
 
     def _draw_crop(self, painter: QPainter, scale: float) -> None:
         assert self._result is not None

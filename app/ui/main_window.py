@@ -44,7 +44,7 @@ from app.ui.result_signal import ResultSignal
 from app.ui.settings import Choices, Memory
 from app.ui.side_panel import side_panel
 from app.ui.source_part import SourcePart
-from app.ui.state_words import CLOSING_NOTE, DEMO_NOTE, state_words
+from app.ui.state_words import banner_words, state_words
 from app.ui.status_bar import StatusBar
 from app.ui.timing_overlay import TimingOverlay
 from app.ui.view3d import View3D
@@ -272,28 +272,20 @@ class MainWindow(QMainWindow):
             self.close()
 
     def _show_state(self) -> None:
-        capture = self._session.capture
-        silent = time.monotonic() - self._last_at > _SILENCE_S
+        capture, now = self._session.capture, time.monotonic()
+        if capture.playback is not None and capture.playback.paused:
+            self._last_at = now  # it is held, not old; and when it goes on, the next result has its time
+        silent = now - self._last_at > _SILENCE_S
         state = state_words(self._session, self._last, silent)
         self.status.show_state(*state, capture.source_name or capture.spec)
+        self.view.set_stale(silent)
+        self.depth_panel.set_stale(silent)
 
     def _show_words(self) -> None:
-        trouble = self._session.trouble()
-        warnings = self._session.capture.warnings
         adapting = self.adaptation.alarm() if self.adaptation is not None else ""
         alarm = self.recording.alarm() or self.replay.trouble or self.calibration.trouble or adapting
-        if trouble:
-            self.banner.say("trouble", trouble)
-        elif self._closing:
-            self.banner.say("note", CLOSING_NOTE)
-        elif alarm:
-            self.banner.say("alarm", alarm)
-        elif self.replay.note:
-            self.banner.say("note", self.replay.note)
-        elif is_demo(self._session.capture.spec) and not self.sources.has_camera:
-            self.banner.say("note", DEMO_NOTE)
-        else:
-            self.banner.say("note", warnings[0] if warnings else "")
+        plays_demo = is_demo(self._session.capture.spec) and not self.sources.has_camera
+        self.banner.say(*banner_words(self._session, self._closing, alarm, self.replay.note, plays_demo))
 
     def _seek_end(self) -> None:
         playback = self._session.capture.playback

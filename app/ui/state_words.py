@@ -20,6 +20,21 @@ _STATES = {
 }
 
 
+def banner_words(session: LiveSession, closing: bool, alarm: str, note: str, plays_demo: bool) -> tuple[str, str]:
+    """What the strip over the picture says, its kind first: the worst there is to say. closing: a take is being closed
+    and the window after it; plays_demo: for want of a camera."""
+    trouble, warnings = session.trouble(), session.capture.warnings
+    if trouble:
+        return "trouble", trouble
+    if closing:
+        return "note", CLOSING_NOTE
+    if alarm:
+        return "alarm", alarm
+    if note or plays_demo:
+        return "note", note or DEMO_NOTE
+    return "note", warnings[0] if warnings else ""
+
+
 def state_words(session: LiveSession, last: LiveResult | None, silent: bool) -> tuple[str, str]:
     """The state and its colour. last: the newest result; silent: whether it is old."""
     capture, tracking = session.capture, session.tracking

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtCore import QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QPainter, QPalette
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QSlider
 
 BACKGROUND = "#0d0f12"
@@ -17,6 +17,9 @@ GOOD = "#7fcc94"
 WARN = "#f0b866"
 BAD = "#ee7d74"
 RECORD = "#f0483e"
+
+#: How much of an old picture is covered.
+_SHADE = 0.65
 
 PANEL_WIDTH = 312
 GAP = 10
@@ -67,6 +70,13 @@ QScrollBar:vertical {{ background: {PANEL}; width: 8px; }}
 QScrollBar::handle:vertical {{ background: #333a44; border-radius: 4px; min-height: 24px; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ height: 0; }}
 """
+
+
+def dim(painter: QPainter, area: QRect | QRectF) -> None:
+    """Darken what is painted there: it is old."""
+    shade = QColor(BACKGROUND)
+    shade.setAlphaF(_SHADE)
+    painter.fillRect(area, shade)
 
 
 def apply_theme(application: QApplication) -> None:

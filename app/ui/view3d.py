@@ -71,6 +71,7 @@ class View3D(QWidget):
         self._frame: int | None = None
         self._asked_frame: int | None = None
         self._asked_hand = False
+        self._stale = False
         self._changed = True
         self._drag_from: QPointF | None = None
         self._last_result_s = time.monotonic()
@@ -137,6 +138,17 @@ class View3D(QWidget):
         """Show this result from the next picture on, with the joints (21, 3) that a take has for its frame, if any."""
         self._result, self._recorded = result, recorded
         self.touch()
+
+    @property
+    def stale(self) -> bool:
+        """See set_stale."""
+        return self._stale
+
+    def set_stale(self, stale: bool) -> None:
+        """Whether the result that is shown is old: then the picture is dark, so that nobody takes it for a live one."""
+        if stale != self._stale:
+            self._stale = stale
+            self.update()
 
     def show_comparison(self, comparison: ComparisonView | None) -> None:
         """Say which skeleton is which and how far they are apart; None: nothing is compared."""
@@ -284,6 +296,8 @@ class View3D(QWidget):
         width, height = shown.width() / scale, shown.height() / scale
         source = QRectF((self._picture.width() - width) / 2, (self._picture.height() - height) / 2, width, height)
         painter.drawImage(shown, self._picture, source)
+        if self._stale and self.shows_result:
+            theme.dim(painter, self.rect())
         if self._scene.layers.uncertainty:
             paint_interval_legend(painter, self.rect())
         if self._comparison is not None:

@@ -107,7 +107,7 @@ class FaultySensor(SensorBase):
         if self.control.is_on(Fault.HANG_OPEN):
             self._hang()
         if self.control.is_on(Fault.UNPLUG):
-            raise SensorUnavailable(f"{self.name} is unplugged, on purpose: it is plugged in again soon")
+            raise SensorUnavailable(self._unplugged())
         self._sensor.open()
         self._reset()
         self._intrinsics, self._fps, self._side = self._sensor.intrinsics, self._sensor.fps, self._sensor.side
@@ -130,11 +130,14 @@ class FaultySensor(SensorBase):
 
     def _fail(self) -> None:
         if self.control.is_on(Fault.UNPLUG):
-            raise SensorDisconnected(f"{self.name} was unplugged: plug it in again")
+            raise SensorDisconnected(self._unplugged())
         if self.control.is_on(Fault.HANG_OPEN):
             raise SensorDisconnected(f"{self.name} is lost: open it again")
         if self.control.is_on(Fault.HANG):
             self._hang()
+
+    def _unplugged(self) -> str:
+        return f"{self.name} was unplugged: plug it in again (it is a test, and comes back by itself)"
 
     def _hang(self) -> None:
         self._let_go.wait()

@@ -15,6 +15,7 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QWheelEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
 
 from app.runtime.interfaces import FrameSource
 from app.runtime.sources import SourceChoice
@@ -26,7 +27,7 @@ from app.ui.settings import Choices, Memory
 from app.viewer.palette import interval_colors
 from app.viewer.scene import Layers
 from engine.metrics import interval_radius
-from engine.sensors.protocol import SensorUnavailable
+from engine.sensors.protocol import SensorDisconnected, SensorUnavailable
 from engine.types import LumbricalError, Side, TrackingState
 from tests.app.fakes import FakeSensor, FakeTracker
 from tests.app.ui.windows import faults, open_window, pump
@@ -43,6 +44,10 @@ def pixels(image: QImage) -> np.ndarray:
 
 def view_picture(window: MainWindow) -> np.ndarray:
     return pixels(window.view.grab().toImage())
+
+
+def _brightest(widget: QWidget) -> int:
+    return int(pixels(widget.grab().toImage()).max())
 
 
 def test_the_window_tracks_and_shows_it(tmp_path: Path) -> None:
@@ -152,6 +157,33 @@ def test_trouble_is_said_in_the_window_and_goes_away() -> None:
         sensor.fail_open = None
         assert pump(lambda: "busy" not in window.banner.text)
         assert pump(lambda: window.status.state_text == "tracking")
+
+
+def test_an_old_picture_is_dark_until_a_new_one_comes() -> None:
+    sensor = FakeSensor()
+    with open_window(open_source=lambda _: sensor) as window:
+        assert pump(lambda: window.view.shown is not None and window.view.shown.with_hand)
+        live = [_brightest(widget) for widget in (window.view, window.depth_panel)]
+        sensor.fail_read = sensor.fail_open = SensorDisconnected("the camera was unplugged: plug it in again")
+        assert pump(lambda: window.view.stale and window.depth_panel.stale)
+        assert window.status.state_text == "no picture" and "unplugged" in window.banner.text
+        old = [_brightest(widget) for widget in (window.view, window.depth_panel)]
+        assert all(after < 0.7 * before for before, after in zip(live, old, strict=True)), (live, old)
+        sensor.fail_read = sensor.fail_open = None
+        assert pump(lambda: not window.view.stale and not window.depth_panel.stale)
+        assert pump(lambda: _brightest(window.view) > 0.8 * live[0])
+
+
+def test_a_recording_that_is_held_stays_bright_and_goes_on_so() -> None:
+    with open_window() as window:
+        dark: list[bool] = []
+        assert pump(lambda: window.view.shows_result and window.status.state_text == "tracking")
+        QTest.keyClick(window, Qt.Key.Key_Space)
+        assert pump(lambda: window.status.state_text == "paused")
+        assert not pump(lambda: window.view.stale or window.depth_panel.stale, 2.0)
+        window.status.show_state = lambda *words: dark.append(window.view.stale)  # type: ignore[method-assign]
+        QTest.keyClick(window, Qt.Key.Key_Space)
+        assert pump(lambda: len(dark) >= 5) and not any(dark)
 
 
 def test_a_camera_that_is_plugged_in_takes_over_from_the_demo_only() -> None:
