@@ -11,10 +11,15 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 from app.runtime.statistics import StatisticsSnapshot
 from app.ui import theme
 
+_LATENCY = (
+    "How long a frame takes from its arrival in this computer until its hand is tracked, not yet drawn.\n"
+    "First number: half of the last frames took no longer (median). Second: 95 of 100 took no longer.\n"
+    "T shows where the time goes."
+)
 _FIELDS = (
     ("tracked", "Results a second", "000 /s"),
     ("view", "Pictures of the 3D view a second", "000 fps"),
-    ("latency", "From a frame's arrival to its result: median, 95th percentile", "000.0 · 000.0 ms"),
+    ("latency", _LATENCY, "000.0 · 000.0 ms"),
     ("dropped", "Frames overtaken before they were tracked, or lost by the camera", "000000"),
 )
 _MARGIN, _SPACING, _GAP = 14, 8, 10

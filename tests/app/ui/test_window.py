@@ -148,6 +148,14 @@ def test_states_in_words(state: TrackingState, word: str) -> None:
         assert pump(lambda: window.status.state_text == word)
 
 
+def test_the_two_numbers_of_latency_are_explained_where_they_are() -> None:
+    with open_window() as window:
+        for label in (window.status._captions["latency"], window.status._values["latency"]):
+            first, second = label.toolTip().splitlines()[1].split(". ")
+            assert first == "First number: half of the last frames took no longer (median)"
+            assert second == "Second: 95 of 100 took no longer."
+
+
 def test_trouble_is_said_in_the_window_and_goes_away() -> None:
     sensor = FakeSensor()
     sensor.fail_open = SensorUnavailable("the camera is busy: close the program that uses it")
