@@ -44,6 +44,19 @@ def raise_again() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def interrupts_told(left: str) -> Iterator[None]:
+    """While inside, Ctrl-C is told in one line on stderr, with what it has left, and raised on. Being told to end is
+    not: whoever does it reads the exit status."""
+    try:
+        yield
+    except Terminated:
+        raise
+    except KeyboardInterrupt:
+        print(f"lumbrical: interrupted: {left}", file=sys.stderr)
+        raise
+
+
 def leave_window(status: int) -> NoReturn:
     """End the process after its window, without taking the interpreter apart.
 

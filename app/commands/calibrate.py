@@ -8,12 +8,13 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.arguments import add_profiles_folder, add_weights, frame_count, seconds
 from app.commands.track import make_tracker, open_sensor
-from app.interrupts import terminated_in_order
+from app.interrupts import interrupts_told, terminated_in_order
 from engine.fitting.kinematics import Kinematics
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.takes.words import counted
@@ -21,7 +22,8 @@ from engine.types import DepthFrame, Side
 
 if TYPE_CHECKING:
     from calibration.collecting import Collection
-    from calibration.profiles import Profile
+    from calibration.poses import GuidedPose
+    from calibration.profiles import Profile, ProfileStore
     from calibration.session import Outcome
     from engine.tracker import Tracker
 
@@ -57,16 +59,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_weights(parser)
 
 
+@dataclass(frozen=True)
+class _Learnt:
+    """What a source told of a hand. old: the profile there is. objection: why the new one should not take its place.
+    next_poses: what would tell most, where bones stayed unsure. seconds: of solving."""
+
+    take: Collection
+    profile: Profile
+    outcome: Outcome
+    old: Profile | None
+    objection: str
+    next_poses: list[GuidedPose]
+    seconds: float
+
+
 def run(args: argparse.Namespace) -> int:
     """Track the source, choose frames, solve, compare with the old profile on frames held out, and save.
 
     Returns 0 when the profile was saved, EXIT_NO_BETTER when the new one was no better, of another hand, or less sure.
     """
-    from calibration.collecting import learnt_profile
     from calibration.profiles import ProfileStore, checked_name
 
     store = ProfileStore(args.profiles)
     checked_name(args.user)
+    with interrupts_told("no profile was written"):
+        learnt = _learn(store, args)
+    profile = learnt.profile
+    saved = previous = None
+    if not args.dry_run and (args.force or not learnt.objection):
+        previous = store.keep_previous(profile.user, profile.side) if learnt.old is not None else None
+        saved = store.save(profile)
+    report = _report(learnt, saved, previous)
+    print(json.dumps(report, allow_nan=False) if args.json else as_text(report))
+    return 0 if saved is not None or args.dry_run else EXIT_NO_BETTER
+
+
+def _learn(store: ProfileStore, args: argparse.Namespace) -> _Learnt:
+    from calibration.collecting import learnt_profile
+
     sensor = open_sensor(args.source)
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
@@ -84,16 +114,8 @@ def run(args: argparse.Namespace) -> int:
     profile = learnt_profile(args.user, side, outcome, sensor.name)
     why_not = objection(profile, outcome, old)
     seconds_taken = time.monotonic() - start_s
-    saved = previous = None
-    if not args.dry_run and (args.force or not why_not):
-        previous = store.keep_previous(args.user, side) if old is not None else None
-        saved = store.save(profile)
-    report = _report(profile, outcome, take, old, saved, seconds_taken)
-    if report["undetermined"]:
-        report["next_poses"] = [{"name": one.name, "how": one.instruction} for one in session.next_poses()[:_NAMED]]
-    report |= {"objection": why_not, "previous": str(previous) if previous is not None else None}
-    print(json.dumps(report, allow_nan=False) if args.json else as_text(report))
-    return 0 if saved is not None or args.dry_run else EXIT_NO_BETTER
+    poses = session.next_poses()[:_NAMED] if outcome.estimate.undetermined() else []
+    return _Learnt(take, profile, outcome, old, why_not, poses, seconds_taken)
 
 
 def _collect(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> Collection:
@@ -154,11 +176,10 @@ def _compared_with(old: Profile | None) -> str:
     return "the old profile" if old is not None else "the mean hand"
 
 
-def _report(
-    profile: Profile, outcome: Outcome, take: Collection, old: Profile | None, saved: Path | None, seconds: float
-) -> dict[str, Any]:
+def _report(learnt: _Learnt, saved: Path | None, previous: Path | None) -> dict[str, Any]:
     from calibration.estimate import BONE_NAMES
 
+    take, profile, outcome = learnt.take, learnt.profile, learnt.outcome
     estimate = outcome.estimate
     rows = zip(BONE_NAMES, estimate.lengths_mm.tolist(), estimate.sd_mm.tolist(), strict=True)
     return {
@@ -171,13 +192,15 @@ def _report(
         "frames_held_out": outcome.held_out,
         "bones_mm": {name: {"length": length, "sd": sd} for name, length, sd in rows},
         "undetermined": list(estimate.undetermined()),
-        "next_poses": [],
-        "compared_with": _compared_with(old),
+        "next_poses": [{"name": pose.name, "how": pose.instruction} for pose in learnt.next_poses],
+        "compared_with": _compared_with(learnt.old),
         "residual_before_mm": outcome.before_mm if math.isfinite(outcome.before_mm) else None,
         "residual_after_mm": outcome.after_mm if math.isfinite(outcome.after_mm) else None,
         "better": outcome.better,
-        "seconds": seconds,
+        "seconds": learnt.seconds,
         "profile": str(saved) if saved is not None else None,
+        "objection": learnt.objection,
+        "previous": str(previous) if previous is not None else None,
     }
 
 

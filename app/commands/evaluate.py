@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.arguments import add_weights
 from app.evaluation_columns import RECORDINGS, RENDERED, WHERE_EXPLAINED, columns_in_words
+from app.interrupts import interrupts_told
 from app.plots import check_plot_path, write_figure
 from engine.types import Intrinsics, LumbricalError
 
@@ -103,6 +104,11 @@ def _amount(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Track all frames of all folders, or read predictions, print how far they are from their labels, and return 0."""
+    with interrupts_told("not all was measured, so there are no figures"):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if _names_files(args):
         return _run_files(args)
     if args.rendered:

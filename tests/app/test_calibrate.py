@@ -13,7 +13,7 @@ from app import cli
 from app.commands.calibrate import EXIT_NO_BETTER, objection
 from calibration.poses import CATALOGUE
 from calibration.profiles import ProfileStore
-from calibration.session import Outcome
+from calibration.session import CalibrationSession, Outcome
 from engine.fitting.kinematics import Kinematics
 from engine.types import Side
 
@@ -78,6 +78,19 @@ def test_what_is_replaced_can_be_taken_back(
     assert previous.read_bytes() == before and [p.name for p in tmp_path.glob("*.json")] == [path.name]
     assert profiles(tmp_path, "import", str(previous), "--force") == 0
     assert store.load(old.user, old.side).created == old.created
+
+
+def test_an_interrupt_is_told_and_writes_nothing(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(self: CalibrationSession) -> Outcome:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CalibrationSession, "solve", interrupted)
+    assert cli.main(calibrate(recording, tmp_path, "--force")) == 130
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "lumbrical: interrupted: no profile was written\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_bones_stay_unsure_poses_are_named(

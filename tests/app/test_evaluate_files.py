@@ -67,6 +67,19 @@ def test_the_help_explains_every_column(files: tuple[str, str], capsys: pytest.C
     assert header.split() == " ".join(line[2:14] for line in part.splitlines()).split()
 
 
+def test_an_interrupt_is_told(
+    files: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.evaluation.compare.compare", interrupted)
+    assert cli.main(["evaluate", "--predictions", files[0], "--ground-truth", files[1]]) == 130
+    printed = capsys.readouterr()
+    told = "lumbrical: interrupted: not all was measured, so there are no figures\n"
+    assert (printed.out, printed.err) == ("", told)
+
+
 def test_the_curve_is_written_whole(files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot = tmp_path / "curve.png"
     options = ["--predictions", files[0], "--plot", str(plot), "--ground-truth"]

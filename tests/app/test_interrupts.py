@@ -36,6 +36,22 @@ def test_a_command_can_put_its_things_in_order() -> None:
     assert (status, words) == (130, "")
 
 
+def test_what_an_interrupt_leaves_is_told_in_one_line_but_not_of_being_told_to_end() -> None:
+    begin = (
+        "import signal, sys, types\n"
+        "from app import cli\n"
+        "from app.interrupts import interrupts_told, terminated_in_order\n"
+        "def run(args):\n"
+        "    with interrupts_told('nothing was written'), terminated_in_order(): signal.raise_signal(signal.%s)\n"
+        "module = types.ModuleType('stop'); sys.modules['stop'] = module\n"
+        "module.add_arguments, module.run = lambda parser: None, run\n"
+        "cli.COMMANDS['stop'] = cli.Command('stop', 'a test')\n"
+        "sys.exit(cli.main(['stop']))\n"
+    )
+    assert _interrupted(begin % "SIGINT") == (130, "lumbrical: interrupted: nothing was written\n")
+    assert _interrupted(begin % "SIGTERM") == (143, "")
+
+
 def test_an_interrupt_that_is_ignored_stays_ignored() -> None:
     assert _interrupted(
         "import signal\n"
