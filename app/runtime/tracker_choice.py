@@ -112,7 +112,7 @@ class TrackerChoice:
         try:
             self._note = self._check(self.used, self._progress)
         except RunnerDiffers as error:
-            self.trouble = str(error)
+            self.trouble = _with_runner(error, REFERENCE)
             self._use(replace(self.used, runner=REFERENCE))
         except LumbricalError as error:
             self._note = f"not compared with torch: {error}"
@@ -122,7 +122,8 @@ class TrackerChoice:
         try:
             self._use(wish)
         except LumbricalError as error:
-            self.wish, self.trouble = used, str(error)
+            self.trouble = str(error) if wish.runner == used.runner else _with_runner(error, used.runner)
+            self.wish = used
             if method_named(used.method).needs_profile and used.source != wish.source:
                 # What tracks now holds the hand of somebody else.
                 self.wish = replace(wish, method=DEFAULT_METHOD, weights=used.weights)
@@ -136,3 +137,8 @@ class TrackerChoice:
         self._session.exchange_tracker(tracker)
         self.changes += 1
         self.changed(wish)
+
+
+def _with_runner(error: LumbricalError, runner: str) -> str:
+    """Why another runner could not be used, and which one is."""
+    return f"{error} ({RUNNERS[runner].title} tracks instead)"

@@ -136,6 +136,7 @@ def test_a_runner_that_is_off_is_not_taken(made: list[str], session: tuple[LiveS
     assert choice.choose(TrackerWish(runner="wrong"))
     assert wait_until(lambda: not choice.busy, 20)
     assert "Wrong differs from torch" in choice.trouble and choice.wish.runner == "onnx" and choice.changes == 0
+    assert choice.trouble.endswith(" (ONNX Runtime tracks instead)")
     before = len(old.tracked)
     assert wait_until(lambda: len(old.tracked) > before + 3)
 
@@ -157,7 +158,7 @@ def test_the_one_that_tracks_from_the_start_is_checked_once_it_does(
         assert wait_until(lambda: not choice.busy, 20)
     assert made == [runner]
     assert (instead, choice.wish.runner) == ((["torch"], "torch") if off else ([], runner))
-    assert ("differs from torch" in choice.trouble) is off
+    assert ("differs from torch" in choice.trouble) is off is choice.trouble.endswith(" (torch tracks instead)")
     assert ("is off torch by" in choice.words) is not off
 
 
