@@ -21,6 +21,8 @@ _THUMB = ("carpus", "metacarpal", "proximal phalanx", "distal phalanx")
 BONE_NAMES = tuple(f"{finger} {bone}" for finger in FINGERS for bone in (_THUMB if finger == "thumb" else _ROWS))
 #: A session asks for more until each bone is known this well: its standard deviation, mm.
 WITHIN_MM = 2.0
+#: Bones of one hand, solved twice, differ by less on average, mm.
+ONE_HAND_MM = 4.0
 #: How far beyond its mean one value in ten of a normal distribution lies, to either side, in standard deviations.
 NINETY = 1.645
 SHAPE_SIZE = BETA_SIZE + THICKNESS_SIZE

@@ -33,8 +33,6 @@ _QUIET_S = 2.0
 EXIT_NO_BETTER = 1
 #: So many poses, and so many reasons why frames are to be taken again, are named as advice.
 _NAMED, _REASONS = 3, 1
-#: Bones of one hand, solved twice, differ by less on average, mm.
-ONE_HAND_MM = 4.0
 #: A profile whose bones are surer than a new one's by more than this stays.
 _LESS_SURE = 1.25
 
@@ -158,6 +156,8 @@ def _frames(sensor: Sensor, seconds: float | None) -> Iterator[DepthFrame]:
 
 def objection(profile: Profile, outcome: Outcome, old: Profile | None) -> str:
     """Why a profile should not take the place of what is there, in words; nothing where it should."""
+    from calibration.estimate import ONE_HAND_MM
+
     if not outcome.better:
         return "no better than " + _compared_with(old)
     if old is None:

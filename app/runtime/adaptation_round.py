@@ -6,16 +6,16 @@ Runs in the worker's process; it knows nothing of processes, so that tests and b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from app.runtime.adaptation_trial import Contender, build_of, hand_of
-from calibration.estimate import bone_lengths
+from calibration.estimate import ONE_HAND_MM, bone_lengths
 from calibration.frames import Build, CalibrationFrame
-from calibration.relief import ReliefSolver
+from calibration.relief import ReliefConfig, ReliefSolver
 from calibration.skin import SkinPrior
 from calibration.solver import ShapeSolver, SolverConfig
 from engine.adaptation.anchors import AnchorConfig, AnchorTraining
@@ -26,14 +26,14 @@ from engine.hand.relief import raised
 from engine.methods.gaussian.weights import LoadedEncoder, load_weights
 from engine.training.renders import HandRenderer, HandShape, RenderConfig, RenderedBatch
 from engine.training.trainer import rendered_errors
-from engine.types import LumbricalError
+from engine.types import FloatArray, LumbricalError
 
 #: Seconds of each five are held out, so that what is judged by is no neighbour of what is learnt from.
 _PERIOD_S, _HELD_S = 5.0, 1.0
 _RENDERED_SEED = 90_001
 #: By how much a frame's residual may grow with another encoder, in the median.
 _NO_WORSE = 1.02
-#: So many times the samples that the hand in use was solved from are more of them.
+#: So many times the samples that what is in use was learnt from are more of them.
 _MORE = 1.2
 #: Of the solver, from a hand that is nearly right.
 _REFINING_STEPS = 8
@@ -41,25 +41,31 @@ _REFINING_STEPS = 8
 
 @dataclass(frozen=True)
 class RoundConfig:
-    """learn, judge: samples needed to begin. fewest: samples a build is solved from, at least; solve: at most; refine:
-    the same for a build that is known already. held: held-out samples kept, the newest. news: new samples that another
-    round needs, once a build is known; before, it takes `learn`.
+    """learn, judge: samples needed to begin. fewest: samples a build is solved from, at least; solve: that it is solved
+    from, or an average taken of, at most; refine: the same for a build that is known already. held: held-out samples
+    kept, the newest. news: new samples that another round needs, once a build is known; before, half as many more.
+    averaged: how the surface of an average is learnt, whose bones are not the user's: it has to reach further.
     one_hand_mm: bones of two halves of the samples, or of the known hand, may differ by so much on average, else it is
     not one hand; one_average_mm: the same for averages of single frames, which all lean to the mean hand.
-    solved_ratio: a solved hand's median residual over that of one in use which is averaged or was solved from fewer
-    samples, at most. rendered: hands of the fixed set. buffer_bytes: of the samples. train: whether the encoder is
-    fine-tuned too."""
+    solved_ratio: a solved hand's median residual over that of an average in use, at most. more_averaged, more_solved,
+    more_tail: by how much residuals may grow, in the median and in the worst tenth, over those with the first of its
+    kind, with what was learnt from a fifth more samples. rendered: hands of the fixed set. buffer_bytes: of the
+    samples. train: whether the encoder is fine-tuned too."""
 
     learn: int = 24
     judge: int = 12
-    fewest: int = 40
+    fewest: int = 60
     solve: int = 60
     refine: int = 200
     held: int = 80
     news: int = 40
-    one_hand_mm: float = 4.0
+    one_hand_mm: float = ONE_HAND_MM
     one_average_mm: float = 2.5
-    solved_ratio: float = 1.05
+    solved_ratio: float = 1.08
+    more_averaged: float = 1.02
+    more_solved: float = 1.15
+    more_tail: float = 1.25
+    averaged: ReliefConfig = field(default_factory=lambda: ReliefConfig(prior_mm=4.0, doubt=7.0))
     rendered: int = 96
     buffer_bytes: int = 16 << 20
     train: bool = True
@@ -94,8 +100,8 @@ class Adapter:
         self._round: Iterator[Outcome | None] | None = None
         self._needed = config.learn
         self._rendered: tuple[list[RenderedBatch], float] | None = None
-        self._relief = ReliefSolver()
-        self._solvers = (ShapeSolver(), ShapeSolver(config=_TIGHT))
+        self._reliefs = {"hand": ReliefSolver(), "surface": ReliefSolver(config=config.averaged)}
+        self._solver = ShapeSolver(config=_TIGHT)
         self.use(store.current)
 
     @property
@@ -110,8 +116,8 @@ class Adapter:
         version = self._store.load(number) if number else AdaptedVersion(0, None, None, None)
         weights = load_weights(version.weights) if version.weights is not None else self._base
         self._present = Contender(weights.encoder, build_of(version.hand) or self._profile)
-        #: Samples that the hand in use was solved from here, 0 where it was not.
-        self._solved_from = 0
+        #: What is in use here, and from how many samples it was learnt: 0 where it was not. The first of its kind.
+        self._learnt, self._first = ("", 0), self._present
         self._round = None
 
     def rolled_back(self, number: int) -> None:
@@ -156,7 +162,7 @@ class Adapter:
             yield from self._averaged(samples, frames)
             # Few frames of a held thing fit a build that has it for flesh; an average cannot have that.
             if len(samples) >= self.config.fewest:
-                yield from self._builds(frames)
+                yield from self._solved(self._solver, frames, self._solver.solve(frames).build)
             return
         before = self.number
         yield from self._refined(frames)
@@ -174,12 +180,15 @@ class Adapter:
 
     def _surface(self, what: str, frames: list[CalibrationFrame], build: Build) -> Iterator[Outcome | None]:
         """A build with the surface that the frames show of it, and the present encoder, against what is in use."""
-        for found in self._relief.solve(frames, build):
+        for found in self._reliefs[what].solve(frames, build):
             build = found
             yield None
-        contender = Contender(self._present.encoder, build, self._solvers[0].template)
+        contender = Contender(self._present.encoder, build, self._solver.template)
         held = list(self.held)
-        before = self._present.residuals(held)
+        in_use, count = self._learnt
+        more = what == in_use and len(frames) >= _MORE * count
+        # What may be a little worse is compared with the first of its kind: not a little worse time after time.
+        before = (self._first if more else self._present).residuals(held)
         yield None
         after = contender.residuals(held)
         yield None
@@ -188,24 +197,29 @@ class Adapter:
             # An average bends its surface to bones that are not the user's: what is solved for replaces it where it
             # is better than no hand at all and as good as the average.
             before = Contender(self._present.encoder, None).residuals(held)
-        if what == "hand" and len(frames) >= _MORE * self._solved_from > 0:
-            # The same hand from more frames: its joints are nearer to the user's also where its residual is not less.
-            verdict = no_worse(before, after, self.config.solved_ratio, self.config.gate)
-        else:
-            verdict = judge(before, after, 1.0, 1.0, self.config.gate)
-        outcome = self._decide(what, verdict, contender, trained=False)
-        if what == "hand" and outcome.version:
-            self._solved_from = len(frames)
+        outcome = self._decide(what, self._verdict(what, more, before, after), contender, trained=False)
+        if outcome.version:
+            self._first = self._first if what == in_use else contender
+            self._learnt = what, len(frames)
         yield outcome
+
+    def _verdict(self, what: str, more: bool, before: FloatArray, after: FloatArray) -> Verdict:
+        """Of a hand, by residuals of held-out samples; more: it is of the same kind as what is in use and learnt from
+        more samples: then its joints are nearer to the user's also where its residual is not less."""
+        config = self.config
+        if not more:
+            return judge(before, after, 1.0, 1.0, config.gate)
+        ratio = config.more_solved if what == "hand" else config.more_averaged
+        return no_worse(before, after, ratio, replace(config.gate, tail=config.more_tail))
 
     def _averaged(self, samples: list[Sample], frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
         """The average of what single frames tell of the shape, with a surface of its own."""
-        present, template = self._present.build, self._solvers[0].template
+        present, template = self._present.build, self._solver.template
         relief = present.relief if present is not None else Build.mean().relief
         free, middle = Contender(self._present.encoder, None, raised(template, relief)), len(samples) // 2
         halves = [free.averaged(part) for part in (samples[:middle], samples[middle:])]
         yield None
-        apart = _bones_apart(halves[0], halves[1], self._solvers[0])
+        apart = _bones_apart(halves[0], halves[1], self._solver)
         if apart > self.config.one_average_mm:
             yield Outcome("surface", Verdict(False, _two_hands(apart)))
             return
@@ -213,35 +227,24 @@ class Adapter:
         build = replace(Build.of(np.mean([half.vector for half in halves], 0)), relief=relief)
         yield from self._surface("surface", frames, build)
 
-    def _builds(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
-        """The user's hand, first with skin of its own, then with the template's, if the first will not do."""
-        for solver in self._solvers:
-            before = self.number
-            of_one_hand = yield from self._solved(solver, frames, solver.solve(frames).build)
-            if not of_one_hand or self.number != before:
-                return
-
     def _refined(self, frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
         """The known hand solved further, from more frames and on its own surface, where less of what a surface is off
         is taken for bones."""
         present = self._present.build
         assert present is not None
-        solver = ShapeSolver(raised(self._solvers[0].template, present.relief))
+        solver = ShapeSolver(raised(self._solver.template, present.relief))
         build = solver.solve(frames, start=present, steps=_REFINING_STEPS).build
         yield from self._solved(solver, frames, replace(build, relief=present.relief))
 
-    def _solved(
-        self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build
-    ) -> Generator[Outcome | None, None, bool]:
-        """What becomes of a build that the solver found; returns whether the frames show one hand, the known one."""
+    def _solved(self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> Iterator[Outcome | None]:
+        """What becomes of a build that the solver found."""
         yield None
         objection = self._not_one_hand(solver, frames, build)
         if objection:
             yield Outcome("hand", Verdict(False, objection))
-            return False
+            return
         yield None
         yield from self._surface("hand", frames, build)
-        return True
 
     def _not_one_hand(self, solver: ShapeSolver, frames: list[CalibrationFrame], build: Build) -> str:
         """Why the frames do not show one hand, the known one; nothing where they do."""
@@ -267,7 +270,7 @@ class Adapter:
                 return  # new samples, which may say more of the hand
             training.step()
             yield None
-        contender = Contender(training.average, build, self._solvers[0].template)
+        contender = Contender(training.average, build, self._solver.template)
         yield None
         yield self._decide("encoder", self._read_better(contender), contender, trained=True)
 
@@ -279,7 +282,7 @@ class Adapter:
         present encoder and the fit make of a frame is taken for the truth, which the other has to come nearer to.
         """
         batches, rendered_before = self._rendered_set()
-        rendered_after = _rendered_error(contender.encoder, batches, self._solvers[0])
+        rendered_after = _rendered_error(contender.encoder, batches, self._solver)
         held, gate = list(self.held), self.config.gate
         joints = self._present.joints(held)
         before, after = self._present.misread(held, joints), contender.misread(held, joints)
@@ -294,7 +297,7 @@ class Adapter:
         if self._rendered is None:
             config = RenderConfig(empty_fraction=0.0, left_fraction=0.0)
             batches = [HandRenderer(config, _RENDERED_SEED).batch(self.config.rendered)]
-            self._rendered = batches, _rendered_error(self._base.encoder, batches, self._solvers[0])
+            self._rendered = batches, _rendered_error(self._base.encoder, batches, self._solver)
         return self._rendered
 
     def _decide(self, what: str, verdict: Verdict, contender: Contender, trained: bool) -> Outcome:
@@ -328,7 +331,7 @@ def _rendered_error(encoder: torch.nn.Module, batches: list[RenderedBatch], solv
     return rendered_errors(encoder.eval(), batches, Skeleton())["joints_mean_mm"]
 
 
-#: For hands that hold things: skin as the template's, and more say for the encoder's points.
+#: Of the first build: skin near to the template's, and more say for the encoder's points.
 _TIGHT = SolverConfig(
     point_doubt=8.0,
     thickness_sd=(1.5, 0.8, 0.8, 0.8, 0.8, 0.8),

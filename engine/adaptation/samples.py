@@ -60,7 +60,7 @@ class SampleGate:
     min_confidence: float = 0.7
     max_residual_mm: float = 9.0
     covered: float = 0.8
-    hidden: float = 0.4
+    hidden: float = 0.5
 
     def objection(self, sample: Sample) -> str:
         """Why a sample is not taken, in words; nothing when it is."""
