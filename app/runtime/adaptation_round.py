@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from app.runtime.adaptation_trial import Contender, build_of, hand_of
+from app.runtime.adaptation_trial import Contender, build_of, frames_of, hand_of, misread
 from calibration.estimate import ONE_HAND_MM, bone_lengths
 from calibration.frames import Build, CalibrationFrame
 from calibration.relief import ReliefConfig, ReliefSolver
@@ -24,6 +24,7 @@ from engine.adaptation.samples import Sample, SampleBuffer, SampleGate
 from engine.adaptation.versions import AdaptedVersion, VersionStore
 from engine.hand.relief import raised
 from engine.methods.gaussian.weights import LoadedEncoder, load_weights
+from engine.reading import Reading
 from engine.training.renders import HandRenderer, HandShape, RenderConfig, RenderedBatch
 from engine.training.trainer import rendered_errors
 from engine.types import FloatArray, LumbricalError
@@ -155,11 +156,12 @@ class Adapter:
     def _candidates(self) -> Iterator[Outcome | None]:
         known = self._known is not None
         samples = self.buffer.spread(self.config.refine if known else self.config.solve)
-        frames = self._present.frames(samples)
+        readings = self._present.readings(samples)
+        frames = frames_of(readings)
         yield None
         if not known:
             # Quick to learn, and the only thing that frames of a hand that holds things tell rightly.
-            yield from self._averaged(samples, frames)
+            yield from self._averaged(readings, frames)
             # Few frames of a held thing fit a build that has it for flesh; an average cannot have that.
             if len(samples) >= self.config.fewest:
                 yield from self._solved(self._solver, frames, self._solver.solve(frames).build)
@@ -184,7 +186,8 @@ class Adapter:
             build = found
             yield None
         contender = Contender(self._present.encoder, build, self._solver.template)
-        held = list(self.held)
+        held = self._present.readings(list(self.held))
+        yield None
         in_use, count = self._learnt
         more = what == in_use and len(frames) >= _MORE * count
         # What may be a little worse is compared with the first of its kind: not a little worse time after time.
@@ -212,12 +215,12 @@ class Adapter:
         ratio = config.more_solved if what == "hand" else config.more_averaged
         return no_worse(before, after, ratio, replace(config.gate, tail=config.more_tail))
 
-    def _averaged(self, samples: list[Sample], frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
+    def _averaged(self, readings: list[Reading], frames: list[CalibrationFrame]) -> Iterator[Outcome | None]:
         """The average of what single frames tell of the shape, with a surface of its own."""
         present, template = self._present.build, self._solver.template
         relief = present.relief if present is not None else Build.mean().relief
-        free, middle = Contender(self._present.encoder, None, raised(template, relief)), len(samples) // 2
-        halves = [free.averaged(part) for part in (samples[:middle], samples[middle:])]
+        free, middle = Contender(self._present.encoder, None, raised(template, relief)), len(readings) // 2
+        halves = [free.averaged(part) for part in (readings[:middle], readings[middle:])]
         yield None
         apart = _bones_apart(halves[0], halves[1], self._solver)
         if apart > self.config.one_average_mm:
@@ -283,13 +286,13 @@ class Adapter:
         """
         batches, rendered_before = self._rendered_set()
         rendered_after = _rendered_error(contender.encoder, batches, self._solver)
-        held, gate = list(self.held), self.config.gate
-        joints = self._present.joints(held)
-        before, after = self._present.misread(held, joints), contender.misread(held, joints)
+        gate, (old, new) = self.config.gate, (one.readings(list(self.held)) for one in (self._present, contender))
+        joints = self._present.joints(old)
+        before, after = misread(old, joints), misread(new, joints)
         nearer = judge(before, after, rendered_before, rendered_after, gate, "are read")
         if not nearer.promoted:
             return nearer
-        fitted = no_worse(self._present.residuals(held), contender.residuals(held), _NO_WORSE, gate)
+        fitted = no_worse(self._present.residuals(old), contender.residuals(new), _NO_WORSE, gate)
         return nearer if fitted.promoted else fitted
 
     def _rendered_set(self) -> tuple[list[RenderedBatch], float]:

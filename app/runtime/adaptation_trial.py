@@ -44,7 +44,8 @@ class Contender:
         self._knowing = self._fitter.knowing_shape()
 
     def readings(self, samples: Sequence[Sample]) -> list[Reading]:
-        """What the encoder says of each."""
+        """What the encoder says of each. It takes a third of the time that a hand takes to judge: of weights and hands,
+        those that share the weights can share these."""
         found: list[Reading] = []
         for first in range(0, len(samples), _AT_ONCE):
             part = samples[first : first + _AT_ONCE]
@@ -55,13 +56,8 @@ class Contender:
             found.extend(Reading(window, crops[i], estimate, i) for i, window in enumerate(windows))
         return found
 
-    def frames(self, samples: Sequence[Sample]) -> list[CalibrationFrame]:
-        """The samples as a shape solver takes them."""
-        return [CalibrationFrame.of(reading, number) for number, reading in enumerate(self.readings(samples))]
-
-    def residuals(self, samples: Sequence[Sample]) -> Array:
-        """(N,) mm: surface_residual of each sample's fit, as the tracker fits a hand that it follows."""
-        readings = self.readings(samples)
+    def residuals(self, readings: Sequence[Reading]) -> Array:
+        """(N,) mm: surface_residual of each reading's fit, as the tracker fits a hand that it follows."""
         if not readings:
             return np.empty(0)
         if self._shape is None:
@@ -73,22 +69,16 @@ class Contender:
             [surface_residual(hand.surface, r.window.distance, r.crop) for hand, r in zip(posed, readings, strict=True)]
         )
 
-    def joints(self, samples: Sequence[Sample]) -> list[FloatArray]:
-        """(21, 3) mm of each sample's fitted hand, whose shape must be known, in its crop's camera."""
-        fitted = [reading.fit(self._knowing, shape=self._shape) for reading in self.readings(samples)]
+    def joints(self, readings: Sequence[Reading]) -> list[FloatArray]:
+        """(21, 3) mm of each reading's fitted hand, whose shape must be known, in its crop's camera."""
+        fitted = [reading.fit(self._knowing, shape=self._shape) for reading in readings]
         return [self._knowing.kinematics.pose(hand.state).joints for hand in fitted]
 
-    def misread(self, samples: Sequence[Sample], joints: Sequence[FloatArray]) -> Array:
-        """(N,) mm: how far the encoder's points, before any fit, are from each sample's joints, on average."""
-        said = (r.estimate.points[r.index] + (0.0, 0.0, r.window.distance) for r in self.readings(samples))
-        apart = [np.linalg.norm(points - there, axis=1).mean() for points, there in zip(said, joints, strict=True)]
-        return np.array(apart)
-
-    def averaged(self, samples: Sequence[Sample]) -> Build:
+    def averaged(self, readings: Sequence[Reading]) -> Build:
         """What single frames' fits say of the hand, averaged as the tracker does; the held one where one is."""
         if self.build is not None:
             return self.build
-        _, shape = self._averaged(self.readings(samples))
+        _, shape = self._averaged(readings)
         return Build.of(np.concatenate((shape.beta, shape.thickness, Build.mean().skin)))
 
     def _averaged(self, readings: Sequence[Reading]) -> tuple[list[FittedHand], KnownShape]:
@@ -100,6 +90,18 @@ class Contender:
             for name in ("beta", "thickness")
         )
         return own, KnownShape(beta, thickness)
+
+
+def frames_of(readings: Sequence[Reading]) -> list[CalibrationFrame]:
+    """The readings as a shape solver takes them."""
+    return [CalibrationFrame.of(reading, number) for number, reading in enumerate(readings)]
+
+
+def misread(readings: Sequence[Reading], joints: Sequence[FloatArray]) -> Array:
+    """(N,) mm: how far the encoder's points, before any fit, are from each frame's joints, on average."""
+    said = (r.estimate.points[r.index] + (0.0, 0.0, r.window.distance) for r in readings)
+    apart = [np.linalg.norm(points - there, axis=1).mean() for points, there in zip(said, joints, strict=True)]
+    return np.array(apart)
 
 
 def build_of(hand: AdaptedHand | None) -> Build | None:
