@@ -53,7 +53,7 @@ class RoundConfig:
     kind, with what was learnt from a fifth more samples. rendered: hands of the fixed set. buffer_bytes: of the
     samples. train: whether the encoder is fine-tuned too."""
 
-    learn: int = 24
+    learn: int = 80
     judge: int = 12
     fewest: int = 60
     solve: int = 60
