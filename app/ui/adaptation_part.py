@@ -37,7 +37,10 @@ class ResidualChart(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
+        with QPainter(self) as painter:
+            self._paint(painter)
+
+    def _paint(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), QColor(theme.BACKGROUND))
         points = [(at, mm) for at, mm in self._view.residuals if self._now_s - at <= _SPAN_S]
@@ -54,7 +57,6 @@ class ResidualChart(QWidget):
         painter.drawText(where, left | above, f"off the depth by up to {top:.0f} mm")
         if points:
             painter.drawText(where, right | above, f"now {points[-1][1]:.1f} mm")
-        painter.end()
 
     def _x(self, at: float) -> float:
         return self.width() * (1 - (self._now_s - at) / _SPAN_S)

@@ -95,7 +95,8 @@ class DepthPanel(QWidget):
         return QSize(280, _HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        self._paint(QPainter(self))
+        with QPainter(self) as painter:
+            self._paint(painter)
         self.painted.emit()
 
     def _paint(self, painter: QPainter) -> None:

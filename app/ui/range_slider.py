@@ -36,7 +36,10 @@ class RangeSlider(QSlider):
         start, end = self._marks
         if start is None and end is None:
             return
-        painter = QPainter(self)
+        with QPainter(self) as painter:
+            self._paint_marks(painter, start, end)
+
+    def _paint_marks(self, painter: QPainter, start: int | None, end: int | None) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         middle = self.height() / 2

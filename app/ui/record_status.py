@@ -111,7 +111,10 @@ class CountdownOverlay(QWidget):
         self.setVisible(counting)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
+        with QPainter(self) as painter:
+            self._paint(painter)
+
+    def _paint(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         side = min(150.0, 0.4 * min(self.width(), self.height()))
         circle = QRectF(0, 0, side, side)
