@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.runtime.capture import CaptureWorker
 from app.runtime.drop_queue import DropQueue
+from app.runtime.frame_slot import FrameSlot
 from app.runtime.interfaces import CapturedFrame, FrameSource, FrameTracker, LiveResult
 from app.runtime.slot import LatestSlot
 from app.runtime.statistics import LiveStatistics
@@ -38,9 +39,9 @@ class LiveSession:
     ) -> None:
         self.statistics = statistics or LiveStatistics()
         self.results: LatestSlot[LiveResult] = LatestSlot()
-        frames: LatestSlot[CapturedFrame] = LatestSlot()
-        self.capture = CaptureWorker(open_source, spec, frames, self.statistics)
-        self.tracking = TrackingWorker(make_tracker, frames, self.results, self.statistics)
+        self._frames: FrameSlot[CapturedFrame] = FrameSlot()
+        self.capture = CaptureWorker(open_source, spec, self._frames, self.statistics)
+        self.tracking = TrackingWorker(make_tracker, self._frames, self.results, self.statistics)
         self._smoothing: float | None = None
         self._hand: tuple[HandModel, KnownShape | None] | None = None
 
@@ -95,6 +96,11 @@ class LiveSession:
         listener: DropQueue[LiveResult] = DropQueue(capacity)
         self.tracking.add_listener(listener)
         return listener
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether tracking makes good a moment in which it was late; what can wait leaves it the processor then."""
+        return self._frames.catching_up
 
     def failure(self) -> str:
         """One line on the worker that died, or nothing."""

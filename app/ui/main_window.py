@@ -228,6 +228,9 @@ class MainWindow(QMainWindow):
 
     def _show_newest(self) -> None:
         self._results.heard()
+        if self._session.catching_up:
+            self.view.put_off()
+            return
         self._take_result()
         self.view.ask()
 

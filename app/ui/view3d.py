@@ -26,6 +26,8 @@ from engine.types import TrackingResult, TrackingState
 _TICK_MS = 7
 #: So long after a result the next one may still come in time to be asked at.
 _PATIENCE_S = 0.016
+#: No picture is put off for longer.
+_LONGEST_S = 0.1
 _RESIZE_DELAY_MS = 120
 _RESTARTS = 2
 
@@ -222,6 +224,12 @@ class View3D(QWidget):
         self._told_s = time.monotonic()
         self._ask()
 
+    def put_off(self) -> None:
+        """A bad moment to ask for a picture: it is asked for at a better one, or when the last one gets old."""
+        now = time.monotonic()
+        if now - self._asked_s < _LONGEST_S:
+            self._told_s = now
+
     def _tick(self) -> None:
         if time.monotonic() - self._told_s > _PATIENCE_S:
             self._ask()
@@ -259,7 +267,7 @@ class View3D(QWidget):
         self.trouble = ""
         self._on_drawn(received_s - self._submitted_s)
         self.update()
-        self._ask()
+        self._tick()
 
     def _recover(self) -> None:
         failure = self._process.failure
@@ -279,7 +287,8 @@ class View3D(QWidget):
         self.touch()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        self._paint(QPainter(self))
+        with QPainter(self) as painter:
+            self._paint(painter)
         self.painted.emit()
 
     def _paint(self, painter: QPainter) -> None:

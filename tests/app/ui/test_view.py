@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 
 from PySide6.QtWidgets import QWidget
 
@@ -64,6 +65,30 @@ def test_a_view_that_is_told_of_results_asks_for_pictures_then_and_else_by_itsel
         assert pump(tell, 60) and all(due)
         due.clear()
         assert pump(lambda: len(due) >= 3, 60) and not any(due)
+    finally:
+        view.stop()
+        view.close()
+
+
+def test_pictures_that_are_put_off_come_ten_times_a_second() -> None:
+    get_application()
+    view = View3D(ViewerConfig(max_fps_software=240.0), lambda _: None)
+    due: list[float] = []
+    view.due.connect(lambda: due.append(time.monotonic()))
+    view.due.connect(view.touch)
+
+    def put_off() -> bool:
+        view.put_off()
+        time.sleep(0.001)
+        return len(due) >= 8
+
+    try:
+        view.show()
+        assert pump(lambda: view.has_picture, 60)
+        due.clear()
+        assert pump(put_off, 60)
+        gaps = [later - sooner for sooner, later in pairwise(due[1:])]
+        assert sorted(gaps)[len(gaps) // 2] >= 0.09, gaps
     finally:
         view.stop()
         view.close()

@@ -1,0 +1,73 @@
+"""The hand-off from capture to tracking: the newest frame, and after a rare stall the ones before it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TypeVar
+
+from app.runtime.slot import LatestSlot
+
+T = TypeVar("T")
+
+#: Frames may wait once this many in a row were taken before the next one came, ...
+IN_TIME = 50
+#: ... while so many more come: two thirds of a second at 90 a second, as a core that is slow for a moment is for less.
+GRACE = 60
+#: At most so many wait before the newest one: three are a stall of 44 ms.
+SPARE = 3
+
+
+class FrameSlot(LatestSlot[T]):
+    """A LatestSlot in which values that would be replaced wait their turn, if their taker is late only now and then.
+
+    A tracker that is faster than its camera makes good a pause of the system's within a few frames, and each frame
+    that it skips is a gap in takes and in the smoothing of poses. One that is slower never would, and its results
+    would only get older. So values may wait only after `in_time` in a row that found the slot empty, and only while
+    the next `grace` come; at any other time put replaces, as in a LatestSlot.
+    """
+
+    def __init__(self, in_time: int = IN_TIME, grace: int = GRACE, spare: int = SPARE) -> None:
+        super().__init__()
+        self._in_time = in_time
+        self._grace = grace
+        self._spare = spare
+        self._waiting: deque[T] = deque()
+        self._in_a_row = 0
+        self._grace_left = 0
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether values wait before the newest one: its taker has more to do than it can, for a moment."""
+        with self._changed:
+            return bool(self._waiting)
+
+    def put(self, value: T) -> bool:
+        """Offer a value, never waiting. False when the slot is closed and the value was refused."""
+        with self._changed:
+            if not self._closed:
+                self._make_room()
+            return super().put(value)
+
+    def get(self, timeout_s: float | None = 0.0) -> T | None:
+        """Take the oldest value inside, waiting up to timeout_s (None: for ever) for one; None then."""
+        with self._changed:
+            return self._waiting.popleft() if self._waiting else super().get(timeout_s)
+
+    def clear(self) -> None:
+        """Forget the values inside, uncounted: they belong to a source that is gone."""
+        with self._changed:
+            self._waiting.clear()
+            super().clear()
+
+    def _make_room(self) -> None:
+        """Let the value inside wait, if there is one and it may."""
+        self._grace_left = max(0, self._grace_left - 1)
+        if self._value is None:
+            self._in_a_row += 1
+            return
+        if self._in_a_row >= self._in_time:
+            self._grace_left = self._grace
+        self._in_a_row = 0
+        if self._grace_left and len(self._waiting) < self._spare:
+            self._waiting.append(self._value)
+            self._value = None
