@@ -9,10 +9,12 @@ from app.runtime.slot import LatestSlot
 
 T = TypeVar("T")
 
-#: Frames may wait once this many in a row were taken before the next one came, ...
-IN_TIME = 50
-#: ... while so many more come: two thirds of a second at 90 a second, as a core that is slow for a moment is for less.
-GRACE = 60
+#: A frame that finds the tracker waiting earns one, a frame that finds it at work costs so many.
+LATE = 10
+#: What it takes for frames to wait: five seconds at 90 a second in which the tracker nearly always waited for them.
+PRICE = 450
+#: Frames may wait while so many more come: half a second, as a core that is slow for a moment is for less.
+GRACE = 45
 #: At most so many wait before the newest one: three are a stall of 44 ms.
 SPARE = 3
 
@@ -21,18 +23,21 @@ class FrameSlot(LatestSlot[T]):
     """A LatestSlot in which values that would be replaced wait their turn, if their taker is late only now and then.
 
     A tracker that is faster than its camera makes good a pause of the system's within a few frames, and each frame
-    that it skips is a gap in takes and in the smoothing of poses. One that is slower never would, and its results
-    would only get older. So values may wait only after `in_time` in a row that found the slot empty, and only while
-    the next `grace` come; at any other time put replaces, as in a LatestSlot.
+    that it skips is a gap in takes and in the smoothing of poses. One that hardly keeps up, or does not, never would,
+    and all its results would be older. So values wait for `grace` puts at most, and that has to be earned by `price`
+    values that found the taker waiting, where each that did not takes `late` away; twice as much can be saved up. At
+    any other time put replaces, as in a LatestSlot.
     """
 
-    def __init__(self, in_time: int = IN_TIME, grace: int = GRACE, spare: int = SPARE) -> None:
+    def __init__(self, price: int = PRICE, late: int = LATE, grace: int = GRACE, spare: int = SPARE) -> None:
         super().__init__()
-        self._in_time = in_time
+        self._price = price
+        self._late = late
         self._grace = grace
         self._spare = spare
         self._waiting: deque[T] = deque()
-        self._in_a_row = 0
+        self._taker_waits = False
+        self._earned = 0
         self._grace_left = 0
 
     @property
@@ -51,6 +56,7 @@ class FrameSlot(LatestSlot[T]):
     def get(self, timeout_s: float | None = 0.0) -> T | None:
         """Take the oldest value inside, waiting up to timeout_s (None: for ever) for one; None then."""
         with self._changed:
+            self._taker_waits = self._value is None
             return self._waiting.popleft() if self._waiting else super().get(timeout_s)
 
     def clear(self) -> None:
@@ -62,12 +68,16 @@ class FrameSlot(LatestSlot[T]):
     def _make_room(self) -> None:
         """Let the value inside wait, if there is one and it may."""
         self._grace_left = max(0, self._grace_left - 1)
+        if self._taker_waits:
+            self._earned = min(2 * self._price, self._earned + 1)
+        elif not self._grace_left:
+            self._earned = max(0, self._earned - self._late)
+        self._taker_waits = False
         if self._value is None:
-            self._in_a_row += 1
             return
-        if self._in_a_row >= self._in_time:
+        if not self._grace_left and self._earned >= self._price:
+            self._earned -= self._price
             self._grace_left = self._grace
-        self._in_a_row = 0
         if self._grace_left and len(self._waiting) < self._spare:
             self._waiting.append(self._value)
             self._value = None
