@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.arguments import minutes
 from app.benches.flame import FlameGraph
 from app.benches.memory import CollectorWatch, MemoryLog
+from app.benches.steadiness import computations_ms
 from app.benches.whole_run import WholeRunStatistics
 from app.display import require_display
 from app.interrupts import end_at_once
@@ -64,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
     Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a
     camera; so reading and decoding files are not measured. Latency runs from a frame's arrival in the sensor thread to
-    its finished result, waiting for the tracker included. The first seconds are left out.
+    its finished result, waiting for the tracker included. The first seconds are left out. Before and after, while
+    nothing else runs, a fixed computation is timed: how steady the machine is.
     """
     from app.config import DEMO_SOURCE, AppConfig
     from app.runtime.preloaded import PreloadedSource, load_frames
@@ -85,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
     limit_threads(config.tracking.threads)
 
     from app.runtime.session import LiveSession
+    from app.runtime.statistics import Percentiles
 
+    alone_ms = computations_ms()
     statistics = WholeRunStatistics(round(_SPARE_ROOM * seconds * args.fps) + 1000)
     session = LiveSession(
         lambda _: PreloadedSource(frames, args.fps), spec, lambda: make_tracker(config.tracking), statistics
@@ -96,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         flame = FlameGraph(args.flame, Path(folder)) if args.flame is not None else None
         watch = _Stopwatch(session, statistics.whole, seconds, _PHASES if args.record else _PHASES[:1], flame)
         report |= _measure(watch, session, replace(config, takes_folder=folder))
+        report["machine_ms"] = _rounded(Percentiles.of([*alone_ms, *computations_ms()]))
         if flame is not None:
             flame.write()
     print(json.dumps(report, indent=2) if args.json else _as_table(report))
@@ -258,7 +263,7 @@ def _as_table(report: dict[str, Any]) -> str:
 
 
 def _numbers(report: dict[str, Any]) -> str:
-    latency = report["latency_ms"]
+    latency, machine = report["latency_ms"], report["machine_ms"]
     return "\n".join(
         (
             f"{report['source']}: {report['width']} x {report['height']} at {report['input_fps']:g} frames/s, "
@@ -267,6 +272,8 @@ def _numbers(report: dict[str, Any]) -> str:
             f"  latency     {latency['p50']:8.2f} ms median, {latency['p95']:.2f} ms p95, {latency['p99']:.2f} ms p99",
             f"  3D view     {report['viewer_fps']:8.1f} pictures/s",
             f"  dropped     {report['dropped']:8d} of {report['dropped'] + report['results']} frames",
+            f"  machine     {machine['p50']:8.2f} ms median, {machine['p95']:.2f} ms p95, {machine['p99']:.2f} ms p99 "
+            "for a fixed computation, alone",
             *_memory(report["memory"]),
             *_stages(report),
         )

@@ -117,6 +117,8 @@ def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFi
     assert report["dropped"] == report["overtaken"] + report["missed_by_capture"]
     assert report["memory"]["app"]["mb"][0] > 50 and report["memory"]["drawing"]["mb"][0] > 50
     assert report["collector"]["pauses"] >= 0
+    machine = report["machine_ms"]
+    assert 0 < machine["p50"] <= machine["p95"] <= machine["p99"] < 1000
 
 
 class FollowingTracker(FakeTracker):
