@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ _KNOWN_VERSIONS = (1, FORMAT_VERSION)
 SUFFIX = ".json"
 #: Of a profile that another one has replaced.
 PREVIOUS = ".previous"
+_NOBODY = "no profile"
 _MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[^\W_](?:[\w .-]{0,38}[\w-])?")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -141,24 +143,42 @@ class ProfileStore:
         none or it cannot be kept."""
         path = self.path(user, side)
         try:
-            return path.replace(path.with_suffix(PREVIOUS))
+            return path.replace(self._previous(user, side))
         except OSError as error:
             raise BadProfile(f"{path} cannot be put aside: {error.strerror}") from error
 
+    def _previous(self, user: str, side: Side) -> Path:
+        """Where keep_previous puts that profile."""
+        return self.path(user, side).with_suffix(PREVIOUS)
+
     def rename(self, user: str, side: Side, new: str) -> Path:
-        """Give a profile's user another name. BadProfile where that user has one of that hand."""
+        """Give a profile's user another name, with what was put aside and what adaptation learnt. BadProfile where that
+        user has one of that hand."""
         profile, path = self.load(user, side), self.path(new, side)
+        if new == user:
+            raise BadProfile(f"{user} is that profile's name already")
         if path.exists():
-            raise BadProfile(f"{new} has a profile of the {side.value} hand already: delete it first")
+            raise BadProfile(f"{new} has a profile of the {side.value} hand already: choose another name")
         write_profile(path, replace(profile, user=new))
+        before, adapted = self._previous(user, side), adapted_folder(user, side, self.folder)
+        try:
+            if before.is_file():
+                write_profile(self._previous(new, side), replace(read_profile(before), user=new))
+            if adapted.is_dir():
+                adapted.replace(adapted_folder(new, side, self.folder))
+        except OSError as error:
+            raise BadProfile(f"{adapted} cannot be renamed: {error.strerror}") from error
         self.delete(user, side)
         return path
 
     def delete(self, user: str, side: Side) -> None:
-        """Remove a profile, readable or not. BadProfile when there is none."""
+        """Remove a profile, readable or not, with what was put aside and what adaptation learnt: the next of that name
+        may be somebody else. BadProfile when there is none."""
         path = self.path(user, side)
         try:
             path.unlink()
+            self._previous(user, side).unlink(missing_ok=True)
+            shutil.rmtree(adapted_folder(user, side, self.folder), ignore_errors=True)
         except FileNotFoundError as error:
             raise BadProfile(f"there is no profile of {user}'s {side.value} hand to delete") from error
         except OSError as error:
@@ -170,6 +190,13 @@ def default_folder() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("lumbrical", appauthor=False) / "profiles"
+
+
+def adapted_folder(user: str | None, side: Side | None, profiles: Path | None = None) -> Path:
+    """Where adaptation keeps the versions of a user's one hand, beside its profile; without a profile, those of whoever
+    uses the app. profiles: their folder, the default one for None. BadProfile for a name that is none."""
+    name = _NOBODY if user is None else checked_name(user)
+    return (profiles or default_folder()) / "adapted" / f"{name}.{(side or Side.RIGHT).value}"
 
 
 def checked_name(user: str) -> str:
@@ -216,7 +243,7 @@ def profile_from_json(source: object, path: object) -> Profile:
     try:
         return _from_json(source)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadProfile(f"{path} is damaged ({str(error)[:80]}): delete it and calibrate again") from error
+        raise BadProfile(f"{path} is damaged ({str(error)[:80]}): calibrate again, or get the file anew") from error
 
 
 def profile_as_json(profile: Profile) -> dict[str, Any]:
@@ -240,7 +267,7 @@ def profile_as_json(profile: Profile) -> dict[str, Any]:
 
 
 def _from_json(source: Mapping[str, Any]) -> Profile:
-    user, side = checked_name(_text(source, "user")), Side(_text(source, "side"))
+    user, side = checked_name(_text(source, "user")), _side(source)
     first = source["format_version"] == 1
     build = Build(
         _array(source, "beta", (BETA_SIZE,), _MOST_BETA),
@@ -258,6 +285,13 @@ def _from_json(source: Mapping[str, Any]) -> Profile:
     before, after = (_residual(source, f"residual_{when}_mm") for when in ("before", "after"))
     sensor, created, version = (_text(source, key) for key in ("sensor", "created", "software_version"))
     return Profile(user, side, build, covariance, frames, sensor, created, before, after, version)
+
+
+def _side(source: Mapping[str, Any]) -> Side:
+    side = _text(source, "side")
+    if side not in {one.value for one in Side}:
+        raise ValueError("side is neither right nor left")
+    return Side(side)
 
 
 def _text(source: Mapping[str, Any], key: str) -> str:

@@ -35,6 +35,8 @@ EXIT_NO_BETTER = 1
 _NAMED, _REASONS = 3, 1
 #: A profile whose bones are surer than a new one's by more than this stays.
 _LESS_SURE = 1.25
+#: Held-out frames that a profile may be replaced by.
+_FEWEST_HELD_OUT = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +101,12 @@ def _learn(store: ProfileStore, args: argparse.Namespace) -> _Learnt:
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
+        if args.side and sensor.side is not None and Side(args.side) is not sensor.side:
+            print(
+                f"lumbrical: warning: the recording says that it shows a {sensor.side.value} hand: it is taken for a "
+                f"{args.side} one",
+                file=sys.stderr,
+            )
         tracker = make_tracker(weights=args.weights)
         tracker.side = Side(args.side) if args.side else sensor.side
         tracker.reset()
@@ -162,6 +170,11 @@ def objection(profile: Profile, outcome: Outcome, old: Profile | None) -> str:
         return "no better than " + _compared_with(old)
     if old is None:
         return ""
+    if outcome.held_out < _FEWEST_HELD_OUT:
+        return (
+            f"only {counted(outcome.held_out, 'frame')} to compare it with the old profile by, {_FEWEST_HELD_OUT} are "
+            "needed: record longer"
+        )
     kinematics = Kinematics()
     known, new = old.estimate(kinematics), profile.estimate(kinematics)
     apart = float(abs(known.lengths_mm - new.lengths_mm).mean())
@@ -226,7 +239,9 @@ def as_text(report: dict[str, Any]) -> str:
     if report["profile"] is not None:
         lines.append(f"saved: {report['profile']}")
         if report["previous"] is not None:
-            lines.append(f"the old profile is taken back by: profiles import {report['previous']} --force")
+            lines.append(
+                f"the old profile is taken back by: python main.py profiles import {report['previous']} --force"
+            )
     else:
         lines.append("not saved" + (f": {report['objection']} (--force saves it)" if report["objection"] else ""))
     return "\n".join(lines)

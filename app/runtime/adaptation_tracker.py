@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.runtime.adaptation_folder import adapted_folder
 from app.runtime.adaptation_process import WorkerSettings
 from app.runtime.interfaces import FrameTracker
+from calibration.profiles import Profile, adapted_folder
 from engine.adaptation.versions import AdaptedVersion
 from engine.runners.choose import DEFAULT_RUNNER
 from engine.runners.protocol import Progress
 
 if TYPE_CHECKING:
-    from calibration.profiles import Profile
     from engine.runners.protocol import Runner
 
 

@@ -54,7 +54,7 @@ class ResidualChart(QWidget):
         painter.setPen(QColor(theme.QUIET))
         where = self.rect().adjusted(6, 3, -6, -3)
         left, right, above = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight, Qt.AlignmentFlag.AlignTop
-        painter.drawText(where, left | above, f"off the depth by up to {top:.0f} mm")
+        painter.drawText(where, left | above, f"0 to {top:.0f} mm off")
         if points:
             painter.drawText(where, right | above, f"now {points[-1][1]:.1f} mm")
 

@@ -119,6 +119,8 @@ def _seed(text: str) -> int:
 def _parse_entry(word: str, place: int, count: int) -> PlannedFault:
     match = _ENTRY.fullmatch(word)
     known = {fault.value: fault for fault in Fault}
+    if word.split("@")[0] == RANDOM:
+        raise SensorError(f"{word!r:.40} must stand alone: it chooses from all faults itself")
     if match is None or match[1] not in known:
         raise SensorError(
             f"{word!r:.40} is no fault: give KIND, KIND@AT, KIND@AT+FOR or KIND@AT+FOR/EVERY in seconds, or "

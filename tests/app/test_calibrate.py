@@ -118,6 +118,8 @@ def test_another_hand_and_a_less_sure_one_replace_nothing(folder: Path) -> None:
     assert "another hand" in objection(longer, outcome, old)
     assert "less sure" in objection(replace(old, covariance=2 * old.covariance), outcome, old)
     assert "no better" in objection(old, replace(outcome, after_mm=4.0), old)
+    few = replace(outcome, held_out=2)
+    assert "only 2 frames" in objection(old, few, old) and objection(old, few, None) == ""
 
 
 def test_it_is_listed_shown_moved_and_removed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

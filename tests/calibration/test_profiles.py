@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from calibration.frames import Build
-from calibration.profiles import BadProfile, Profile, ProfileStore, read_profile, write_profile
+from calibration.profiles import BadProfile, Profile, ProfileStore, adapted_folder, read_profile, write_profile
 from engine.fitting.kinematics import Kinematics
 from engine.hand.relief import RELIEF_SIZE
 from engine.types import LumbricalError, Side
@@ -41,6 +41,27 @@ def test_a_profile_comes_back(store: ProfileStore) -> None:
     assert np.allclose(again.covariance, profile.covariance, atol=1e-7)
     assert replace(again, build=profile.build, covariance=profile.covariance) == profile
     assert [p.name for p in store.folder.iterdir()] == [path.name] == ["Ann.right.json"]
+
+
+def test_what_belongs_to_a_profile_goes_where_it_goes(store: ProfileStore) -> None:
+    store.save(a_profile())
+    store.keep_previous("Ann", Side.RIGHT)
+    store.save(a_profile())
+    learnt = adapted_folder("Ann", Side.RIGHT, store.folder) / "000001"
+    learnt.mkdir(parents=True)
+    store.rename("Ann", Side.RIGHT, "Eve")
+    assert sorted(p.name for p in store.folder.iterdir()) == ["Eve.right.json", "Eve.right.previous", "adapted"]
+    assert read_profile(store.folder / "Eve.right.previous").user == "Eve"
+    assert [p.name for p in adapted_folder("Eve", Side.RIGHT, store.folder).iterdir()] == ["000001"]
+    store.delete("Eve", Side.RIGHT)
+    assert [p.name for p in store.folder.iterdir()] == ["adapted"] and not any((store.folder / "adapted").iterdir())
+
+
+def test_a_name_that_a_profile_has_already_costs_nothing(store: ProfileStore) -> None:
+    store.save(a_profile())
+    with pytest.raises(BadProfile, match="already"):
+        store.rename("Ann", Side.RIGHT, "Ann")
+    assert store.load("Ann", Side.RIGHT).user == "Ann"
 
 
 def test_the_file_says_its_bones_in_words(store: ProfileStore) -> None:

@@ -15,7 +15,6 @@ import torch
 
 from app.commands.run import _adaptation
 from app.runtime import adaptation_worker, runner_check
-from app.runtime.adaptation_folder import adapted_folder
 from app.runtime.adaptation_process import Said, WorkerSettings
 from app.runtime.adaptation_runner import adapted_runner
 from app.runtime.adaptation_tracker import version_maker
@@ -26,7 +25,7 @@ from app.runtime.preloaded import PreloadedSource
 from app.runtime.profile_choice import ProfileChoice
 from app.runtime.session import LiveSession
 from app.runtime.tracker_choice import TrackerChoice, TrackerWish
-from calibration.profiles import ProfileStore
+from calibration.profiles import ProfileStore, adapted_folder
 from engine.adaptation.versions import AdaptedHand, VersionStore
 from engine.methods.gaussian.encoder import Encoder
 from engine.methods.gaussian.weights import LoadedEncoder, load_weights
