@@ -42,9 +42,10 @@ _REFINING_STEPS = 8
 
 @dataclass(frozen=True)
 class RoundConfig:
-    """learn, judge: samples needed to begin. fewest: samples a build is solved from, at least; solve: that it is solved
-    from, or an average taken of, at most; refine: the same for a build that is known already. held: held-out samples
-    kept, the newest. news: new samples that another round needs, once a build is known; before, half as many more.
+    """learn, judge: samples needed to begin; least: the same as learn where `patience` samples, most of them of poses
+    that are there already, did not bring them. fewest: samples a build is solved from, at least; solve: that it is
+    solved from, or an average taken of, at most; refine: the same for a build that is known already. held: held-out
+    samples kept, the newest. news: new samples that another round needs, once a build is known; before, half as many more.
     averaged: how the surface of an average is learnt, whose bones are not the user's: it has to reach further.
     one_hand_mm: bones of two halves of the samples, or of the known hand, may differ by so much on average, else it is
     not one hand; one_average_mm: the same for averages of single frames, which all lean to the mean hand.
@@ -55,6 +56,8 @@ class RoundConfig:
 
     learn: int = 80
     judge: int = 12
+    least: int = 24
+    patience: int = 600
     fewest: int = 60
     solve: int = 60
     refine: int = 200
@@ -99,7 +102,7 @@ class Adapter:
         self.held: deque[Sample] = deque(maxlen=config.held)
         self.refused: dict[str, int] = {}
         self._round: Iterator[Outcome | None] | None = None
-        self._needed = config.learn
+        self._begin_anew()
         self._rendered: tuple[list[RenderedBatch], float] | None = None
         self._reliefs = {"hand": ReliefSolver(), "surface": ReliefSolver(config=config.averaged)}
         self._solver = ShapeSolver(config=_TIGHT)
@@ -126,7 +129,11 @@ class Adapter:
         self.use(number)
         self.buffer.clear()
         self.held.clear()
-        self._needed = self.buffer.taken + self.config.learn
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._needed, self._at_least = (self.buffer.taken + n for n in (self.config.learn, self.config.least))
+        self._patience = self.config.patience
 
     def take(self, sample: Sample) -> str:
         """Keep a sample to learn from or to judge by; why not, where it is refused."""
@@ -137,6 +144,9 @@ class Adapter:
             self.held.append(sample)
         else:
             self.buffer.offer(sample)
+            self._patience -= 1
+            if self._patience == 0:
+                self._needed = min(self._needed, self._at_least)
         return reason
 
     def work(self) -> Outcome | None:
@@ -145,7 +155,7 @@ class Adapter:
             if not self.busy:
                 return None
             more = self.buffer.taken // 2 if self._known is None else self.config.news
-            self._needed = self.buffer.taken + more
+            self._needed, self._patience = self.buffer.taken + more, 0
             self._round = self._candidates()
         try:
             return next(self._round)

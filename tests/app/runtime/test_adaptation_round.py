@@ -104,6 +104,18 @@ def test_frames_that_say_nothing_new_start_nothing(store: VersionStore) -> None:
     assert not adapter.busy and adapter.work() is None and len(adapter.buffer) <= 1
 
 
+def test_who_shows_few_poses_is_learnt_too_but_later(store: VersionStore) -> None:
+    few = samples(5, 2.0, 5.0)
+    adapter = Adapter(store, load_weights(), None, replace(SMALL, learn=60, least=12, patience=80))
+    busy = []
+    for number in range(120):
+        adapter.take(few[number % len(few)])
+        busy.append(adapter.busy)
+    assert 12 <= len(adapter.buffer) < 60 and len(adapter.held) >= SMALL.judge
+    begun = busy.index(True)
+    assert begun >= 79
+
+
 def test_what_makes_rendered_hands_worse_is_thrown_away(store: VersionStore) -> None:
     wild = AnchorConfig(steps=3, batch=6, own=0, general=0, rate=0.05, render=RenderConfig(points=1000))
     adapter = Adapter(store, load_weights(), Build.mean(), replace(SMALL, train=True, anchors=wild, one_hand_mm=-1.0))
