@@ -45,7 +45,7 @@ class RoundConfig:
     """learn, judge: samples needed to begin; least: the same as learn where `patience` samples, most of them of poses
     that are there already, did not bring them. fewest: samples a build is solved from, at least; solve: that it is
     solved from, or an average taken of, at most; refine: the same for a build that is known already. held: held-out
-    samples kept, the newest. news: new samples that another round needs, once a build is known; before, half as many more.
+    samples kept, the newest. news: new samples for another round, once a build is known; before, half as many more.
     averaged: how the surface of an average is learnt, whose bones are not the user's: it has to reach further.
     one_hand_mm: bones of two halves of the samples, or of the known hand, may differ by so much on average, else it is
     not one hand; one_average_mm: the same for averages of single frames, which all lean to the mean hand.
