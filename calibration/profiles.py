@@ -11,6 +11,7 @@ import math
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,17 +160,23 @@ class ProfileStore:
             raise BadProfile(f"{user} is that profile's name already")
         if path.exists():
             raise BadProfile(f"{new} has a profile of the {side.value} hand already: choose another name")
+        self._move_adapted(user, side, new)
+        with suppress(BadProfile):  # what was put aside and is damaged is of no use under the new name either
+            before = read_profile(self._previous(user, side))
+            write_profile(self._previous(new, side), replace(before, user=new))
         write_profile(path, replace(profile, user=new))
-        before, adapted = self._previous(user, side), adapted_folder(user, side, self.folder)
-        try:
-            if before.is_file():
-                write_profile(self._previous(new, side), replace(read_profile(before), user=new))
-            if adapted.is_dir():
-                adapted.replace(adapted_folder(new, side, self.folder))
-        except OSError as error:
-            raise BadProfile(f"{adapted} cannot be renamed: {error.strerror}") from error
         self.delete(user, side)
         return path
+
+    def _move_adapted(self, user: str, side: Side, new: str) -> None:
+        old, place = (adapted_folder(name, side, self.folder) for name in (user, new))
+        # What lies there without a profile is of somebody who had that name before.
+        shutil.rmtree(place, ignore_errors=True)
+        if old.is_dir():
+            try:
+                old.replace(place)
+            except OSError as error:
+                raise BadProfile(f"{old} cannot be renamed: {error.strerror}") from error
 
     def delete(self, user: str, side: Side) -> None:
         """Remove a profile, readable or not, with what was put aside and what adaptation learnt: the next of that name

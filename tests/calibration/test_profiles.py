@@ -47,14 +47,23 @@ def test_what_belongs_to_a_profile_goes_where_it_goes(store: ProfileStore) -> No
     store.save(a_profile())
     store.keep_previous("Ann", Side.RIGHT)
     store.save(a_profile())
-    learnt = adapted_folder("Ann", Side.RIGHT, store.folder) / "000001"
-    learnt.mkdir(parents=True)
+    learnt, left = (adapted_folder(who, Side.RIGHT, store.folder) for who in ("Ann", "Eve"))
+    (learnt / "000001").mkdir(parents=True)
+    (left / "000009").mkdir(parents=True)
     store.rename("Ann", Side.RIGHT, "Eve")
     assert sorted(p.name for p in store.folder.iterdir()) == ["Eve.right.json", "Eve.right.previous", "adapted"]
     assert read_profile(store.folder / "Eve.right.previous").user == "Eve"
     assert [p.name for p in adapted_folder("Eve", Side.RIGHT, store.folder).iterdir()] == ["000001"]
     store.delete("Eve", Side.RIGHT)
     assert [p.name for p in store.folder.iterdir()] == ["adapted"] and not any((store.folder / "adapted").iterdir())
+
+
+def test_a_damaged_file_that_was_put_aside_is_in_no_ones_way(store: ProfileStore) -> None:
+    store.save(a_profile())
+    store.keep_previous("Ann", Side.RIGHT).write_text("{")
+    store.save(a_profile())
+    store.rename("Ann", Side.RIGHT, "Eve")
+    assert [p.name for p in store.folder.iterdir()] == ["Eve.right.json"]
 
 
 def test_a_name_that_a_profile_has_already_costs_nothing(store: ProfileStore) -> None:

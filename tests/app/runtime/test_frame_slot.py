@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from app.runtime.frame_slot import FrameSlot
@@ -111,22 +109,3 @@ def test_closing_refuses_values_and_leaves_those_inside() -> None:
     slot.close()
     assert not slot.put(3)
     assert [slot.get(None), slot.get(None), slot.get(None)] == [1, 2, None]
-
-
-def test_no_value_is_lost_or_invented_between_threads() -> None:
-    slot: FrameSlot[int] = FrameSlot(price=3, late=1)
-    taken: list[int] = []
-
-    def take() -> None:
-        while (value := slot.get(None)) is not None:
-            taken.append(value)
-
-    reader = threading.Thread(target=take)
-    reader.start()
-    for value in range(1, 5001):
-        slot.put(value)
-    slot.close()
-    reader.join(5.0)
-    assert taken == sorted(set(taken))
-    assert taken[-1] == 5000
-    assert len(taken) + slot.overwritten == 5000

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from app.runtime.drop_queue import DropQueue
+from app.runtime.frame_slot import FrameSlot
 from app.runtime.slot import LatestSlot
 
 
@@ -56,8 +57,8 @@ def test_a_cleared_value_is_not_counted_as_overwritten() -> None:
     assert (slot.get(), slot.overwritten) == (2, 0)
 
 
-def test_no_value_is_lost_or_invented_between_threads() -> None:
-    slot: LatestSlot[int] = LatestSlot()
+@pytest.mark.parametrize("slot", [LatestSlot[int](), FrameSlot[int](price=3, late=1)])
+def test_no_value_is_lost_or_invented_between_threads(slot: LatestSlot[int]) -> None:
     taken: list[int] = []
 
     def take() -> None:
