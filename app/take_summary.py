@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.take_notes import read_notes
-from app.viewer.palette import BACKGROUND_EDGE, depth_colors
+from app.viewer.depth_picture import depth_in_colors, nearest_mm
 from engine.sensors.protocol import BadRecording
 from engine.takes.chunks import ChunkDamaged
 from engine.takes.names import is_part
@@ -202,11 +202,8 @@ def depth_picture(depth: NDArray[np.uint16], unit_mm: float) -> Picture:
     scale = max(width / depth.shape[1], height / depth.shape[0])
     step = max(1, int(0.5 / scale))
     small = depth[::step, ::step]
-    values = small[small > 0]
-    near_mm = float(np.percentile(values, 1)) * unit_mm if values.size else 0.0
-    shade = np.clip((small.astype(np.float32) * np.float32(unit_mm) - near_mm) * (255 / _SPAN_MM), 0, 255)
-    table = np.concatenate((depth_colors(), BACKGROUND_EDGE[None])) * 255
-    colors = table.astype(np.uint8)[np.where(small > 0, shade.astype(np.int32), 256)]
+    near_mm = nearest_mm(small, unit_mm) or 0.0
+    colors = depth_in_colors(small, unit_mm, near_mm, _SPAN_MM)[:, :, ::-1]
     scale = max(width / colors.shape[1], height / colors.shape[0])
     size = max(width, round(colors.shape[1] * scale)), max(height, round(colors.shape[0] * scale))
     whole = cv2.resize(colors, size, interpolation=cv2.INTER_AREA)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QRectF, QSize, QSocketNotifier, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
+from PySide6.QtCore import QPointF, QSize, QSocketNotifier, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from app.config import ViewerConfig
@@ -18,6 +18,7 @@ from app.runtime.pose_comparison import ComparisonView
 from app.ui import theme
 from app.ui.comparison_legend import paint_comparison_legend
 from app.ui.interval_legend import paint_interval_legend
+from app.ui.picture import Picture
 from app.viewer.camera import OrbitCamera
 from app.viewer.render_process import RenderProcess, software_rendering
 from app.viewer.scene import Layers, SceneInput, nearest_thing, reduced_depth
@@ -46,8 +47,8 @@ class ShownPicture:
 class View3D(QWidget):
     """Draws the newest result at a bounded rate; a picture is asked for only when something has changed.
 
-    due: sent when a picture may be asked for, so that it can be of what is newest then; painted: sent each time the
-    widget has been painted.
+    due: sent when a picture may be asked for, so that it can be of what is newest then; painted: sent each time a
+    picture has been painted.
     """
 
     due = Signal()
@@ -67,8 +68,8 @@ class View3D(QWidget):
         self._result: TrackingResult | None = None
         self._recorded: NDArray[np.floating] | None = None
         self._comparison: ComparisonView | None = None
-        self._picture: QImage | None = None
-        self._pixels: NDArray[np.uint8] | None = None
+        self._picture = Picture(self, self._paint_over)
+        self._picture.painted.connect(self.painted)
         self._shown: ShownPicture | None = None
         self._frame: int | None = None
         self._asked_frame: int | None = None
@@ -99,7 +100,7 @@ class View3D(QWidget):
     @property
     def has_picture(self) -> bool:
         """Whether anything has been drawn yet."""
-        return self._picture is not None
+        return self._shown is not None
 
     @property
     def shows_result(self) -> bool:
@@ -150,13 +151,13 @@ class View3D(QWidget):
         """Whether the result that is shown is old: then the picture is dark, so that nobody takes it for a live one."""
         if stale != self._stale:
             self._stale = stale
-            self.update()
+            self._picture.paint_over()
 
     def show_comparison(self, comparison: ComparisonView | None) -> None:
         """Say which skeleton is which and how far they are apart; None: nothing is compared."""
         if comparison != self._comparison:
             self._comparison = comparison
-            self.update()
+            self._picture.paint_over()
 
     def _take_result(self) -> None:
         """Turn the newest result into the scene; once a picture, as results come faster than pictures."""
@@ -259,14 +260,11 @@ class View3D(QWidget):
             if self._process.failure is not None:
                 self._notifier.setEnabled(False)
             return
-        height, width = pixels.shape[:2]
-        # A QImage does not own the memory it is made of, so the pixels are kept beside it.
-        self._picture, self._pixels = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32), pixels
         received_s = time.monotonic()
         self._shown = ShownPicture(self._asked_frame, self._asked_hand, self._submitted_s, received_s)
         self.trouble = ""
         self._on_drawn(received_s - self._submitted_s)
-        self.update()
+        self._picture.show_pixels(pixels)
         self._tick()
 
     def _recover(self) -> None:
@@ -275,6 +273,7 @@ class View3D(QWidget):
             return
         self.trouble = failure.line
         self.update()
+        self._picture.paint_over()
         if self._restarts_left > 0:
             self._restarts_left -= 1
             QTimer.singleShot(1000, self, self._restart)
@@ -287,24 +286,13 @@ class View3D(QWidget):
         self.touch()
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """What is seen before the first picture."""
         with QPainter(self) as painter:
-            self._paint(painter)
-        self.painted.emit()
-
-    def _paint(self, painter: QPainter) -> None:
-        if self._picture is None:
             painter.fillRect(self.rect(), QColor(theme.BACKGROUND))
             painter.setPen(QColor(theme.QUIET))
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.trouble or "opening the 3D view …")
-            return
-        shown = QRectF(self.rect())
-        scale = max(shown.width() / self._picture.width(), shown.height() / self._picture.height())
-        if abs(scale * self.devicePixelRatioF() - 1) > 1e-3:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        # While the window is being resized the old picture fills it, cropped, never distorted.
-        width, height = shown.width() / scale, shown.height() / scale
-        source = QRectF((self._picture.width() - width) / 2, (self._picture.height() - height) / 2, width, height)
-        painter.drawImage(shown, self._picture, source)
+
+    def _paint_over(self, painter: QPainter) -> None:
         if self._stale and self.shows_result:
             theme.dim(painter, self.rect())
         if self._scene.layers.uncertainty:
@@ -316,6 +304,7 @@ class View3D(QWidget):
             painter.drawText(self.rect().adjusted(16, 12, -16, -12), Qt.AlignmentFlag.AlignBottom, self.trouble)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        self._picture.resize(event.size())
         self._needs_resize = True
         self._resize_timer.start()
 
