@@ -28,6 +28,7 @@ class Picture(QLabel):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._over = _Over(self, paint_over)
         self._pixels: NDArray[np.uint8] | None = None
+        self._put_pixels: NDArray[np.uint8] | None = None
         self.hide()
 
     def show_pixels(self, pixels: NDArray[np.uint8] | None) -> None:
@@ -50,6 +51,8 @@ class Picture(QLabel):
         image = QImage(pixels.data, width, height, width * 4, QImage.Format.Format_RGB32)
         image.setDevicePixelRatio(ratio)
         self.setPixmap(QPixmap.fromImage(image))
+        # The pixmap shares this memory and does not own it.
+        self._put_pixels = pixels
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._over.resize(event.size())
