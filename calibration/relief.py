@@ -30,13 +30,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ReliefConfig:
-    """rounds: of fitting all frames and moving the surface. steps: of each fit. prior_mm: standard deviation of a
-    height. doubt: one pixel's distance counts as so many mm off, as neighbours and frames err together. soft_mm: what
-    is further off counts less and less; outline_soft_mm: the same beyond the outline. refined: iterations within a
-    round, for what counts less."""
+    """rounds: of fitting all frames and moving the surface. steps: of each fit. known: frames are fitted as the tracker
+    fits a hand whose bones are known, trusting pixels more; a surface on others' bones would bend to what those are
+    off. prior_mm: standard deviation of a height. doubt: one pixel's distance counts as so many mm off, as neighbours
+    and frames err together. soft_mm: what is further off counts less and less; outline_soft_mm: the same beyond the
+    outline. refined: iterations within a round, for what counts less."""
 
     rounds: int = 3
-    steps: int = 2
+    steps: int = 3
+    known: bool = True
     prior_mm: float = 3.0
     doubt: float = 10.0
     soft_mm: float = 5.0
@@ -75,7 +77,8 @@ class ReliefSolver:
 
     def _improved(self, frames: Sequence[CalibrationFrame], build: Build) -> Build:
         model, _ = personal_hand(build, self._template)
-        fitter = HandFitter(model.template).holding_shape().stepping(self.config.steps)
+        fitter = HandFitter(model.template)
+        fitter = (fitter.knowing_shape() if self.config.known else fitter.holding_shape()).stepping(self.config.steps)
         surface = FittedSurface(model.template, fitter.kinematics, fitter.config.surface_points)
         chosen, shares = (part.numpy() for part in surface_pattern(model.template, len(surface.skin), SAMPLED_AS))
         weights = (relief_weights()[chosen] * shares[..., None]).sum(1).astype(np.float32)

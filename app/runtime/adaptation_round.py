@@ -65,11 +65,11 @@ class RoundConfig:
     news: int = 40
     one_hand_mm: float = ONE_HAND_MM
     one_average_mm: float = 2.5
-    solved_ratio: float = 1.08
+    solved_ratio: float = 1.10
     more_averaged: float = 1.02
     more_solved: float = 1.15
     more_tail: float = 1.25
-    averaged: ReliefConfig = field(default_factory=lambda: ReliefConfig(prior_mm=4.0, doubt=7.0))
+    averaged: ReliefConfig = field(default_factory=lambda: ReliefConfig(steps=2, known=False, prior_mm=4.0, doubt=7.0))
     rendered: int = 96
     buffer_bytes: int = 16 << 20
     train: bool = True

@@ -1,4 +1,4 @@
-"""Pictures that Qt paints without the interpreter's lock: they fill their widget undistorted and can be painted over."""
+"""Pictures that Qt paints without the interpreter's lock: they fill their widget and can be painted over."""
 
 from __future__ import annotations
 
