@@ -55,6 +55,17 @@ def test_a_surface_of_ones_own_is_found() -> None:
     assert np.abs(heights - true_heights).mean() < 0.75 * np.abs(true_heights).mean()
 
 
+def test_where_the_encoder_thinks_of_longer_bones_a_known_hand_keeps_its_surface() -> None:
+    truth = np.where(np.arange(RELIEF_SIZE) % 3 == 0, 3.0, -1.0)
+    frames = [
+        replace(frame, points=frame.points[:1] + 1.08 * (frame.points - frame.points[:1]))
+        for frame in shown_frames(ShapeSolver(raised(load_template(), truth)), Build.mean(), off=0.01)
+    ]
+    found = [ReliefSolver(config=replace(SURE, known=known)).solved(frames, Build.mean()) for known in (True, False)]
+    errors = [np.abs(relief_weights() @ (build.relief - truth)).mean() for build in found]
+    assert errors[0] < 0.95 * errors[1]
+
+
 def test_where_there_is_none_next_to_none_is_found() -> None:
     assert np.abs(_learnt(np.zeros(RELIEF_SIZE), SURE)).mean() < 0.4
 
