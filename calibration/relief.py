@@ -37,8 +37,8 @@ class ReliefConfig:
     outline. refined: iterations within a round, for what counts less."""
 
     rounds: int = 3
-    steps: int = 3
-    known: bool = True
+    steps: int = 2
+    known: bool = False
     prior_mm: float = 3.0
     doubt: float = 10.0
     soft_mm: float = 5.0

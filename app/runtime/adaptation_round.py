@@ -47,6 +47,7 @@ class RoundConfig:
     solved from, or an average taken of, at most; refine: the same for a build that is known already. held: held-out
     samples kept, the newest. news: new samples for another round, once a build is known; before, half as many more.
     averaged: how the surface of an average is learnt, whose bones are not the user's: it has to reach further.
+    surfaced: how that of a solved hand is.
     one_hand_mm: bones of two halves of the samples, or of the known hand, may differ by so much on average, else it is
     not one hand; one_average_mm: the same for averages of single frames, which all lean to the mean hand.
     solved_ratio: a solved hand's median residual over that of an average in use, at most. more_averaged, more_solved,
@@ -69,7 +70,8 @@ class RoundConfig:
     more_averaged: float = 1.02
     more_solved: float = 1.15
     more_tail: float = 1.25
-    averaged: ReliefConfig = field(default_factory=lambda: ReliefConfig(steps=2, known=False, prior_mm=4.0, doubt=7.0))
+    averaged: ReliefConfig = field(default_factory=lambda: ReliefConfig(prior_mm=4.0, doubt=7.0))
+    surfaced: ReliefConfig = field(default_factory=lambda: ReliefConfig(steps=3, known=True))
     rendered: int = 96
     buffer_bytes: int = 16 << 20
     train: bool = True
@@ -104,7 +106,10 @@ class Adapter:
         self._round: Iterator[Outcome | None] | None = None
         self._begin_anew()
         self._rendered: tuple[list[RenderedBatch], float] | None = None
-        self._reliefs = {"hand": ReliefSolver(), "surface": ReliefSolver(config=config.averaged)}
+        self._reliefs = {
+            "hand": ReliefSolver(config=config.surfaced),
+            "surface": ReliefSolver(config=config.averaged),
+        }
         self._solver = ShapeSolver(config=_TIGHT)
         self.use(store.current)
 
