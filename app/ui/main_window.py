@@ -336,8 +336,10 @@ class MainWindow(QMainWindow):
         if self._ended:
             return
         self._ended = True
-        used = self.calibration.used.text if self.calibration.used is not None else ""
-        self._memory.save(Choices(self.layers.layers, self.controls.smoothing, self.controls.side, used))
+        used = self.calibration.used
+        # A profile's side is the profile's: without it, it would stay although nobody chose it.
+        side, profile = (self.controls.side, "") if used is None else (None, used.text)
+        self._memory.save(Choices(self.layers.layers, self.controls.smoothing, side, profile))
         self.calibration.stop()
         self._memory.geometry = self.saveGeometry()
         self._session.tracking.remove_listener(self._results)

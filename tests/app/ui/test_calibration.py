@@ -212,4 +212,4 @@ def test_a_profile_is_picked_and_remembered(tmp_path: Path) -> None:
     ProfileStore(tmp_path).delete("Ann", Side.LEFT)
     tracker = FakeTracker()
     with open_window(memory, tracker, profiles=tmp_path) as window:
-        assert window.calibration.used is None
+        assert window.calibration.used is None and window.controls.side is None
