@@ -307,6 +307,8 @@ def test_a_damaged_take_is_recovered_beside_it(tmp_path: Path) -> None:
         assert read_all(made, 2)
         made.check(hurt)
         assert wait_until(lambda: (summary := entry(made, hurt).summary) is not None and summary.problem != "")
+        # Reading it for the list may have found the same, before it was checked.
+        assert wait_until(lambda: "hurt.mcap: " in made.view.news)
         assert "hurt.mcap: " in made.view.news
         for name in ("hurt-recovered.mcap", "hurt-recovered-2.mcap"):
             made.recover(hurt)
