@@ -22,6 +22,7 @@ _SPAN_MM = 900.0
 _UNKNOWN = 255
 #: OpenCV takes coordinates in these parts of a pixel.
 _SHIFT = 4
+#: How much of the crop's outline is white, the rest is what lies under it.
 _CROP_SHARE = 0.6
 _FINGERS = [[0, *range(first, first + 4)] for first in range(1, 21, 4)]
 
@@ -63,7 +64,7 @@ class DepthPainter:
         picture = np.asarray(cv2.resize(colors, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         scale = size[0] / frame.intrinsics.width
         if result.crop_corners_uv is not None:
-            self._outline(picture, _placed(result.crop_corners_uv, scale), ratio)
+            _outline(picture, _placed(result.crop_corners_uv, scale), ratio)
         if recorded is not None and np.all(recorded[:, 2] > 1):
             colors_of = np.repeat(RECORDED_COLOR[None], len(recorded), 0)
             _bones(picture, _projected(recorded, scale, frame.intrinsics), colors_of, 1.2 * ratio)
@@ -77,11 +78,6 @@ class DepthPainter:
         if near_mm is not None:
             apart = near_mm - self._near_mm
             self._near_mm += apart * (0.1 if abs(apart) < self._JUMP_MM else 1.0)
-
-    def _outline(self, picture: Picture, corners: NDArray[np.int32], ratio: float) -> None:
-        white = picture.copy()
-        cv2.polylines(white, [corners], True, (255, 255, 255), max(1, round(ratio)), cv2.LINE_AA, _SHIFT)
-        cv2.addWeighted(white, _CROP_SHARE, picture, 1 - _CROP_SHARE, 0.0, picture)
 
 
 @cache
@@ -104,6 +100,12 @@ def _projected(joints: NDArray[np.floating], scale: float, camera: Intrinsics) -
 def _bgr(color: NDArray[np.floating]) -> tuple[float, float, float]:
     red, green, blue = (255.0 * float(part) for part in color)
     return blue, green, red
+
+
+def _outline(picture: Picture, corners: NDArray[np.int32], ratio: float) -> None:
+    white = picture.copy()
+    cv2.polylines(white, [corners], True, (255, 255, 255), max(1, round(ratio)), cv2.LINE_AA, _SHIFT)
+    cv2.addWeighted(white, _CROP_SHARE, picture, 1 - _CROP_SHARE, 0.0, picture)
 
 
 def _bones(picture: Picture, places: NDArray[np.int32], colors: NDArray[np.floating], width: float) -> None:
