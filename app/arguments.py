@@ -66,16 +66,15 @@ def add_method(parser: argparse.ArgumentParser, default: str = "") -> None:
     )
 
 
-def add_runner(parser: argparse.ArgumentParser) -> None:
-    """Declare --runner, a name of RUNNERS."""
-    from engine.runners.choose import DEFAULT_RUNNER, RUNNERS
+def add_runner(parser: argparse.ArgumentParser, default: str) -> None:
+    """Declare --runner, a name of RUNNERS or None. default: what holds without it, in words."""
+    from engine.runners.choose import RUNNERS
 
     what = "; ".join(f"{name}: {kind.title}" for name, kind in RUNNERS.items())
     parser.add_argument(
         "--runner",
         choices=list(RUNNERS),
-        default=DEFAULT_RUNNER,
-        help=f"what computes the encoder. {what} (default: {DEFAULT_RUNNER})",
+        help=f"what computes the encoder. {what} (default: {default})",
     )
 
 

@@ -87,16 +87,22 @@ def _make(loaded: LoadedEncoder) -> tuple[dict[str, tuple[Runner, str]], dict[st
     import torch
 
     from engine.runners.choose import RUNNERS
+    from engine.runners.onnx_runner import OnnxRunner
     from engine.runners.protocol import go_on
+    from engine.runners.tensorrt_runner import TensorRtRunner
     from engine.runners.torch_runner import GraphRunner, TorchRunner
 
     makers: dict[str, tuple[Callable[[], Runner], str]] = {
         name: (partial(kind.make, loaded, go_on), kind.precision) for name, kind in RUNNERS.items()
     }
     if torch.cuda.is_available():
+        torch.backends.cudnn.allow_tf32 = False  # what is called fp32 is to be
         for half, precision in ((False, "fp32"), (True, "fp16")):
             makers[f"torch, GPU, {precision}"] = (partial(TorchRunner, loaded, "cuda", half), precision)
             makers[f"CUDA graph, {precision}"] = (partial(GraphRunner, loaded, half), precision)
+        # The app runs these in fp16.
+        makers["onnx-cuda, fp32"] = (partial(OnnxRunner, loaded, provider="CUDAExecutionProvider"), "fp32")
+        makers["tensorrt, fp32"] = (partial(TensorRtRunner, loaded, half=False), "fp32")
     made, missing = {}, {}
     for name, (make, precision) in makers.items():
         try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.arguments import minutes, whole_number
 from app.benches.memory import resident_mb, slope_of
-from app.benches.shared_memory import unclaimed
+from app.benches.shared_memory import nameless_blocks, unclaimed
 
 if TYPE_CHECKING:
     from app.runtime.interfaces import CapturedFrame, LiveResult
@@ -39,6 +39,9 @@ _SAMPLE_S = 1.0
 _POLL_S = 0.02
 _PEACE_S = (1.0, 3.0)
 _SOURCES = ("faulty::demo", "faulty:drop@0+86400:demo", "demo")
+#: What of Resources must not be more after the end than before the start. File handles may: a few are the libraries'
+#: own, which they keep once they are loaded; whether they become more is looked at between faults.
+_NOT_TO_STAY = ("threads", "children", "blocks", "shared")
 #: After so many faults, another source.
 _SWITCH_EVERY = 6
 
@@ -58,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Track the demo take as a live camera with one random fault after another (docs/faults.md), without a window; now
     and then exchange the source. Exit status 1 when anything crashed, stuck, leaked or came back too late.
 
-    Leaks are looked for between faults, once a quarter of the time has passed: threads, file handles, child processes,
-    entries of /dev/shm, and the slope of the memory of this process.
+    Leaks are looked for between faults, in the last third of them beside the first, and at the end: threads, file
+    handles, child processes, shared memory; and the slope of memory once a quarter of the time has passed.
     """
     from app.config import Isolated, TrackingConfig
     from app.runtime.session import LiveSession
@@ -80,11 +83,12 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass
 class Resources:
-    """What could leak: counts, the names of shared memory, and memory in MB."""
+    """What could leak: counts, blocks being shared memory without a name; the names of other such; memory in MB."""
 
     threads: int
     files: int
     children: int
+    blocks: int
     shared: frozenset[str]
     memory_mb: float
 
@@ -95,6 +99,7 @@ class Resources:
             threading.active_count(),
             len(_names("/proc/self/fd")),
             len(multiprocessing.active_children()),
+            nameless_blocks(),
             unclaimed(),
             resident_mb(),
         )
@@ -273,8 +278,9 @@ class _Soak:
         slope, since_s = slope_of(found.memory, lasted_s)
         leaks = _leaks(before, found.quiet)
         late = {name: max(times) for name, times in found.resumed.items() if max(times) > RESUMED_S}
+        left = _leaks_after(before)
         return {
-            "passed": not (found.crashes or found.stuck or leaks or late) and (slope is None or slope <= MAX_SLOPE),
+            "passed": not (found.crashes or found.stuck or leaks or late) and _is_clean(left, slope),
             "minutes": round(lasted_s / 60, 2),
             "seed": self._seed,
             "faults": sum(map(len, found.recoveries.values())),
@@ -287,7 +293,7 @@ class _Soak:
             "memory_seen_s": round(since_s, 1),
             "memory_mb": [round(found.memory[0][1], 1), round(found.memory[-1][1], 1)],
             "stop_s": round(stop_s, 2),
-            "left_after_stop": _leaks_after(before),
+            "left_after_stop": left,
             "by_fault": {
                 name: {
                     "times": len(times),
@@ -308,7 +314,7 @@ def _leaks(before: Resources, quiet: list[Resources]) -> list[str]:
     third = len(quiet) // 3
     first, last = quiet[:third], quiet[-third:]
     found = []
-    for name in ("threads", "files", "children"):
+    for name in ("threads", "files", "children", "blocks"):
         most = max(getattr(one, name) for one in first)
         least = min(getattr(one, name) for one in last)
         if least > most:
@@ -320,15 +326,20 @@ def _leaks(before: Resources, quiet: list[Resources]) -> list[str]:
 
 
 def _leaks_after(before: Resources) -> Counter[str]:
-    """What is there after the session has ended that was not there before it was made. One handle or two are the
-    libraries' own, which they keep once they are loaded."""
+    """What is there after the session has ended that was not there before it was made."""
     now = Resources.now()
     return Counter(
         threads=now.threads - before.threads,
         files=now.files - before.files,
         children=now.children - before.children,
+        blocks=now.blocks - before.blocks,
         shared=len(now.shared - before.shared),
     )
+
+
+def _is_clean(left: Counter[str], slope: float | None) -> bool:
+    """Whether nothing stayed that must not, and memory did not grow, as far as that could be told."""
+    return not any(left[name] > 0 for name in _NOT_TO_STAY) and (slope is None or slope <= MAX_SLOPE)
 
 
 def _as_text(report: dict[str, Any]) -> str:

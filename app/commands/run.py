@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.runtime.sources import CameraSearch
     from app.runtime.tracker_choice import TrackerChoice, TrackerWish
     from app.viewer.render_process import RenderProcess
+    from engine.runners.protocol import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     add_method(parser)
-    add_runner(parser)
+    add_runner(parser, default="onnx, and, once it tracks, what runs on a GPU, where one and its library are there")
     add_profile(parser)
     parser.add_argument("--side", choices=("right", "left"), help="which of NAME's hands --profile is to hold")
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     _check_side(args.side, args.profile)
     _check(args.exit_after, args.screenshot)
     _check_adapt(args)
+    _check_weights(args.weights)
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
         check_source(wanted)
@@ -127,7 +129,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     from app.ui.application import WindowRun, run_window
     from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
-    from engine.runners.choose import DEFAULT_RUNNER, RUNNERS
+    from engine.runners.choose import DEFAULT_RUNNER, RUNNERS, best_runner
     from engine.types import Side
 
     store, side = ProfileStore(args.profiles), Side(args.side) if args.side else None
@@ -140,13 +142,15 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
 
     method = args.method or DEFAULT_METHOD
     # What takes long to build is built while the default one tracks.
-    first = DEFAULT_RUNNER if RUNNERS[args.runner].builds else args.runner
+    first = DEFAULT_RUNNER if args.runner is None or RUNNERS[args.runner].builds else args.runner
     wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
     session = LiveSession(partial(open_source, isolated=isolated), wish.source, lambda: make(wish))
-    trackers = TrackerChoice(
-        session, make, wish, lambda one, progress: runner_check.check_runner(one.weights, one.runner, progress)
-    )
+
+    def check(wish: TrackerWish, progress: Progress) -> str:
+        return runner_check.check_runner(wish.weights, wish.runner, progress)
+
+    trackers = TrackerChoice(session, make, wish, check, best_runner if args.runner is None else None)
     profiles = ProfileChoice(session, store) if hand is None else None
     # Versions are of the shipped weights and surface; what is made of others would not be found again.
     adaptation = None
@@ -155,7 +159,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     if profiles is not None and profile is not None:
         profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
-    if args.runner != first:
+    if args.runner not in (None, first):
         trackers.choose(replace(wish, runner=args.runner))
     on_shown = None
     if begun.times is not None:
@@ -194,6 +198,14 @@ def _check_adapt(args: argparse.Namespace) -> None:
 
     if args.adapt and (args.weights is not None or args.hand is not None):
         raise LumbricalError("--adapt starts from the shipped weights and surface: leave out --weights and --hand")
+
+
+def _check_weights(path: Path | None) -> None:
+    from engine.types import LumbricalError
+
+    # What is in the file is seen once torch has loaded, in the window.
+    if path is not None and not path.is_file():
+        raise LumbricalError(f"no weights at {path}: there is no such file")
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     add_method(parser)
-    add_runner(parser)
+    add_runner(parser, default="onnx; in the window as `run`")
     add_profile(parser)
     parser.add_argument("--adapt", action="store_true", help="in the window: learn your hand quietly")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
-        tracker = make_tracker(args.hand, args.weights, args.method, args.source, args.runner)
+        tracker = make_tracker(args.hand, args.weights, args.method, args.source, args.runner or DEFAULT_RUNNER)
         tracker.side = _side(args.side, sensor)
         if args.profile is not None:
             _hold_profile(tracker, args.profile, args.profiles)
@@ -88,7 +88,7 @@ def _open_window(args: argparse.Namespace) -> int:
         "hand": args.hand,
         "weights": args.weights,
         "method": args.method,
-        "runner": args.runner if args.runner != DEFAULT_RUNNER else None,
+        "runner": args.runner,
         "profile": args.profile,
         "profiles": args.profiles,
     }

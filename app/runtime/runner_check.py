@@ -64,14 +64,15 @@ def _key(weights: Path, runner: str) -> str:
     import torch
 
     from engine.runners.export import code_digest
-    from engine.runners.tensorrt_plan import PlanTarget
+    from engine.runners.tensorrt_plan import PlanTarget, tensorrt_version
 
     try:
         held = hashlib.sha256(weights.read_bytes()).hexdigest()
     except OSError as error:
         raise LumbricalError(f"{weights} cannot be read: {error.strerror}") from error
     machine = PlanTarget.of_this_machine()
-    facts = (held, runner, code_digest(), onnxruntime.__version__, torch.__version__, machine.gpu, machine.driver)
+    libraries = (onnxruntime.__version__, torch.__version__, tensorrt_version() if runner == "tensorrt" else "")
+    facts = (held, runner, code_digest(), *libraries, machine.gpu, machine.driver)
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 

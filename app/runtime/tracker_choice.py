@@ -49,10 +49,13 @@ class TrackerChoice:
         make: MakeTracker,
         wish: TrackerWish | None = None,
         check: CheckRunner | None = None,
+        best: Callable[[], str] | None = None,
     ) -> None:
-        """check: asked of each runner before it is used, and of the one that tracks from the start once it does."""
+        """check: asked of each runner before it is used, and of the one that tracks from the start once it does.
+        best: asked after that, on a thread of its own, for the runner to go on with; unless somebody chose before.
+        """
         self._session = session
-        self._make, self._check = make, check
+        self._make, self._check, self._best = make, check, best
         self._note, self._done = "", 0.0
         self._checked = check is None
         self.used = self.wish = wish or TrackerWish()
@@ -79,16 +82,17 @@ class TrackerChoice:
         return self.words if self.busy and 0 < self._done < 1 else ""
 
     def check_present(self) -> None:
-        """Check the runner that tracks from the start, once it does; to be called again and again."""
+        """Check the runner that tracks from the start, once it does, and take the best one that works here; to be
+        called again and again."""
         if not self._checked and not self.busy and self._session.tracking.faces is not None:
             self._checked = True
-            self._begin(self._check_used)
+            self._begin(self._check_first)
 
     def choose(self, wish: TrackerWish) -> bool:
         """Load and use it, for the present source; False while another is being loaded."""
         if self.busy:
             return False
-        self.wish, self.trouble = replace(wish, source=self._session.capture.spec), ""
+        self.wish = replace(wish, source=self._session.capture.spec)
         self._begin(partial(self._load, self.wish))
         return True
 
@@ -107,6 +111,13 @@ class TrackerChoice:
         self._done = done
         return True
 
+    def _check_first(self) -> None:
+        self._check_used()
+        best = self._best() if self._best is not None else self.used.runner
+        if best not in (self.used.runner, DEFAULT_RUNNER):
+            self.wish = replace(self.used, source=self._session.capture.spec, runner=best)
+            self._load(self.wish)
+
     def _check_used(self) -> None:
         assert self._check is not None
         try:
@@ -118,7 +129,7 @@ class TrackerChoice:
             self._note = f"not compared with torch: {error}"
 
     def _load(self, wish: TrackerWish) -> None:
-        used = self.used
+        used, self.trouble = self.used, ""
         try:
             self._use(wish)
         except LumbricalError as error:

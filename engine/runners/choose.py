@@ -34,11 +34,11 @@ def _torch(loaded: LoadedEncoder, progress: Progress) -> Runner:
     return TorchRunner(loaded)
 
 
-def _onnx(provider: str) -> Callable[[LoadedEncoder, Progress], Runner]:
+def _onnx(provider: str, half: bool = False) -> Callable[[LoadedEncoder, Progress], Runner]:
     def make(loaded: LoadedEncoder, progress: Progress) -> Runner:
         from engine.runners.onnx_runner import OnnxRunner
 
-        return OnnxRunner(loaded, provider=provider)
+        return OnnxRunner(loaded, provider=provider, half=half)
 
     return make
 
@@ -62,18 +62,49 @@ def _refitted(base: LoadedEncoder, loaded: LoadedEncoder) -> Runner:
     return TensorRtRunner(loaded, base=base)
 
 
-#: By the name that --runner takes. "onnx" runs everywhere and is what starts.
+#: By the name that --runner takes.
 RUNNERS = {
     "onnx": RunnerKind("ONNX Runtime", "fp32", _onnx("CPUExecutionProvider")),
     "int8": RunnerKind("ONNX Runtime, int8", "int8", _int8, fixed="int8 weights are made beforehand"),
     "torch": RunnerKind("torch", "fp32", _torch),
-    "onnx-cuda": RunnerKind("ONNX Runtime, CUDA", "fp16", _onnx("CUDAExecutionProvider")),
-    "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider"), builds=True),
+    "onnx-cuda": RunnerKind("ONNX Runtime, CUDA", "fp16", _onnx("CUDAExecutionProvider", half=True)),
+    "onnx-tensorrt": RunnerKind(
+        "ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider", half=True), builds=True
+    ),
     "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, builds=True, refit=_refitted),
 }
+#: Runs everywhere, and is what starts.
 DEFAULT_RUNNER = "onnx"
 #: What the others are compared with.
 REFERENCE = "torch"
+
+
+def best_runner() -> str:
+    """The name of what suits this machine best: what runs on its GPU, where there is one and the library for it is
+    installed, TensorRT before ONNX Runtime; else DEFAULT_RUNNER. Imports torch and asks the driver, so it may take
+    seconds. That it works, and is exact, has still to be seen."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return DEFAULT_RUNNER
+    installed = {"tensorrt": _tensorrt_is_installed, "onnx-cuda": _onnx_has_cuda}
+    return next((name for name, is_so in installed.items() if is_so()), DEFAULT_RUNNER)
+
+
+def _tensorrt_is_installed() -> bool:
+    from engine.runners.tensorrt_plan import TensorRtUnavailable, load_tensorrt
+
+    try:
+        load_tensorrt()
+    except TensorRtUnavailable:
+        return False
+    return True
+
+
+def _onnx_has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def make_runner(loaded: LoadedEncoder, name: str = DEFAULT_RUNNER, progress: Progress = go_on) -> Runner:

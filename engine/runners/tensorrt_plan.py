@@ -25,7 +25,9 @@ from engine.whole_file import write_whole
 #: The tracker looks at no more windows at once: three places, each for two hands.
 MAX_BATCH = 8
 #: Part of kept plans' names; another one when they are built otherwise than before.
-_BUILD = "refit"
+_BUILD = "exact"
+#: Where Linux tells the version of NVIDIA's driver.
+_DRIVER_VERSION = Path("/sys/module/nvidia/version")
 _MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
@@ -43,24 +45,34 @@ class PlanTarget:
 
     @staticmethod
     def of_this_machine() -> PlanTarget:
-        """The first GPU and its driver; ANY_GPU where there is none."""
+        """The first GPU and its driver, of which CUDA's version has to do where the system does not tell; ANY_GPU
+        where there is none."""
         import torch
 
         if not torch.cuda.is_available():
             return ANY_GPU
         major, minor = torch.cuda.get_device_capability(0)
-        return PlanTarget(f"{torch.cuda.get_device_name(0)}-sm{major}{minor}", str(torch.version.cuda))
+        driver = str(torch.version.cuda)
+        with suppress(OSError):
+            driver += "-" + _DRIVER_VERSION.read_text().strip()
+        return PlanTarget(f"{torch.cuda.get_device_name(0)}-sm{major}{minor}", driver)
 
 
 ANY_GPU = PlanTarget("any", "any")
 
 
 def load_tensorrt() -> Any:
-    """The module of TensorRT, or of TensorRT for RTX. Raises TensorRtUnavailable where neither is installed."""
+    """The module of TensorRT, or of TensorRT for RTX. Raises TensorRtUnavailable where neither is installed whole."""
     for name in _MODULES:
-        with suppress(ImportError):
+        with suppress(ImportError, OSError):  # of one whose shared libraries are missing
             return importlib.import_module(name)
     raise TensorRtUnavailable("TensorRT is not installed; with an NVIDIA GPU: pip install '.[tensorrt]'")
+
+
+def tensorrt_version() -> str:
+    """Which of the two it is, and its version. Raises TensorRtUnavailable as load_tensorrt does."""
+    trt = load_tensorrt()
+    return f"{trt.__name__}-{trt.__version__}"
 
 
 def build_plan(model: bytes, progress: Progress = go_on, refittable: bool = False) -> bytes:
@@ -78,6 +90,7 @@ def build_plan(model: bytes, progress: Progress = go_on, refittable: bool = Fals
     if not parser.parse(model):
         raise TensorRtUnavailable(f"TensorRT cannot read the network: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # what is fp32 is to be as exact as torch
     if refittable:
         config.set_flag(trt.BuilderFlag.REFIT)
     profile = builder.create_optimization_profile()
@@ -115,6 +128,12 @@ def kept_plan(model: bytes, target: PlanTarget | None = None) -> bytes | None:
     return None
 
 
+def forget_plan(model: bytes, target: PlanTarget | None = None) -> None:
+    """Take a plan out of the user's cache."""
+    with suppress(OSError):
+        _path(model, target or PlanTarget.of_this_machine()).unlink()
+
+
 def _path(model: bytes, target: PlanTarget) -> Path:
     return Path(user_cache_path("lumbrical")) / f"{plan_key(model, target)}.plan"
 
@@ -129,8 +148,7 @@ def _built(model: bytes, target: PlanTarget, progress: Progress) -> bytes:
 
 def plan_key(model: bytes, target: PlanTarget) -> str:
     """A file's name that differs wherever the network, the GPU, its driver, TensorRT or the way of building does."""
-    trt = load_tensorrt()
-    machine = f"{_BUILD}-{trt.__name__}-{trt.__version__}-{target.gpu}-{target.driver}"
+    machine = f"{_BUILD}-{tensorrt_version()}-{target.gpu}-{target.driver}"
     return f"{hashlib.sha256(model).hexdigest()[:16]}-{re.sub(r'[^A-Za-z0-9.-]+', '_', machine)}"
 
 

@@ -1,8 +1,9 @@
-"""TensorRT on an NVIDIA GPU, in fp16. Crops are cut there too: a frame goes over once, its crops come back once."""
+"""TensorRT on an NVIDIA GPU. Crops are cut there too: a frame goes over once, its crops come back once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.runners.tensorrt_plan import (
     MAX_BATCH,
     TensorRtUnavailable,
     cached_plan,
+    forget_plan,
     kept_plan,
     load_tensorrt,
 )
@@ -35,46 +37,62 @@ class TensorRtRunner:
     """Runs a plan of the encoder on the first GPU, on one stream that torch works on as well.
 
     base: weights whose plan is kept; it is given those of `loaded`, instead of building one, in an engine of its own:
-    a runner of `base` goes on as it is. Raises TensorRtUnavailable where there is no such GPU, no TensorRT, a plan that
-    does not run, or none that takes the weights.
+    a runner of `base` goes on as it is. half: in fp16, else in fp32. Raises TensorRtUnavailable where there is no such
+    GPU, no TensorRT, a plan that does not run, or none that takes the weights, and wherever the GPU fails later.
     """
 
     name = "TensorRT"
 
-    def __init__(self, loaded: LoadedEncoder, progress: Progress = go_on, base: LoadedEncoder | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedEncoder,
+        progress: Progress = go_on,
+        base: LoadedEncoder | None = None,
+        half: bool = True,
+    ) -> None:
         if not torch.cuda.is_available():
             raise TensorRtUnavailable("TensorRT needs an NVIDIA GPU and a torch with CUDA; use another runner")
         self._trt = load_tensorrt()
         self._log = self._trt.Logger(self._trt.Logger.ERROR)
-        self._stream: Any = torch.cuda.Stream()
-        self._cutter = TorchCutter("cuda")
-        self._cut: tuple[FloatArray, Tensor] | None = None
-        model = half_onnx(onnx_model(loaded))
-        if base is None:
-            self._engine = self._load(cached_plan(model, progress=progress)[0])
-        else:
-            self._engine = self._refitted(model, base)
-        self._allocate()
+        self._half = half
+        model = self._model(loaded)
+        with _in_one_line():
+            self._stream: Any = torch.cuda.Stream()
+            self._cutter = TorchCutter("cuda")
+            self._cut: tuple[FloatArray, Tensor] | None = None
+            self._engine = self._planned(model, progress) if base is None else self._refitted(model, base)
+            self._allocate()
         self.version = loaded.version
 
-    def _load(self, plan: bytes) -> Any:
-        engine = self._trt.Runtime(self._log).deserialize_cuda_engine(plan)
+    def _model(self, loaded: LoadedEncoder) -> bytes:
+        return half_onnx(onnx_model(loaded)) if self._half else onnx_model(loaded)
+
+    def _planned(self, model: bytes, progress: Progress) -> Any:
+        plan, kept = cached_plan(model, progress=progress)
+        engine = self._load(plan)
+        if engine is None and kept:
+            # It was cut short, or is not what it was built for any more.
+            forget_plan(model)
+            engine = self._load(cached_plan(model, progress=progress)[0])
         if engine is None:
             raise TensorRtUnavailable(_NOT_LOADED)
         return engine
 
+    def _load(self, plan: bytes) -> Any:
+        return self._trt.Runtime(self._log).deserialize_cuda_engine(plan)
+
     def _refitted(self, model: bytes, base: LoadedEncoder) -> Any:
-        plan = kept_plan(half_onnx(onnx_model(base)))
-        if plan is None:
+        plan = kept_plan(self._model(base))
+        engine = self._load(plan) if plan is not None else None
+        if engine is None:
             raise TensorRtUnavailable(f"no plan of {base.version} is kept")
-        engine = self._load(plan)
         # On the stream that it will run on: nothing that tracks meanwhile waits for it.
         refit(self._trt, engine, model, self._stream.cuda_stream)
         self._stream.synchronize()
         return engine
 
     def _allocate(self) -> None:
-        """All memory is allocated here, none while it runs."""
+        """What the plan reads and writes is allocated here, nothing while it runs."""
         context = self._engine.create_execution_context()
         if context is None:
             raise TensorRtUnavailable(_NOT_LOADED)
@@ -97,7 +115,7 @@ class TensorRtRunner:
 
     def cut(self, frame: DepthFrame, windows: Sequence[CropWindow]) -> FloatArray:
         """The crops (B, 128, 128) of a frame's windows, cut on the GPU, where they stay for the `run` that follows."""
-        with torch.cuda.stream(self._stream):
+        with _in_one_line(), torch.cuda.stream(self._stream):
             depth = torch.from_numpy(frame.depth.astype(np.int32)).to("cuda", non_blocking=True)
             crops = self._cutter.cut(depth, frame.depth_unit_mm, frame.intrinsics, windows)
             on_host = crops.cpu().numpy()
@@ -112,7 +130,7 @@ class TensorRtRunner:
 
     def _run(self, crops: FloatArray, distances: FloatArray, whole: bool) -> Estimate:
         count = len(crops)
-        with torch.cuda.stream(self._stream):
+        with _in_one_line(), torch.cuda.stream(self._stream):
             known = whole and self._cut is not None and np.may_share_memory(self._cut[0], crops)
             source = self._cut[1] if known and self._cut is not None else torch.from_numpy(crops)
             self._crops[:count].copy_(source, non_blocking=True)
@@ -122,7 +140,7 @@ class TensorRtRunner:
             if not self._context.execute_async_v3(self._stream.cuda_stream):
                 raise TensorRtUnavailable("TensorRT failed on the GPU; use another runner")
             self._host.copy_(self._outputs, non_blocking=True)
-        self._stream.synchronize()
+            self._stream.synchronize()
         return Estimate(*(self._output(name, count) for name in OUTPUTS))
 
     def _output(self, name: str, count: int) -> FloatArray:
@@ -130,3 +148,12 @@ class TensorRtRunner:
         start, shape = self._slices[name]
         values = self._host[start // 4 :][: count * int(np.prod(shape, dtype=int))]
         return values.numpy().reshape(count, *shape).copy()
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """What torch says of a GPU that has no memory left, is unknown to it, or failed."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TensorRtUnavailable(f"the GPU failed: {(str(error) or type(error).__name__).splitlines()[0]}") from error

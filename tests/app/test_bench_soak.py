@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -15,12 +16,12 @@ import pytest
 import app.runtime.tracker_factory as factory
 from app.benches.memory import slope_of
 from app.benches.shared_memory import unclaimed
-from app.benches.soak import Resources, _leaks
+from app.benches.soak import MAX_SLOPE, Resources, _is_clean, _leaks
 from app.cli import main
 from engine.types import DepthFrame, TrackingResult
 from tests.app.fakes import FakeTracker
 
-CALM = Resources(threads=3, files=20, children=1, shared=frozenset({"other"}), memory_mb=300.0)
+CALM = Resources(threads=3, files=20, children=1, blocks=1, shared=frozenset({"other"}), memory_mb=300.0)
 
 
 def test_a_slope_is_told_once_warm() -> None:
@@ -36,6 +37,7 @@ def test_a_slope_is_told_once_warm() -> None:
         ({"threads": 4}, "threads: 3 before, 4 at the end"),
         ({"files": 25}, "files: 20 before, 25 at the end"),
         ({"children": 2}, "children: 1 before, 2 at the end"),
+        ({"blocks": 2}, "blocks: 1 before, 2 at the end"),
         ({"shared": frozenset({"other", "psm_1"})}, "shared memory: psm_1"),
     ],
 )
@@ -44,6 +46,16 @@ def test_what_stays_is_a_leak_and_what_goes_is_none(more: dict[str, Any], words:
     assert _leaks(CALM, [CALM] * 3 + [grown] * 3) == [words]
     assert _leaks(CALM, [CALM, grown, CALM, grown, CALM, grown, CALM, CALM, CALM]) == []
     assert _leaks(CALM, [grown]) == []
+
+
+@pytest.mark.parametrize("name", ["threads", "children", "blocks", "shared"])
+def test_what_is_left_at_the_end_fails_it_but_for_a_few_handles(name: str) -> None:
+    assert _is_clean(Counter(files=4, threads=0), 0.1) and _is_clean(Counter({name: -1}), None)
+    assert not _is_clean(Counter({name: 1}), 0.1)
+
+
+def test_memory_that_grows_fails_it() -> None:
+    assert MAX_SLOPE == 1.0 and _is_clean(Counter(), 1.0) and not _is_clean(Counter(), 1.01)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system does not show its shared memory")
@@ -75,6 +87,11 @@ def test_a_short_run_passes_and_a_crash_does_not(
     report = json.loads(capsys.readouterr().out)
     assert report["passed"] and report["faults"] >= 3 and not report["stuck"]
     assert all(one["told"] for one in report["by_fault"].values())
+
+    monkeypatch.setattr("app.benches.soak.RESUMED_S", 0.0)
+    assert main(["bench", "soak", "--minutes", "0.5", "--no-isolate", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["late"]) == set(report["by_fault"]) and not report["crashes"]
 
     class Dying(FakeTracker):
         def track(self, frame: DepthFrame) -> TrackingResult:

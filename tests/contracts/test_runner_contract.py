@@ -13,6 +13,7 @@ from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.choose import RUNNERS as KINDS
 from engine.runners.choose import make_runner
 from engine.runners.export import cached_onnx, export_onnx
+from engine.runners.int8 import quantise
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Runner
 from engine.runners.torch_runner import TorchRunner
@@ -22,6 +23,11 @@ def _onnx(loaded: LoadedEncoder, folder: Path) -> Runner:
     path = folder / "encoder.onnx"
     export_onnx(loaded, path)
     return OnnxRunner(loaded, path=path)
+
+
+def _int8(loaded: LoadedEncoder, folder: Path) -> Runner:
+    quantise(loaded, *inputs(16), folder / "int8.onnx")
+    return OnnxRunner(loaded, path=folder / "int8.onnx")
 
 
 def _on_a_gpu(name: str) -> Callable[[LoadedEncoder, Path], Runner]:
@@ -46,11 +52,16 @@ def _refitted(loaded: LoadedEncoder, folder: Path) -> Runner:
 RUNNERS: dict[str, Callable[[LoadedEncoder, Path], Runner]] = {
     "torch": lambda loaded, folder: TorchRunner(loaded),
     "onnx": _onnx,
+    "onnx, fp16": lambda loaded, folder: OnnxRunner(loaded, half=True),
+    "int8": _int8,
+    "onnx-cuda": _on_a_gpu("onnx-cuda"),
+    "onnx-tensorrt": _on_a_gpu("onnx-tensorrt"),
     "tensorrt": _on_a_gpu("tensorrt"),
     "tensorrt, refitted": _refitted,
 }
 #: How far an output may be off the reference's, as a share of its largest value.
-TOLERANCE = {"torch": 1e-3, "onnx": 1e-3, "tensorrt": 2e-2, "tensorrt, refitted": 2e-2}
+TOLERANCE = {"torch": 1e-3, "onnx": 1e-3, "int8": 0.1}
+IN_HALF = 2e-2
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +93,7 @@ def test_shapes_and_types(runner: Runner, count: int) -> None:
 
 
 def test_equals_the_reference(runner: Runner, loaded: LoadedEncoder, request: pytest.FixtureRequest) -> None:
-    tolerance = TOLERANCE[request.node.callspec.params["runner"]]
+    tolerance = TOLERANCE.get(request.node.callspec.params["runner"], IN_HALF)
     crops, distances = inputs(3)
     ours, reference = runner.run(crops, distances), TorchRunner(loaded).run(crops, distances)
     for name, expected in vars(reference).items():

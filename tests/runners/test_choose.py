@@ -7,7 +7,8 @@ import torch
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
-from engine.runners.choose import DEFAULT_RUNNER, RUNNERS, make_runner
+from engine.runners.choose import DEFAULT_RUNNER, RUNNERS, best_runner, make_runner
+from engine.runners.tensorrt_plan import TensorRtUnavailable
 from engine.runners.verify import BOUNDS_MM
 from engine.types import LumbricalError
 
@@ -38,3 +39,41 @@ def test_what_needs_a_gpu_says_so(name: str, loaded: LoadedEncoder, monkeypatch:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(LumbricalError, match="NVIDIA GPU"):
         make_runner(loaded, name)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "tensorrt", "providers", "name"),
+    [
+        (False, True, ["CUDAExecutionProvider", "CPUExecutionProvider"], "onnx"),
+        (True, True, ["CUDAExecutionProvider", "CPUExecutionProvider"], "tensorrt"),
+        (True, False, ["CUDAExecutionProvider", "CPUExecutionProvider"], "onnx-cuda"),
+        (True, False, ["CPUExecutionProvider"], "onnx"),
+    ],
+)
+def test_the_best_is_what_the_gpu_has_a_library_for(
+    gpu: bool, tensorrt: bool, providers: list[str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> None:
+        if not tensorrt:
+            raise TensorRtUnavailable("not installed")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("engine.runners.tensorrt_plan.load_tensorrt", load)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    assert best_runner() == name
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_default_is_the_best() -> None:
+    assert best_runner() == DEFAULT_RUNNER
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_provider_that_cannot_work_is_not_replaced_in_silence(
+    loaded: LoadedEncoder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(LumbricalError, match=r"CUDAExecutionProvider|cannot be run"):
+        make_runner(loaded, "onnx-cuda")
+    assert "Falling back" not in capfd.readouterr().out

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from app.benches.shared_memory import nameless_blocks, unclaimed
 from app.config import Isolated, TrackingConfig
 from app.runtime import sources
 from app.runtime.drop_queue import DropQueue
@@ -67,6 +68,7 @@ class Left:
     threads: int
     files: int
     memory: frozenset[str]
+    blocks: int
     children: int
 
 
@@ -74,7 +76,8 @@ def left() -> Left:
     return Left(
         threading.active_count(),
         len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0,
-        frozenset(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else frozenset(),
+        unclaimed(),
+        nameless_blocks(),
         len(multiprocessing.active_children()),
     )
 
@@ -85,6 +88,7 @@ def nothing_more_than(before: Left) -> bool:
         now.threads <= before.threads
         and now.files <= before.files
         and now.memory <= before.memory
+        and now.blocks <= before.blocks
         and now.children <= before.children
     )
 

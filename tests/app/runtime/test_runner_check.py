@@ -162,6 +162,42 @@ def test_the_one_that_tracks_from_the_start_is_checked_once_it_does(
     assert ("is off torch by" in choice.words) is not off
 
 
+@pytest.mark.parametrize(
+    ("best", "used", "trouble"),
+    [
+        ("slow", "slow", ""),
+        ("wrong", "slight", " (Slight tracks instead)"),
+        ("onnx", "slight", ""),
+        ("slight", "slight", ""),
+    ],
+)
+def test_what_is_best_here_goes_on_once_the_first_one_tracks(
+    best: str, used: str, trouble: str, made: list[str], session: tuple[LiveSession, FakeTracker]
+) -> None:
+    live, _ = session
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append(threading.current_thread().name)
+        return best
+
+    choice = TrackerChoice(live, lambda _: FakeTracker(), TrackerWish(runner="slight"), check, ask)
+    for _ in range(3):
+        choice.check_present()
+        assert wait_until(lambda: not choice.busy, 20)
+    assert asked == ["lumbrical-tracker"], "the driver is asked once, and not on the window's thread"
+    assert (choice.used.runner, choice.wish.runner) == (used, used) and choice.changes == (used != "slight")
+    assert choice.trouble.endswith(trouble) and bool(choice.trouble) is bool(trouble)
+
+
+def test_what_somebody_chose_stays(made: list[str], session: tuple[LiveSession, FakeTracker]) -> None:
+    choice = TrackerChoice(session[0], lambda _: FakeTracker(), TrackerWish(runner="wrong"), check, lambda: "slow")
+    assert choice.choose(TrackerWish(runner="slight"))
+    assert wait_until(lambda: not choice.busy, 20)
+    choice.check_present()
+    assert not choice.busy and choice.used.runner == "slight"
+
+
 def test_nothing_is_checked_before_there_is_a_tracker(made: list[str]) -> None:
     go_on = threading.Event()
 

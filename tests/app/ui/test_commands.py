@@ -18,6 +18,7 @@ from app.runtime.interfaces import FrameTracker
 from app.ui import application, settings
 from app.ui.depth_panel import DepthPanel
 from app.ui.main_window import MainWindow
+from engine.runners import choose
 from engine.sensors.sequence_folder import write_sequence
 from engine.types import DepthFrame, LumbricalError, TrackingResult, TrackingState
 from tests.app.fakes import FakeTracker, make_frame
@@ -79,6 +80,31 @@ def test_run_ends_with_the_line_a_dead_tracker_left(
     monkeypatch.setattr(tracker_factory, "make_tracker", no_weights)
     assert cli.main(["run", f"--source={recording}", "--exit-after=0.5"]) == 2
     assert capsys.readouterr().err.strip() == "lumbrical: error: tracking stopped: no weights; train them"
+
+
+@pytest.mark.parametrize(("given", "used"), [([], ["onnx", "torch"]), (["--runner=onnx"], ["onnx"])])
+def test_what_suits_the_machine_is_taken_unless_a_runner_is_named(
+    given: list[str], used: list[str], recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+
+    def make(*args: object) -> FrameTracker:
+        made.append(args[-1])
+        return FakeTracker()
+
+    monkeypatch.setattr(tracker_factory, "make_tracker", make)
+    monkeypatch.setattr(choose, "best_runner", lambda: "torch")
+    assert cli.main(["run", f"--source={recording}", "--exit-after=1.5", *given]) == 0
+    assert made == used
+
+
+def test_weights_that_are_not_there_are_told_before_a_window_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(application, "run_window", lambda *_: pytest.fail("a window was opened"))
+    path = tmp_path / "mine"
+    assert cli.main(["run", f"--weights={path}"]) == 2
+    assert capsys.readouterr().err.strip() == f"lumbrical: error: no weights at {path}: there is no such file"
 
 
 def test_a_start_is_timed_to_the_first_drawn_hand(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,49 @@
+"""`bench runners` times what says the same as torch, and says why it leaves the rest out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from app.benches.runners import as_table, measure
+from engine.methods.gaussian.encoder import Encoder, EncoderConfig
+from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners import choose
+from engine.runners.choose import RunnerKind
+from engine.runners.protocol import Estimate, Progress, Runner
+from engine.runners.torch_runner import TorchRunner
+from engine.types import FloatArray, LumbricalError
+
+
+class Askew(TorchRunner):
+    """torch's runner, a millimetre off."""
+
+    def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
+        said = super().run(crops, distances)
+        return replace(said, points=said.points + np.float32(1))
+
+
+def missing(loaded: LoadedEncoder, progress: Progress) -> Runner:
+    raise LumbricalError("it needs another machine")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which adds runners")
+def test_what_is_off_torch_or_missing_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {
+        "torch": RunnerKind("torch", "fp32", lambda loaded, _: TorchRunner(loaded)),
+        "askew": RunnerKind("Askew", "fp32", lambda loaded, _: Askew(loaded)),
+        "missing": RunnerKind("Missing", "fp16", missing),
+    }
+    monkeypatch.setattr(choose, "RUNNERS", kinds)
+    loaded = LoadedEncoder(Encoder(EncoderConfig(width=0.125, head_channels=8, hidden=16)).eval(), "x-1", 0)
+    crops = np.random.default_rng(0).uniform(-1, 1, (2, 128, 128)).astype(np.float32)
+    report = measure(loaded, {"here": (crops, np.full(2, 500, np.float32))}, 3)
+    assert set(report["runners"]) == {"torch"} and report["runs_each"] == 6 and report["weights"] == "x-1"
+    assert report["not_run"]["missing"] == "it needs another machine"
+    assert "differs from torch by max 1.7" in report["not_run"]["askew"] and len(report["not_run"]) == 2
+    lines = as_table(report).splitlines()
+    assert {line.split()[0] for line in lines if "not run:" in line} == {"askew", "missing"}
+    assert any(line.split()[0] == "torch" and "1.0x" in line for line in lines)

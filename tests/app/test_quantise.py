@@ -1,0 +1,34 @@
+"""`quantise` writes an encoder in int8 only where it stays as accurate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import cli
+from app.commands import quantise
+from engine.runners import int8
+
+
+@pytest.mark.parametrize(
+    ("worst", "status"), [({"held": 5.9, "open-hand": 8.2}, 0), ({"held": 5.7, "open-hand": 8.21}, 1)]
+)
+def test_an_error_may_grow_by_two_percent_and_no_more(
+    worst: dict[str, float],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = iter(({"held": 5.8, "open-hand": 8.04}, worst))
+    monkeypatch.setattr(quantise, "_rendered_crops", lambda config, count: (np.zeros((1, 128, 128)), np.ones(1)))
+    monkeypatch.setattr(quantise, "_errors", lambda *_: next(said))
+    monkeypatch.setattr(int8, "quantise", lambda loaded, crops, distances, path: path.write_bytes(b"small"))
+    monkeypatch.setattr("engine.runners.onnx_runner.OnnxRunner", lambda *_, **__: object())
+    out = tmp_path / "small.onnx"
+    assert cli.main(["quantise", f"--out={out}"]) == status
+    shown = capsys.readouterr()
+    assert out.exists() is (status == 0) and ("grown by more than 2 %" in shown.err) is (status == 1)
+    assert "open-hand" in shown.out
