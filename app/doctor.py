@@ -235,16 +235,21 @@ def check_onnxruntime() -> list[Check]:
 
 
 def check_tensorrt() -> list[Check]:
-    """TensorRT, else TensorRT for RTX."""
-    check = _gpu_check(
-        "TensorRT", probes.ask("tensorrt"), lambda facts: (True, f"{facts['version']} ({facts['module']})")
-    )
-    return [check]
+    """TensorRT, else TensorRT for RTX, and whether there is a GPU for it."""
+
+    def describe(facts: dict[str, Any]) -> tuple[bool, str]:
+        gpu = all(check.ok for check in check_nvidia_driver())
+        return gpu, f"{facts['version']} ({facts['module']})" + ("" if gpu else ", without an NVIDIA GPU to run on")
+
+    answer = probes.ask("tensorrt")
+    fix = "with an NVIDIA GPU: pip install '.[tensorrt]'" if answer.error else ""
+    return [_gpu_check("TensorRT", answer, describe, fix)]
 
 
-def _gpu_check(name: str, answer: Answer, describe: Callable[[dict[str, Any]], tuple[bool, str]]) -> Check:
+def _gpu_check(
+    name: str, answer: Answer, describe: Callable[[dict[str, Any]], tuple[bool, str]], fix: str = ""
+) -> Check:
     ok, detail = (False, answer.error) if answer.error else describe(answer.facts)
-    fix = "with an NVIDIA GPU: pip install '.[tensorrt]'" if name == "TensorRT" and not ok else ""
     return Check("GPU (optional)", name, ok, detail, fix=fix)
 
 

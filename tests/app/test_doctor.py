@@ -118,6 +118,18 @@ def test_driver_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not check.ok and "no devices were found" in check.detail
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+def test_tensorrt_is_of_use_where_there_is_a_gpu(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "ask", lambda probe: probes.Answer({"version": "1.7", "module": "tensorrt_rtx"}))
+    monkeypatch.setattr(doctor, "check_nvidia_driver", lambda: [Check("GPU (optional)", "NVIDIA driver", gpu, "")])
+    (check,) = doctor.check_tensorrt()
+    assert check.ok is gpu and check.detail.startswith("1.7 (tensorrt_rtx)") and not check.fix
+    assert ("without an NVIDIA GPU" in check.detail) is not gpu
+    monkeypatch.setattr(probes, "ask", lambda probe: probes.Answer(error="none is installed"))
+    (check,) = doctor.check_tensorrt()
+    assert not check.ok and check.fix.endswith("pip install '.[tensorrt]'")
+
+
 def test_weights_state_their_version() -> None:
     encoder, detector = doctor.check_weights(doctor.WEIGHTS_FOLDER)
     assert encoder.ok and "version encoder-" in encoder.detail
