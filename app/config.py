@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.takes_folder import checked_takes_folder
+from engine.runners.choose import RUNNERS
 from engine.types import DEFAULT_SMOOTHING, LumbricalError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -56,14 +57,18 @@ class ViewerConfig:
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """How the app starts tracking: smoothing 0 (none) to 1; threads for the networks, 0 to let the app choose."""
+    """How the app starts tracking: smoothing 0 (none) to 1; threads for the networks, 0 to let the app choose; runner:
+    a name of engine.runners.choose.RUNNERS, "" to let the app choose."""
 
     smoothing: float = DEFAULT_SMOOTHING
     threads: int = 0
+    runner: str = ""
 
     def __post_init__(self) -> None:
         _check("tracking.smoothing", self.smoothing, 0, 1)
         _check_whole("tracking.threads", self.threads, 0, 256)
+        if self.runner not in ("", *RUNNERS):
+            raise LumbricalError(f"tracking.runner must be one of {', '.join(RUNNERS)}, not {self.runner!r}")
 
 
 class Isolated(enum.StrEnum):

@@ -173,6 +173,7 @@ class _Soak:
         self._bag: list[Fault] = []
         self._found = _Findings()
         self._next_sample_s = 0.0
+        self._said_before = ""
         self._frames, self._results = _Moments(_of_frame), _Moments(_of_result)
         session.capture.add_listener(self._frames)
         session.tracking.add_listener(self._results)
@@ -210,6 +211,7 @@ class _Soak:
             return
         self._bag = self._bag or self._dice.sample(self._kinds, len(self._kinds))
         fault, control = self._bag.pop(), control_of(spec)
+        self._said_before = self._said()
         seconds = control.inject(fault, DEFAULT_SECONDS[fault] * self._dice.uniform(0.5, 1.5))
         end_s = time.monotonic() + seconds
         self._rest(seconds, fault.value)
@@ -259,7 +261,7 @@ class _Soak:
             self._results.take()
             self._frames.take()
             said = self._said()
-            if said:
+            if said and said != self._said_before:  # words of the last fault stay for a while
                 self._found.told[fault] = said
         for worker in (self._session.capture, self._session.tracking):
             if worker.traceback is not None and worker.traceback not in self._found.crashes:

@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders", nargs="*", type=Path, metavar="FOLDER", help="recordings with joints_mm.npy to measure on, too"
     )
     add_weights(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where the .onnx goes (beside the weights)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the .onnx goes (default: beside the weights, where it is used)"
+    )
     parser.add_argument("--crops", type=int, default=128, help="rendered crops to take ranges from (default: 128)")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
@@ -42,12 +44,12 @@ def run(args: argparse.Namespace) -> int:
     from engine.evaluation.measure import open_recordings
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
     from engine.runners.choose import make_runner
-    from engine.runners.int8 import quantise
+    from engine.runners.int8 import int8_path, quantise
     from engine.runners.onnx_runner import OnnxRunner
     from engine.training.config import ENCODER_CONFIG, load_config
 
     weights = args.weights or DEFAULT_WEIGHTS
-    out = args.out or weights.with_name("encoder-int8.onnx")
+    out = args.out or int8_path(weights)
     if not 1 <= args.crops <= 100_000:
         raise LumbricalError("--crops must be from 1 to 100000")
     check_new_file("--out", out, (".onnx",), args.force)
@@ -68,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
             return 1
         with written_to("--out", out):
             write_whole(out, small.read_bytes())
-    print(f"written to {out}; use it with --runner int8")
+    place = "" if out.absolute() == int8_path(weights).absolute() else f", from {int8_path(weights)}"
+    print(f"written to {out}; use it with --runner int8{place}")
     return 0
 
 

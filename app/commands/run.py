@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from app.runtime.tracker_factory import limit_threads
     from app.take_profile import profile_for_source
     from app.viewer.render_process import RenderProcess
+    from engine.methods.gaussian.weights_file import read_metadata
 
     times = StartTimes() if args.time_start else None
     config = load_config(args.config)
@@ -79,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     _check_side(args.side, args.profile)
     _check(args.exit_after, args.screenshot)
     _check_adapt(args)
-    _check_weights(args.weights)
+    if args.weights is not None:
+        read_metadata(args.weights)
     wanted = config.source if args.source is None else args.source
     if wanted is not None:
         check_source(wanted)
@@ -129,7 +131,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     from app.ui.application import WindowRun, run_window
     from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
-    from engine.runners.choose import DEFAULT_RUNNER, RUNNERS, best_runner
+    from engine.runners.choose import DEFAULT_RUNNER, REFERENCE, best_runner
     from engine.types import Side
 
     store, side = ProfileStore(args.profiles), Side(args.side) if args.side else None
@@ -141,8 +143,9 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
         return make_tracker(config.tracking, hand, wish.weights, wish.method, wish.source, wish.runner)
 
     method = args.method or DEFAULT_METHOD
-    # What takes long to build is built while the default one tracks.
-    first = DEFAULT_RUNNER if args.runner is None or RUNNERS[args.runner].builds else args.runner
+    runner = args.runner or config.tracking.runner
+    # What has to be built first, or cannot run here, leaves the default one tracking.
+    first = REFERENCE if runner == REFERENCE else DEFAULT_RUNNER
     wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
     session = LiveSession(partial(open_source, isolated=isolated), wish.source, lambda: make(wish))
@@ -150,7 +153,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     def check(wish: TrackerWish, progress: Progress) -> str:
         return runner_check.check_runner(wish.weights, wish.runner, progress)
 
-    trackers = TrackerChoice(session, make, wish, check, best_runner if args.runner is None else None)
+    trackers = TrackerChoice(session, make, wish, check, None if runner else best_runner)
     profiles = ProfileChoice(session, store) if hand is None else None
     # Versions are of the shipped weights and surface; what is made of others would not be found again.
     adaptation = None
@@ -159,8 +162,8 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     if profiles is not None and profile is not None:
         profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
-    if args.runner not in (None, first):
-        trackers.choose(replace(wish, runner=args.runner))
+    if runner not in ("", first):
+        trackers.choose(replace(wish, runner=runner))
     on_shown = None
     if begun.times is not None:
         session.tracking.add_listener(begun.times)
@@ -198,14 +201,6 @@ def _check_adapt(args: argparse.Namespace) -> None:
 
     if args.adapt and (args.weights is not None or args.hand is not None):
         raise LumbricalError("--adapt starts from the shipped weights and surface: leave out --weights and --hand")
-
-
-def _check_weights(path: Path | None) -> None:
-    from engine.types import LumbricalError
-
-    # What is in the file is seen once torch has loaded, in the window.
-    if path is not None and not path.is_file():
-        raise LumbricalError(f"no weights at {path}: there is no such file")
 
 
 def _check(exit_after: float | None, screenshot: Path | None) -> None:

@@ -270,7 +270,7 @@ class MainWindow(QMainWindow):
         if self._ticks % _NUMBERS_EVERY == 0:
             numbers = self._session.statistics.snapshot()
             self.status.show_numbers(numbers)
-            self.timing.show_numbers(numbers)
+            self.timing.show_numbers(numbers, self.replay.runner)
         if self._closing and not self.recording.busy:
             self.close()
 

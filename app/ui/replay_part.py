@@ -130,6 +130,11 @@ class ReplayPart(QObject):
         return self._choice.trouble if self._choice is not None else ""
 
     @property
+    def runner(self) -> str:
+        """What computes the encoder, in words; nothing where that cannot be chosen."""
+        return RUNNERS[self._choice.used.runner].title if self._choice is not None else ""
+
+    @property
     def note(self) -> str:
         """How far a runner's plan has come, while one is built."""
         return self._choice.building if self._choice is not None else ""

@@ -24,6 +24,7 @@ class TimingOverlay(QWidget):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._rows: list[tuple[str, Percentiles]] = []
+        self._encoded_by = ""
         self.move(_MARGIN, _MARGIN)
         self.hide()
 
@@ -32,13 +33,15 @@ class TimingOverlay(QWidget):
         self.setVisible(not self.isVisible())
         self.raise_()
 
-    def show_numbers(self, numbers: StatisticsSnapshot) -> None:
-        """Show these."""
+    def show_numbers(self, numbers: StatisticsSnapshot, encoded_by: str) -> None:
+        """Show these. encoded_by: the runner in use, in words, or nothing."""
         if not self.isVisible():
             return
         stages = [(name, times) for name, times in numbers.stages.items() if name not in _RARE or times.p99 > 0]
         self._rows = [*stages, ("in all", numbers.latency), ("draw, beside it", numbers.draw)]
-        self.resize(_NAME_WIDTH + 3 * _COLUMN + 2 * _MARGIN, (len(self._rows) + 1) * _LINE + 2 * _MARGIN)
+        self._encoded_by = encoded_by
+        lines = 1 + len(self._rows) + bool(encoded_by)
+        self.resize(_NAME_WIDTH + 3 * _COLUMN + 2 * _MARGIN, lines * _LINE + 2 * _MARGIN)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -54,6 +57,11 @@ class TimingOverlay(QWidget):
         for row, (name, times) in enumerate(self._rows, 1):
             cells = tuple("–" if math.isnan(value) else f"{value:.1f}" for value in (times.p50, times.p95, times.p99))
             self._line(painter, row, name, cells, theme.ACCENT if name == "in all" else theme.TEXT)
+        if self._encoded_by:
+            below = self.rect().adjusted(_MARGIN, 0, -_MARGIN, -_MARGIN)
+            painter.setPen(QColor(theme.QUIET))
+            bottom = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom
+            painter.drawText(below, bottom, f"encode by {self._encoded_by}")
 
     def _line(self, painter: QPainter, row: int, name: str, cells: tuple[str, ...], color: str) -> None:
         painter.setPen(QColor(color))

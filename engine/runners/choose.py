@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class RunnerKind:
     """title: for people; precision: a key of verify.BOUNDS_MM; make: tells its progress, raises LumbricalError where it
-    cannot run here; builds: whether the first time takes so long that another one should run meanwhile; refit: makes
-    the runner of the second weights from what is kept of the first, without building, where that can be done; fixed:
-    why it runs no weights but those that it was prepared for, empty where it runs any."""
+    cannot run here; refit: makes the runner of the second weights from what is kept of the first, without building,
+    where that can be done; fixed: why it runs no weights but those that it was prepared for, empty where it runs any.
+    """
 
     title: str
     precision: str
     make: Callable[[LoadedEncoder, Progress], Runner]
-    builds: bool = False
     refit: Callable[[LoadedEncoder, LoadedEncoder], Runner] | None = None
     fixed: str = ""
 
@@ -68,10 +67,8 @@ RUNNERS = {
     "int8": RunnerKind("ONNX Runtime, int8", "int8", _int8, fixed="int8 weights are made beforehand"),
     "torch": RunnerKind("torch", "fp32", _torch),
     "onnx-cuda": RunnerKind("ONNX Runtime, CUDA", "fp16", _onnx("CUDAExecutionProvider", half=True)),
-    "onnx-tensorrt": RunnerKind(
-        "ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider", half=True), builds=True
-    ),
-    "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, builds=True, refit=_refitted),
+    "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider", half=True)),
+    "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, refit=_refitted),
 }
 #: Runs everywhere, and is what starts.
 DEFAULT_RUNNER = "onnx"

@@ -23,8 +23,6 @@ from engine.runners.export import INPUTS, export_onnx
 from engine.types import FloatArray, LumbricalError
 from engine.whole_file import write_whole
 
-#: Of the shipped weights; of others it is made by `python main.py quantise`.
-DEFAULT_INT8 = DEFAULT_WEIGHTS.with_name("encoder-int8.onnx")
 _VERSION_KEY = "lumbrical_weights"
 _MAX_BYTES = 200 * 2**20
 _KEPT_IN_FULL = ("/stem/", "/stages.0/", "/head/")
@@ -75,9 +73,18 @@ def quantise(loaded: LoadedEncoder, crops: FloatArray, distances: FloatArray, pa
             raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def int8_of(loaded: LoadedEncoder, path: Path = DEFAULT_INT8) -> Path:
-    """The int8 file at `path`, if it was made of these weights. Raises LumbricalError for any other."""
-    advice = "make it: python main.py quantise"
+def int8_path(weights: Path) -> Path:
+    """Where the encoder in int8 lies of a file of weights: beside it. That of the shipped ones is shipped, that of
+    others `python main.py quantise` makes."""
+    return weights.with_name(f"{weights.stem}-int8.onnx")
+
+
+def int8_of(loaded: LoadedEncoder, path: Path | None = None) -> Path:
+    """The int8 file beside the weights, or at `path`, if it was made of these weights. Raises LumbricalError for any
+    other."""
+    weights = loaded.file or DEFAULT_WEIGHTS
+    path = path or int8_path(weights)
+    advice = "make it: python main.py quantise" + ("" if weights == DEFAULT_WEIGHTS else f" --weights {weights}")
     if not path.is_file():
         raise LumbricalError(f"there is no int8 encoder at {path}; {advice}")
     if path.stat().st_size > _MAX_BYTES:

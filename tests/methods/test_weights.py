@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
-from engine.methods.gaussian.weights import FORMAT, load_weights, save_weights
+from engine.methods.gaussian.weights import load_weights, save_weights
+from engine.methods.gaussian.weights_file import FORMAT
 from engine.types import LumbricalError
 
 SMALL = EncoderConfig(width=0.125, head_channels=8, hidden=16)
@@ -37,6 +38,8 @@ def test_missing_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(LumbricalError, match="no weights at"):
         load_weights(tmp_path / "none")
+    with pytest.raises(LumbricalError, match="is a folder"):
+        load_weights(tmp_path)
     (tmp_path / "noise").write_bytes(b"\x00" * 100)
     with pytest.raises(LumbricalError, match="not a usable weights file"):
         load_weights(tmp_path / "noise")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,14 @@ def test_it_says_nearly_the_same(loaded: LoadedEncoder, small: Path, tmp_path: P
     full = OnnxRunner(loaded, path=_full(loaded, tmp_path)).run(crops, distances).points
     apart = np.linalg.norm(ours - full, axis=2)
     assert 0 < apart.max() < 3
+
+
+def test_it_lies_beside_its_weights(loaded: LoadedEncoder, small: Path, tmp_path: Path) -> None:
+    mine = replace(loaded, file=tmp_path / "mine.safetensors")
+    with pytest.raises(LumbricalError, match=r"main\.py quantise --weights .*mine\.safetensors"):
+        int8_of(mine)
+    shutil.copy(small, tmp_path / "mine-int8.onnx")
+    assert int8_of(mine) == tmp_path / "mine-int8.onnx"
 
 
 def _full(loaded: LoadedEncoder, folder: Path) -> Path:

@@ -55,7 +55,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
                 time.sleep(0.05)
             return Askew(loaded, off_mm)
 
-        return RunnerKind(name.title(), "fp16", make, builds=steps > 0)
+        return RunnerKind(name.title(), "fp16", make)
 
     for name, off_mm, steps in (("slight", 0.1, 0), ("wrong", 9.0, 0), ("slow", 0.0, 12)):
         monkeypatch.setitem(RUNNERS, name, kind(name, off_mm, steps))

@@ -82,29 +82,45 @@ def test_run_ends_with_the_line_a_dead_tracker_left(
     assert capsys.readouterr().err.strip() == "lumbrical: error: tracking stopped: no weights; train them"
 
 
-@pytest.mark.parametrize(("given", "used"), [([], ["onnx", "torch"]), (["--runner=onnx"], ["onnx"])])
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ([], ["onnx", "torch"]),
+        (["--runner=onnx"], ["onnx"]),
+        (["--runner=torch"], ["torch"]),
+        (["--runner=int8"], ["int8", "onnx"]),
+    ],
+)
 def test_what_suits_the_machine_is_taken_unless_a_runner_is_named(
     given: list[str], used: list[str], recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[object] = []
+    made: list[str] = []
 
     def make(*args: object) -> FrameTracker:
-        made.append(args[-1])
+        made.append(str(args[-1]))
         return FakeTracker()
 
     monkeypatch.setattr(tracker_factory, "make_tracker", make)
     monkeypatch.setattr(choose, "best_runner", lambda: "torch")
     assert cli.main(["run", f"--source={recording}", "--exit-after=1.5", *given]) == 0
-    assert made == used
+    assert sorted(made) == used
 
 
-def test_weights_that_are_not_there_are_told_before_a_window_opens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("held", "words"), [(None, "no weights at"), (b"weights", "is not a usable weights file")])
+def test_weights_that_cannot_be_are_told_before_a_window_opens(
+    held: bytes | None,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(application, "run_window", lambda *_: pytest.fail("a window was opened"))
     path = tmp_path / "mine"
+    if held is not None:
+        path.write_bytes(held)
     assert cli.main(["run", f"--weights={path}"]) == 2
-    assert capsys.readouterr().err.strip() == f"lumbrical: error: no weights at {path}: there is no such file"
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and words in said[0] and str(path) in said[0]
 
 
 def test_a_start_is_timed_to_the_first_drawn_hand(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,7 +119,7 @@ def test_t_shows_where_the_time_goes() -> None:
         QTest.keyClick(window, Qt.Key.Key_T)
         assert window.timing.isVisible()
         assert pump(lambda: any(name == "in all" and times.p95 > 0 for name, times in window.timing._rows))
-        assert window.view.rect().contains(window.timing.geometry())
+        assert window.view.rect().contains(window.timing.geometry()) and window.timing._encoded_by == "ONNX Runtime"
         QTest.keyClick(window, Qt.Key.Key_T)
         assert not window.timing.isVisible()
 
