@@ -15,8 +15,8 @@ LATE = 10
 PRICE = 450
 #: Frames may wait while so many more come: half a second, as a core that is slow for a moment is for less.
 GRACE = 45
-#: At most so many wait before the newest one: three are a stall of 44 ms.
-SPARE = 3
+#: At most so many wait before the newest one: eight are a stall of 100 ms, which is made good within the grace.
+SPARE = 8
 
 
 class FrameSlot(LatestSlot[T]):

@@ -43,6 +43,15 @@ def test_a_rare_stall_loses_no_frame_and_is_made_good_soon(stall_s: float) -> No
     assert max(late) < stall_s
 
 
+@pytest.mark.parametrize("stall_s", [0.06, 0.08, 0.095])
+def test_nor_does_a_long_one_which_takes_longer_to_make_good(stall_s: float) -> None:
+    slot: FrameSlot[int] = FrameSlot()
+    taken = simulate([0.007] * 500 + [stall_s] + [0.007] * 100, 600, slot)
+    assert [frame for frame, _ in taken] == list(range(len(taken)))
+    late = [age_s for _, age_s in taken if age_s > 1e-9]
+    assert slot.overwritten == 0 and 10 < len(late) <= 30 and max(late) < stall_s
+
+
 def test_a_core_that_is_slow_for_a_moment_loses_no_frame() -> None:
     slot: FrameSlot[int] = FrameSlot()
     simulate([0.007] * 1000 + [0.012] * 25 + [0.007] * 60, 1080, slot)
