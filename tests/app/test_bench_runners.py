@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,17 +11,10 @@ from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners import choose
 from engine.runners.choose import RunnerKind
-from engine.runners.protocol import Estimate, Progress, Runner
+from engine.runners.protocol import Progress, Runner
 from engine.runners.torch_runner import TorchRunner
-from engine.types import FloatArray, LumbricalError
-
-
-class Askew(TorchRunner):
-    """torch's runner, a millimetre off."""
-
-    def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
-        said = super().run(crops, distances)
-        return replace(said, points=said.points + np.float32(1))
+from engine.types import LumbricalError
+from tests.app.runtime.test_runner_check import Askew
 
 
 def missing(loaded: LoadedEncoder, progress: Progress) -> Runner:
@@ -34,7 +25,7 @@ def missing(loaded: LoadedEncoder, progress: Progress) -> Runner:
 def test_what_is_off_torch_or_missing_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {
         "torch": RunnerKind("torch", "fp32", lambda loaded, _: TorchRunner(loaded)),
-        "askew": RunnerKind("Askew", "fp32", lambda loaded, _: Askew(loaded)),
+        "askew": RunnerKind("Askew", "fp32", lambda loaded, _: Askew(loaded, 1.0)),
         "missing": RunnerKind("Missing", "fp16", missing),
     }
     monkeypatch.setattr(choose, "RUNNERS", kinds)
@@ -43,7 +34,7 @@ def test_what_is_off_torch_or_missing_is_not_timed(monkeypatch: pytest.MonkeyPat
     report = measure(loaded, {"here": (crops, np.full(2, 500, np.float32))}, 3)
     assert set(report["runners"]) == {"torch"} and report["runs_each"] == 6 and report["weights"] == "x-1"
     assert report["not_run"]["missing"] == "it needs another machine"
-    assert "differs from torch by max 1.7" in report["not_run"]["askew"] and len(report["not_run"]) == 2
+    assert "differs from torch by max 1 mm" in report["not_run"]["askew"] and len(report["not_run"]) == 2
     lines = as_table(report).splitlines()
     assert {line.split()[0] for line in lines if "not run:" in line} == {"askew", "missing"}
     assert any(line.split()[0] == "torch" and "1.0x" in line for line in lines)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app.benches.shared_memory import nameless_blocks, unclaimed
+from app.benches.shared_memory import nameless_blocks
 from app.config import Isolated, TrackingConfig
 from app.runtime import sources
 from app.runtime.drop_queue import DropQueue
@@ -76,7 +76,7 @@ def left() -> Left:
     return Left(
         threading.active_count(),
         len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0,
-        unclaimed(),
+        frozenset(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else frozenset(),
         nameless_blocks(),
         len(multiprocessing.active_children()),
     )
