@@ -61,7 +61,7 @@ class Tracker:
         shape: KnownShape | None = None,
     ) -> None:
         self.config = config or TrackerConfig()
-        self.runner = runner or OnnxRunner(load_weights())
+        self._run_by(runner or OnnxRunner(load_weights()))
         self._detector = detector or HandDetector.load()
         self._filter = PoseFilter(self.config.smoothing)
         model = model or HandModel()
@@ -78,6 +78,11 @@ class Tracker:
         else:
             self._take_hand(model, shape, self._own_hand[2].on(model.template))
         self.reset()
+
+    def _run_by(self, runner: Runner) -> None:
+        self.runner = runner
+        # Whether a protocol is met takes a tenth of a millisecond to see: too long for each frame.
+        self._cutting = runner if isinstance(runner, CuttingRunner) else None
 
     def _take_hand(self, model: HandModel, shape: KnownShape | None, fitter: HandFitter) -> None:
         self.model, self.faces, self._shape = model, model.faces, shape
@@ -103,7 +108,8 @@ class Tracker:
     def go_on_with(self, other: Tracker) -> None:
         """From the next frame on track with another tracker's weights, surface and shape; where the hand is and how it
         moves stays known. The other one has to be given up."""
-        self.runner, self.model, self.faces = other.runner, other.model, other.faces
+        self._run_by(other.runner)
+        self.model, self.faces = other.model, other.faces
         self._shape, self._fitter = other._shape, other._fitter
         self._shape_fitter, self._pose_fitter = other._shape_fitter, other._pose_fitter
         self._filter.shape = None  # an average of what the former ones said
@@ -190,8 +196,8 @@ class Tracker:
         self, frame: DepthFrame, windows: list[CropWindow], clock: _Stopwatch, scores: list[float] | None = None
     ) -> Reading:
         """Read every window; the likeliest is taken. scores: how likely each centre of _windows was beforehand."""
-        if isinstance(self.runner, CuttingRunner):
-            crops = self.runner.cut(frame, windows)
+        if self._cutting is not None:
+            crops = self._cutting.cut(frame, windows)
         else:
             crops = np.stack([cut(frame, window) for window in windows])
         clock.lap("crop")

@@ -114,7 +114,8 @@ def _adapted(
     centre: Any = None,
 ) -> tuple[Tracker, list[TrackingResult], list[dict[str, Any]]]:
     """Track frames while adapting: the tracker as it is at the end, all results, and what was decided when."""
-    from app.runtime.adaptation_tracker import go_on_with, version_maker
+    from app.runtime.adaptation_tracker import version_maker
+    from app.runtime.tracking import went_on_with
     from engine.adaptation.samples import SamplePace, sample_of
     from engine.adaptation.versions import VersionStore
     from engine.runners.protocol import go_on
@@ -135,7 +136,7 @@ def _adapted(
             if adapter.number != version:
                 version, pace.known = adapter.number, True
                 store.use(version)
-                go_on_with(make(store.load(version), go_on).tracker)(tracker)
+                went_on_with(tracker, make(store.load(version), go_on).tracker)
         return tracker, results, decided
 
 

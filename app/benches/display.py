@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.arguments import whole_number
+from app.benches.as_run import add_runner_as_run, tracker_as_run
 from app.benches.flips import Flip, FlippingSource, Read, seen_after, shifted
 from app.display import require_display
 from app.interrupts import end_at_once
@@ -50,6 +51,7 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     display.add_argument("--flips", type=whole_number, default=100, help="how often the hand moves (default: 100)")
     display.add_argument("--source", metavar="SPEC", help="the recording the hand is of (default: the demo take)")
     display.add_argument("--fps", type=float, default=INPUT_FPS, help=f"frames a second to feed ({INPUT_FPS:g})")
+    add_runner_as_run(display)
     display.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from app.config import DEMO_SOURCE, AppConfig
     from app.runtime.sources import is_demo
-    from app.runtime.tracker_factory import limit_threads, make_tracker
+    from app.runtime.tracker_factory import limit_threads
     from engine.types import LumbricalError
 
     if not 2 <= args.flips <= 1000 or not 1 <= args.fps <= 1000:
@@ -78,13 +80,15 @@ def run(args: argparse.Namespace) -> int:
     from app.ui.settings import Memory
 
     source = FlippingSource(states, args.fps, _PAUSE_S)
-    session = LiveSession(lambda _: source, spec, lambda: make_tracker(config.tracking))
+    make, runner = tracker_as_run(config.tracking, args.fps, args.runner)
+    session = LiveSession(lambda _: source, spec, make)
     watch = _Watch(session, source, args.flips)
     with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
         run_window(session, replace(config, takes_folder=folder), [], WindowRun(), Memory.forgetful(), watch.begin)
     if watch.trouble or len(source.flips) <= args.flips:
         raise LumbricalError(watch.trouble or "the window was closed before the measurement was over")
-    report = {"source": "demo" if is_demo(spec) else spec, "input_fps": args.fps} | watch.report()
+    report = {"source": "demo" if is_demo(spec) else spec, "input_fps": args.fps, "runner": runner}
+    report |= watch.report()
     print(json.dumps(report, indent=2) if args.json else _as_table(report))
     return 0
 
@@ -130,7 +134,8 @@ class _Watch:
     def begin(self, window: MainWindow) -> None:
         """Called when the window is up."""
         self._window = window
-        self._wait_for_start()
+        # Not at once: a window that closes before Qt's loop begins would not end the loop.
+        self._later(_POLL_S, self._wait_for_start)
 
     def _later(self, seconds: float, action: Any) -> None:
         from PySide6.QtCore import QTimer

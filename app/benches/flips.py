@@ -51,7 +51,7 @@ class FlippingSource:
 
     def __init__(self, states: tuple[DepthFrame, DepthFrame], fps: float, pause_s: tuple[float, float]) -> None:
         """pause_s: the shortest and the longest time between two flips."""
-        self._states, self._fps, self._pause_s = states, fps, pause_s
+        self._states, self.fps, self._pause_s = states, fps, pause_s
         self._dice = random.Random(0)
         self.flips: list[Flip] = []
         self.on = False
@@ -72,8 +72,8 @@ class FlippingSource:
     def read(self, timeout_s: float = 0.2) -> DepthFrame | None:
         """The frame that is due, waiting for it up to timeout_s."""
         now = time.monotonic()
-        number = max(self._next, int((now - self._start_s) * self._fps))
-        wait = self._start_s + number / self._fps - now
+        number = max(self._next, int((now - self._start_s) * self.fps))
+        wait = self._start_s + number / self.fps - now
         if wait > 0:
             time.sleep(min(wait, timeout_s))
             if wait > timeout_s:
@@ -88,7 +88,7 @@ class FlippingSource:
             self.flips.append(Flip(number, arrived_s))
             self._flip_s = arrived_s + self._dice.uniform(*self._pause_s)
         return replace(
-            self._states[self._state], depth=depth, number=number, device_time_s=number / self._fps,
+            self._states[self._state], depth=depth, number=number, device_time_s=number / self.fps,
             host_time_s=arrived_s,
         )  # fmt: skip
 

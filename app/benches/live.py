@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.arguments import minutes
+from app.benches.as_run import add_runner_as_run, tracker_as_run
 from app.benches.flame import FlameGraph
 from app.benches.memory import CollectorWatch, MemoryLog
 from app.benches.steadiness import computations_ms
@@ -52,6 +53,7 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     live.add_argument("--source", metavar="SPEC", help="the recording to play (default: the demo take)")
     live.add_argument("--fps", type=float, default=INPUT_FPS, help=f"frames a second to feed (default: {INPUT_FPS:g})")
+    add_runner_as_run(live)
     live.add_argument(
         "--record", action="store_true", help="measure twice without and twice while recording, in turn, and compare"
     )
@@ -61,7 +63,8 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure the live path: sensor thread, tracking thread, window with 3D view and depth panel, as `run` opens them.
+    """Measure the live path: sensor thread, tracking thread, window with 3D view and depth panel, as `run` opens them,
+    and with the runner that `run` comes to by itself for a source of that rate.
 
     Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a
     camera; so reading and decoding files are not measured. Latency runs from a frame's arrival in the sensor thread to
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from app.config import DEMO_SOURCE, AppConfig
     from app.runtime.preloaded import PreloadedSource, load_frames
     from app.runtime.sources import is_demo, open_recording
-    from app.runtime.tracker_factory import limit_threads, make_tracker
+    from app.runtime.tracker_factory import limit_threads
     from engine.types import LumbricalError
 
     seconds = args.seconds if args.minutes is None else 60 * args.minutes
@@ -91,11 +94,11 @@ def run(args: argparse.Namespace) -> int:
 
     alone_ms = computations_ms()
     statistics = WholeRunStatistics(round(_SPARE_ROOM * seconds * args.fps) + 1000)
-    session = LiveSession(
-        lambda _: PreloadedSource(frames, args.fps), spec, lambda: make_tracker(config.tracking), statistics
-    )
+    make, runner = tracker_as_run(config.tracking, args.fps, args.runner)
+    session = LiveSession(lambda _: PreloadedSource(frames, args.fps), spec, make, statistics)
     height, width = frames[0].depth.shape
     report = {"source": "demo" if is_demo(spec) else spec, "width": width, "height": height, "input_fps": args.fps}
+    report["runner"] = runner
     with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
         flame = FlameGraph(args.flame, Path(folder)) if args.flame is not None else None
         watch = _Stopwatch(session, statistics.whole, seconds, _PHASES if args.record else _PHASES[:1], flame)
@@ -140,7 +143,8 @@ class _Stopwatch:
     def begin(self, window: MainWindow) -> None:
         """Called when the window is up."""
         self._window = window
-        self._wait_for_start()
+        # Not at once: a window that closes before Qt's loop begins would not end the loop.
+        self._later(_POLL_S, self._wait_for_start)
 
     def _later(self, seconds: float, action: Any) -> None:
         from PySide6.QtCore import QTimer
@@ -263,11 +267,13 @@ def _as_table(report: dict[str, Any]) -> str:
 
 
 def _numbers(report: dict[str, Any]) -> str:
+    from engine.runners.choose import RUNNERS
+
     latency, machine = report["latency_ms"], report["machine_ms"]
     return "\n".join(
         (
             f"{report['source']}: {report['width']} x {report['height']} at {report['input_fps']:g} frames/s, "
-            f"{report['seconds']:g} s",
+            f"{report['seconds']:g} s, encoder by {RUNNERS[report['runner']].title}",
             f"  results     {report['results_per_s']:8.1f} /s",
             f"  latency     {latency['p50']:8.2f} ms median, {latency['p95']:.2f} ms p95, {latency['p99']:.2f} ms p99",
             f"  3D view     {report['viewer_fps']:8.1f} pictures/s",

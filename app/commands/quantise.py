@@ -44,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
     from engine.evaluation.measure import open_recordings
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
     from engine.runners.choose import make_runner
-    from engine.runners.int8 import int8_path, quantise
+    from engine.runners.int8 import int8_path
     from engine.runners.onnx_runner import OnnxRunner
+    from engine.runners.quantise import quantise
     from engine.training.config import ENCODER_CONFIG, load_config
 
     weights = args.weights or DEFAULT_WEIGHTS

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     add_method(parser)
-    add_runner(parser, default="onnx, and, once it tracks, what runs on a GPU, where one and its library are there")
+    add_runner(parser, default="onnx, and, once it tracks, what suits the machine and the source best: docs/runners.md")
     add_profile(parser)
     parser.add_argument("--side", choices=("right", "left"), help="which of NAME's hands --profile is to hold")
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")

@@ -96,15 +96,3 @@ def learning_of(
 
     folder = adapted_folder(profile.user, profile.side, profiles)
     return WorkerSettings(folder, known=tuple(profile.build.vector.tolist())), version_maker(personal, runner)
-
-
-def go_on_with(tracker: FrameTracker) -> Callable[[FrameTracker], None]:
-    """A request for TrackingWorker.between_frames: no frame is lost, and the hand is followed on."""
-
-    def change(present: FrameTracker) -> None:
-        from engine.tracker import Tracker
-
-        if isinstance(present, Tracker) and isinstance(tracker, Tracker):
-            present.go_on_with(tracker)
-
-    return change

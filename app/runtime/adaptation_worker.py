@@ -17,10 +17,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from app.runtime.adaptation_process import Died, GoBack, Said, WorkerSettings, live
-from app.runtime.adaptation_tracker import MakeVersion, go_on_with
+from app.runtime.adaptation_tracker import MakeVersion
 from app.runtime.drop_queue import DropQueue
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
+from app.runtime.tracking import went_on_with
 from app.runtime.worker import Worker
 from engine.adaptation.gate import LiveWatch
 from engine.adaptation.samples import FrozenWatch, SamplePace, sample_of
@@ -303,7 +304,7 @@ class AdaptationWorker(Worker):
         except LumbricalError as error:
             self._show(note=str(error), doing="")
             return False
-        self._session.tracking.between_frames(go_on_with(made.tracker))
+        self._session.tracking.between_frames(lambda present: went_on_with(present, made.tracker))
         self._show(version=number, doing="", instead=made.instead)
         return True
 

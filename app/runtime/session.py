@@ -83,12 +83,13 @@ class LiveSession:
         self.tracking.between_frames(lambda tracker: tracker.hold(model, shape))
         self.capture.show_again()
 
-    def exchange_tracker(self, tracker: FrameTracker) -> None:
-        """Track with this one from the next frame on; the side, the smoothing and the hand that is held stay. A
-        recording that is held shows its frame again, tracked anew."""
+    def exchange_tracker(self, tracker: FrameTracker, goes_on: bool = False) -> None:
+        """Track with this one from the next frame on; the side, the smoothing and the hand that is held stay. goes_on:
+        so does the track, where both trackers can do that. A recording that is held shows its frame again, tracked
+        anew."""
         if self._hand is not None:
             tracker.hold(*self._hand)
-        self.tracking.exchange(tracker, self._smoothing)
+        self.tracking.exchange(tracker, self._smoothing, goes_on)
         self.capture.show_again()
 
     def listen(self, capacity: int) -> DropQueue[LiveResult]:

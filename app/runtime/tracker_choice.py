@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from app.runtime.interfaces import FrameTracker
@@ -29,6 +28,8 @@ class TrackerWish:
 
 
 MakeTracker = Callable[[TrackerWish], FrameTracker]
+#: The name of the runner that suits a source of so many frames a second, and weights (None for the shipped ones).
+BestRunner = Callable[[float, Path | None], str]
 #: In words, how right what computes the encoder is; raises LumbricalError where it cannot be used.
 CheckRunner = Callable[[TrackerWish, Progress], str]
 
@@ -49,16 +50,19 @@ class TrackerChoice:
         make: MakeTracker,
         wish: TrackerWish | None = None,
         check: CheckRunner | None = None,
-        best: Callable[[], str] | None = None,
+        best: BestRunner | None = None,
     ) -> None:
         """check: asked of each runner before it is used, and of the one that tracks from the start once it does.
-        best: asked after that, on a thread of its own, for the runner to go on with; unless somebody chose before.
+        best: asked after that, on a thread of its own, for the runner to go on with, and again for each source of
+        another rate and for other weights; until somebody chooses a runner.
         """
         self._session = session
         self._make, self._check, self._best = make, check, best
         self._note, self._done = "", 0.0
         self._checked = check is None
+        self._fps = 0.0
         self.used = self.wish = wish or TrackerWish()
+        self._first = self.used.runner
         self._thread: threading.Thread | None = None
         self.trouble = ""
         self.changes = 0
@@ -82,18 +86,25 @@ class TrackerChoice:
         return self.words if self.busy and 0 < self._done < 1 else ""
 
     def check_present(self) -> None:
-        """Check the runner that tracks from the start, once it does, and take the best one that works here; to be
-        called again and again."""
-        if not self._checked and not self.busy and self._session.tracking.faces is not None:
+        """Check the runner that tracks from the start, once it does, and take the one that suits the machine and the
+        source best; to be called again and again."""
+        if self.busy or self._session.tracking.faces is None:
+            return
+        if not self._checked:
             self._checked = True
             self._begin(self._check_first)
+        elif self._best is not None and self._source_fps() != self._fps:
+            self._begin(self._suit)
 
     def choose(self, wish: TrackerWish) -> bool:
-        """Load and use it, for the present source; False while another is being loaded."""
+        """Load and use it, for the present source; False while another is being loaded. Without another runner than the
+        present one, what suits the weights best computes them, unless one was chosen before."""
         if self.busy:
             return False
+        if wish.runner != self.used.runner:
+            self._best = None
         self.wish = replace(wish, source=self._session.capture.spec)
-        self._begin(partial(self._load, self.wish))
+        self._begin(lambda: self._load(self._suiting(self.wish)))
         return True
 
     def follow_source(self) -> None:
@@ -111,12 +122,28 @@ class TrackerChoice:
         self._done = done
         return True
 
+    def _source_fps(self) -> float:
+        opened = self._session.capture.opened
+        return opened.fps if opened is not None else 0.0
+
     def _check_first(self) -> None:
         self._check_used()
-        best = self._best() if self._best is not None else self.used.runner
-        if best not in (self.used.runner, DEFAULT_RUNNER):
-            self.wish = replace(self.used, source=self._session.capture.spec, runner=best)
-            self._load(self.wish)
+        self._first = self.used.runner
+        self._suit()
+
+    def _suit(self) -> None:
+        wish = self._suiting(self.used)
+        if wish.runner != self.used.runner:
+            self._load(replace(wish, source=self._session.capture.spec))
+
+    def _suiting(self, wish: TrackerWish) -> TrackerWish:
+        """The wish with the runner that suits it and the source best; as it is, once somebody chose one."""
+        if self._best is None:
+            return wish
+        self._fps = self._source_fps()
+        best = self._best(self._fps, wish.weights)
+        # Where the default one is as good as any, what tracked from the start does: that is torch if it was off.
+        return replace(wish, runner=self._first if best == DEFAULT_RUNNER else best)
 
     def _check_used(self) -> None:
         assert self._check is not None
@@ -129,7 +156,7 @@ class TrackerChoice:
             self._note = f"not compared with torch: {error}"
 
     def _load(self, wish: TrackerWish) -> None:
-        used, self.trouble = self.used, ""
+        used, self.wish, self.trouble = self.used, wish, ""
         try:
             self._use(wish)
         except LumbricalError as error:
@@ -143,11 +170,19 @@ class TrackerChoice:
     def _use(self, wish: TrackerWish) -> None:
         note = self._check(wish, self._progress) if self._check is not None else ""
         tracker = self._make(wish)
+        goes_on = _same_hand(wish, self.used)
         self.used = self.wish = wish
         self._note, self._checked = note, True
-        self._session.exchange_tracker(tracker)
+        self._session.exchange_tracker(tracker, goes_on)
         self.changes += 1
         self.changed(wish)
+
+
+def _same_hand(wish: TrackerWish, used: TrackerWish) -> bool:
+    """Whether both say the same of a frame, but for how a runner rounds."""
+    return replace(wish, runner="", source="") == replace(used, runner="", source="") and not (
+        method_named(wish.method).needs_profile and wish.source != used.source
+    )
 
 
 def _with_runner(error: LumbricalError, runner: str) -> str:

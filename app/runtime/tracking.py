@@ -35,7 +35,7 @@ class TrackingWorker(Worker):
         self._frames = frames
         self._results = results
         self._statistics = statistics
-        self._requests: queue.SimpleQueue[Callable[[FrameTracker], None]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Callable[[FrameTracker], object]] = queue.SimpleQueue()
         self._listeners: tuple[Listener[LiveResult], ...] = ()
         self._tracker: FrameTracker | None = None
         self._epoch: int | None = None
@@ -46,14 +46,17 @@ class TrackingWorker(Worker):
         """The hand mesh's triangles (F, 3) of a right hand, once the tracker has been made."""
         return self._faces
 
-    def between_frames(self, request: Callable[[FrameTracker], None]) -> None:
+    def between_frames(self, request: Callable[[FrameTracker], object]) -> None:
         """Run request(tracker) on the tracking thread before the next frame; also before the first."""
         self._requests.put(request)
 
-    def exchange(self, tracker: FrameTracker, smoothing: float | None) -> None:
-        """Go on with another tracker before the next frame, on the same side."""
+    def exchange(self, tracker: FrameTracker, smoothing: float | None, goes_on: bool = False) -> None:
+        """Go on with another tracker before the next frame, on the same side. goes_on: with the hand where it is, where
+        both are trackers that can hand it over; else it is looked for anew."""
 
         def change(present: FrameTracker) -> None:
+            if goes_on and went_on_with(present, tracker):
+                return
             tracker.side = present.side
             if smoothing is not None:
                 tracker.set_smoothing(smoothing)
@@ -113,3 +116,14 @@ class TrackingWorker(Worker):
         self._results.close()
         for listener in self._listeners:
             listener.close()
+
+
+def went_on_with(present: FrameTracker, tracker: FrameTracker) -> bool:
+    """Let the present tracker use what the other one does, between two frames: the hand is followed on. False where
+    either cannot."""
+    from engine.tracker import Tracker
+
+    if not (isinstance(present, Tracker) and isinstance(tracker, Tracker)):
+        return False
+    present.go_on_with(tracker)
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.runners.protocol import Progress, Runner, go_on
@@ -74,18 +75,28 @@ RUNNERS = {
 DEFAULT_RUNNER = "onnx"
 #: What the others are compared with.
 REFERENCE = "torch"
+#: From so many frames a second on a frame has so little time on a CPU that int8 is worth the little it loses.
+FAST_FPS = 75.0
 
 
-def best_runner() -> str:
-    """The name of what suits this machine best: what runs on its GPU, where there is one and the library for it is
-    installed, TensorRT before ONNX Runtime; else DEFAULT_RUNNER. Imports torch and asks the driver, so it may take
-    seconds. That it works, and is exact, has still to be seen."""
+def best_runner(fps: float = 0.0, weights: Path | None = None) -> str:
+    """The name of what suits this machine best for a source of fps frames a second (0 where that is not known) and a
+    file of weights (None for the shipped ones): what runs on its GPU, where there is one and the library for it is
+    installed, TensorRT before ONNX Runtime; for FAST_FPS and more int8, where the processor is faster in it and the
+    weights have their int8 file; else DEFAULT_RUNNER. Imports torch and asks the driver, so it may take seconds. That
+    it works, and is exact, has still to be seen."""
     import torch
 
-    if not torch.cuda.is_available():
-        return DEFAULT_RUNNER
     installed = {"tensorrt": _tensorrt_is_installed, "onnx-cuda": _onnx_has_cuda}
-    return next((name for name, is_so in installed.items() if is_so()), DEFAULT_RUNNER)
+    on_gpu = next((name for name, is_so in installed.items() if torch.cuda.is_available() and is_so()), None)
+    return on_gpu or ("int8" if fps >= FAST_FPS and _int8_pays_off(weights) else DEFAULT_RUNNER)
+
+
+def _int8_pays_off(weights: Path | None) -> bool:
+    from engine.methods.gaussian.weights import DEFAULT_WEIGHTS
+    from engine.runners.int8 import int8_is_fast, int8_path
+
+    return int8_is_fast() and int8_path(weights or DEFAULT_WEIGHTS).is_file()
 
 
 def _tensorrt_is_installed() -> bool:

@@ -1,76 +1,26 @@
-"""The encoder in int8 for ONNX Runtime: static quantisation, its ranges taken from rendered crops.
-
-The backbone's convolutions become int8. Its first stage, nearest to the depth itself, and the head that votes for
-joints stay in full: a 256th of the range of either is a millimetre. Ranges leave out a hundred-thousandth of the
-values, which lie far from all others.
-"""
+"""The encoder in int8 for ONNX Runtime: where its file lies, and where it pays off. See engine.runners.quantise."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import numpy as np
-import onnx
-from onnxruntime.quantization import CalibrationDataReader
 
 from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, LoadedEncoder
-from engine.runners.export import INPUTS, export_onnx
-from engine.types import FloatArray, LumbricalError
-from engine.whole_file import write_whole
+from engine.types import LumbricalError
 
-_VERSION_KEY = "lumbrical_weights"
+#: Under this key the file says of which weights it was made.
+VERSION_KEY = "lumbrical_weights"
 _MAX_BYTES = 200 * 2**20
-_KEPT_IN_FULL = ("/stem/", "/stages.0/", "/head/")
+#: x86's instructions for sums of int8 products, by torch's names. Without them int8 is no faster, and ONNX Runtime's
+#: sums may overflow.
+_INSTRUCTIONS = ("avx512_vnni", "avx_vnni")
 
 
-class _Crops(CalibrationDataReader):
-    def __init__(self, crops: FloatArray, distances: FloatArray) -> None:
-        pairs = ((crops[i : i + 1], distances[i : i + 1]) for i in range(len(crops)))
-        self._inputs: Iterator[dict[str, FloatArray]] = (dict(zip(INPUTS, pair, strict=True)) for pair in pairs)
+def int8_is_fast() -> bool:
+    """Whether this processor has instructions for int8; False where torch does not tell."""
+    import torch
 
-    def get_next(self) -> dict[str, FloatArray] | None:
-        return next(self._inputs, None)
-
-
-def quantise(loaded: LoadedEncoder, crops: FloatArray, distances: FloatArray, path: Path) -> None:
-    """Write the encoder in int8, whole or not at all. crops (N, 128, 128), distances (N,) mm: what it will see."""
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    if not (len(crops) == len(distances) > 0 and np.isfinite(crops).all()):
-        raise ValueError("there must be crops, finite ones, to take the ranges from")
-    with TemporaryDirectory(prefix="lumbrical-") as folder:
-        full, prepared, small = (Path(folder) / name for name in ("full.onnx", "prepared.onnx", "int8.onnx"))
-        export_onnx(loaded, full)
-        quant_pre_process(str(full), str(prepared), skip_symbolic_shape=True)
-        kept = [
-            node.name
-            for node in onnx.load(str(prepared)).graph.node
-            if any(part in node.name for part in _KEPT_IN_FULL)
-        ]
-        logging.getLogger().addFilter(_no_advice)
-        try:
-            with redirect_stdout(StringIO()):  # the quantiser prints how it gets on
-                quantize_static(
-                    str(prepared), str(small), _Crops(crops, distances), quant_format=QuantFormat.QDQ,
-                    per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    op_types_to_quantize=["Conv"], nodes_to_exclude=kept,
-                    calibrate_method=CalibrationMethod.Percentile,
-                )  # fmt: skip
-        finally:
-            logging.getLogger().removeFilter(_no_advice)
-        graph = onnx.load(str(small))
-        entry = graph.metadata_props.add()
-        entry.key, entry.value = _VERSION_KEY, loaded.version
-        try:
-            write_whole(path, graph.SerializeToString())
-        except OSError as error:
-            raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
+    has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not all versions of torch have it
+    return any(has.get(name, False) for name in _INSTRUCTIONS)
 
 
 def int8_path(weights: Path) -> Path:
@@ -82,6 +32,8 @@ def int8_path(weights: Path) -> Path:
 def int8_of(loaded: LoadedEncoder, path: Path | None = None) -> Path:
     """The int8 file beside the weights, or at `path`, if it was made of these weights. Raises LumbricalError for any
     other."""
+    import onnx  # which takes a moment, and is of no use to whoever asks for the place only
+
     weights = loaded.file or DEFAULT_WEIGHTS
     path = path or int8_path(weights)
     advice = "make it: python main.py quantise" + ("" if weights == DEFAULT_WEIGHTS else f" --weights {weights}")
@@ -93,11 +45,6 @@ def int8_of(loaded: LoadedEncoder, path: Path | None = None) -> Path:
         facts = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     except Exception as error:  # protobuf's own exception types differ between its versions
         raise LumbricalError(f"{path} is not an ONNX file; {advice}") from error
-    if facts.get(_VERSION_KEY) != loaded.version:
+    if facts.get(VERSION_KEY) != loaded.version:
         raise LumbricalError(f"{path} was not made of the weights {loaded.version}; {advice}")
     return path
-
-
-def _no_advice(record: logging.LogRecord) -> bool:
-    """The quantiser advises to prepare the model, which it was."""
-    return "pre-process" not in record.getMessage()

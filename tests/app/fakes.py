@@ -90,6 +90,7 @@ class FakeSensor:
     name = "fake camera"
     is_live = True
     frame_count: int | None = None
+    fps = 100.0
     warnings: tuple[str, ...] = ()
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from app import cli
 from app.commands import quantise
-from engine.runners import int8
+from engine.runners import quantise as quantising
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_an_error_may_grow_by_two_percent_and_no_more(
     said = iter(({"held": 5.8, "open-hand": 8.04}, worst))
     monkeypatch.setattr(quantise, "_rendered_crops", lambda config, count: (np.zeros((1, 128, 128)), np.ones(1)))
     monkeypatch.setattr(quantise, "_errors", lambda *_: next(said))
-    monkeypatch.setattr(int8, "quantise", lambda loaded, crops, distances, path: path.write_bytes(b"small"))
+    monkeypatch.setattr(quantising, "quantise", lambda loaded, crops, distances, path: path.write_bytes(b"small"))
     monkeypatch.setattr("engine.runners.onnx_runner.OnnxRunner", lambda *_, **__: object())
     out = tmp_path / "small.onnx"
     assert cli.main(["quantise", f"--out={out}"]) == status

@@ -13,9 +13,9 @@ from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.choose import RUNNERS as KINDS
 from engine.runners.choose import make_runner
 from engine.runners.export import cached_onnx, export_onnx
-from engine.runners.int8 import quantise
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.protocol import Runner
+from engine.runners.quantise import quantise
 from engine.runners.torch_runner import TorchRunner
 
 

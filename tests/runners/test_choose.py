@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.choose import DEFAULT_RUNNER, RUNNERS, best_runner, make_runner
+from engine.runners.int8 import int8_path
 from engine.runners.tensorrt_plan import TensorRtUnavailable
 from engine.runners.verify import BOUNDS_MM
 from engine.types import LumbricalError
@@ -60,12 +64,46 @@ def test_the_best_is_what_the_gpu_has_a_library_for(
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
     monkeypatch.setattr("engine.runners.tensorrt_plan.load_tensorrt", load)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_vnni": True})
     assert best_runner() == name
+    assert best_runner(90.0) == ("int8" if name == "onnx" else name)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_the_default_is_the_best() -> None:
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+
+def _has(*instructions: str) -> Callable[[], dict[str, object]]:
+    return lambda: {"architecture": "x86_64", "avx2": True} | dict.fromkeys(instructions, True)
+
+
+def test_without_a_gpu_the_default_is_the_best(no_gpu: None) -> None:
     assert best_runner() == DEFAULT_RUNNER
+
+
+@pytest.mark.parametrize(("fps", "name"), [(0, "onnx"), (30, "onnx"), (60, "onnx"), (75, "int8"), (90, "int8")])
+@pytest.mark.parametrize("instructions", ["avx512_vnni", "avx_vnni"])
+def test_a_fast_camera_is_read_in_int8(
+    instructions: str, fps: float, name: str, no_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", _has(instructions))
+    assert best_runner(fps) == name
+
+
+def test_int8_is_not_taken_where_it_is_no_faster_or_was_not_made(
+    no_gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", _has("avx512_vnni"))
+    weights = tmp_path / "mine.safetensors"
+    assert best_runner(90.0, weights) == DEFAULT_RUNNER
+    int8_path(weights).write_bytes(b"small")
+    assert best_runner(90.0, weights) == "int8"
+    monkeypatch.setattr("torch.cpu.get_capabilities", _has())
+    assert best_runner(90.0, weights) == best_runner(90.0) == DEFAULT_RUNNER
+    # Other versions of torch do not tell.
+    monkeypatch.delattr("torch.cpu.get_capabilities")
+    assert best_runner(90.0) == DEFAULT_RUNNER
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")

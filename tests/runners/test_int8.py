@@ -12,8 +12,9 @@ import torch
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
-from engine.runners.int8 import int8_of, quantise
+from engine.runners.int8 import int8_of
 from engine.runners.onnx_runner import OnnxRunner
+from engine.runners.quantise import quantise
 from engine.types import FloatArray, LumbricalError
 
 

@@ -177,7 +177,7 @@ def test_what_is_best_here_goes_on_once_the_first_one_tracks(
     live, _ = session
     asked: list[str] = []
 
-    def ask() -> str:
+    def ask(fps: float, weights: Path | None) -> str:
         asked.append(threading.current_thread().name)
         return best
 
@@ -191,7 +191,7 @@ def test_what_is_best_here_goes_on_once_the_first_one_tracks(
 
 
 def test_what_somebody_chose_stays(made: list[str], session: tuple[LiveSession, FakeTracker]) -> None:
-    choice = TrackerChoice(session[0], lambda _: FakeTracker(), TrackerWish(runner="wrong"), check, lambda: "slow")
+    choice = TrackerChoice(session[0], lambda _: FakeTracker(), TrackerWish(runner="wrong"), check, lambda *_: "slow")
     assert choice.choose(TrackerWish(runner="slight"))
     assert wait_until(lambda: not choice.busy, 20)
     choice.check_present()

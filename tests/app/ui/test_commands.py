@@ -34,7 +34,7 @@ def recording(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fake tracker, no search for cameras, and no settings of whoever runs the tests."""
-    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, *_: FakeTracker())
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, *_, **__: FakeTracker())
     monkeypatch.setattr(sources, "list_sources", list)
     monkeypatch.setattr(runner_check, "check_runner", lambda *_: "")
     monkeypatch.setattr(application, "Memory", settings.Memory.forgetful)
@@ -101,7 +101,7 @@ def test_what_suits_the_machine_is_taken_unless_a_runner_is_named(
         return FakeTracker()
 
     monkeypatch.setattr(tracker_factory, "make_tracker", make)
-    monkeypatch.setattr(choose, "best_runner", lambda: "torch")
+    monkeypatch.setattr(choose, "best_runner", lambda *_: "torch")
     assert cli.main(["run", f"--source={recording}", "--exit-after=1.5", *given]) == 0
     assert sorted(made) == used
 
@@ -149,6 +149,38 @@ def test_bench_live_compares_with_recording(recording: Path, capsys: pytest.Capt
     assert len(report["measurements"]) == 4 and "frames_lost" not in report["measurements"][2]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("bench", [["live", "--seconds=1"], ["display", "--flips=2"]])
+def test_a_bench_whose_tracking_dies_at_once_ends(
+    bench: list[str], recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_weights(*_: object, **__: object) -> FrameTracker:
+        raise LumbricalError("no weights; train them")
+
+    monkeypatch.setattr(tracker_factory, "make_tracker", no_weights)
+    assert cli.main(["bench", *bench, f"--source={recording}"]) == 2
+    assert "no weights; train them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("fps", "runner"), [("100", "torch"), ("40", "onnx")])
+def test_bench_live_tracks_as_run_would_at_that_rate(
+    fps: str, runner: str, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[object] = []
+
+    def make(*_: object, runner: str) -> FrameTracker:
+        made.append(runner)
+        return FakeTracker()
+
+    monkeypatch.setattr(tracker_factory, "make_tracker", make)
+    monkeypatch.setattr(choose, "best_runner", lambda fps: "torch" if fps > 75 else "onnx")
+    assert cli.main(["bench", "live", "--json", "--seconds=0.5", f"--fps={fps}", f"--source={recording}"]) == 0
+    assert json.loads(capsys.readouterr().out)["runner"] == runner and made == [runner]
+    made.clear()
+    assert cli.main(["bench", "live", "--seconds=0.5", "--runner=int8", f"--source={recording}"]) == 0
+    assert "encoder by ONNX Runtime, int8" in capsys.readouterr().out and made == ["int8"]
+
+
 def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "live", "--json", "--seconds=1", f"--source={recording}"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -177,7 +209,7 @@ class FollowingTracker(FakeTracker):
 def test_bench_display_reads_each_flip_back_from_the_screen(
     recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FollowingTracker())
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_, **__: FollowingTracker())
     monkeypatch.setattr(display, "_SETTLE_S", 0.5)
     assert cli.main(["bench", "display", "--json", "--flips=4", f"--source={recording}"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -199,7 +231,7 @@ def test_bench_display_tells_of_what_never_reaches_the_screen(
         shown.append(result)
         show(panel, replace(shown[0], frame=replace(shown[0].frame, number=result.frame.number)))
 
-    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_: FollowingTracker())
+    monkeypatch.setattr(tracker_factory, "make_tracker", lambda *_, **__: FollowingTracker())
     monkeypatch.setattr(display, "_SETTLE_S", 0.5)
     monkeypatch.setattr(DepthPanel, "show_result", first)
     assert cli.main(["bench", "display", "--flips=3", f"--source={recording}"]) == 0

@@ -1,0 +1,159 @@
+"""The runner that suits the source: asked again for another rate, and for other weights, and exchanged on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.config import DEMO_SOURCE
+from app.runtime.interfaces import FrameTracker, LiveResult
+from app.runtime.methods import TrackerParts, method_named
+from app.runtime.preloaded import PreloadedSource, load_frames
+from app.runtime.session import LiveSession
+from app.runtime.sources import open_recording
+from app.runtime.tracker_choice import TrackerChoice, TrackerWish
+from engine.types import LumbricalError, TrackingState
+from tests.app.fakes import FakeSensor, FakeTracker, wait_until
+
+
+class Camera(FakeSensor):
+    """Its spec is how many frames a second it claims to send."""
+
+    def __init__(self, spec: str) -> None:
+        super().__init__()
+        self.fps = float(spec)
+
+
+def best(fps: float, weights: Path | None) -> str:
+    return "int8" if fps >= 75 and weights is None else "onnx"
+
+
+@pytest.fixture
+def session() -> Iterator[LiveSession]:
+    session = LiveSession(Camera, "30", FakeTracker)
+    session.start()
+    assert wait_until(lambda: session.capture.opened is not None and session.tracking.faces is not None)
+    yield session
+    assert session.stop()
+
+
+def settle(choice: TrackerChoice, on: Callable[[], bool] = lambda: True) -> None:
+    def looked() -> bool:
+        choice.check_present()
+        return on() and not choice.busy
+
+    assert wait_until(looked)
+
+
+def open_another(session: LiveSession, spec: str) -> Callable[[], bool]:
+    session.switch_source(spec)
+    return lambda: session.capture.opened is not None and session.capture.opened.spec == spec
+
+
+def test_another_source_is_asked_for_by_its_rate(session: LiveSession) -> None:
+    choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
+    settle(choice)
+    assert (choice.used.runner, choice.changes) == ("onnx", 0)
+    for spec, runner, changes in (("90", "int8", 1), ("100", "int8", 1), ("30", "onnx", 2), ("0", "onnx", 2)):
+        settle(choice, open_another(session, spec))
+        settle(choice)
+        assert (choice.used.runner, choice.wish.runner, choice.changes) == (runner, runner, changes)
+        assert not choice.trouble
+
+
+def test_what_somebody_chose_stays_for_all_sources(session: LiveSession) -> None:
+    choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
+    settle(choice, open_another(session, "90"))
+    settle(choice)
+    assert choice.used.runner == "int8"
+    assert choice.choose(TrackerWish(runner="torch"))
+    settle(choice)
+    for spec in ("30", "90"):
+        settle(choice, open_another(session, spec))
+        settle(choice)
+        assert choice.used.runner == "torch"
+
+
+def test_other_weights_are_run_by_what_suits_them(session: LiveSession) -> None:
+    choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
+    settle(choice, open_another(session, "90"))
+    settle(choice)
+    for weights, runner in ((Path("mine"), "onnx"), (None, "int8")):
+        assert choice.choose(TrackerWish(weights, runner=choice.wish.runner))
+        settle(choice)
+        assert (choice.used.weights, choice.used.runner) == (weights, runner) and not choice.trouble
+
+
+def test_where_the_default_is_off_torch_takes_its_place_for_every_source(session: LiveSession) -> None:
+    def check(wish: TrackerWish, progress: object) -> str:
+        from engine.runners.verify import RunnerDiffers
+
+        if wish.runner == "onnx":
+            raise RunnerDiffers("ONNX Runtime differs from torch")
+        return ""
+
+    choice = TrackerChoice(session, lambda _: FakeTracker(), check=check, best=best)
+    settle(choice)
+    assert choice.used.runner == "torch"
+    for spec, runner in (("90", "int8"), ("30", "torch")):
+        settle(choice, open_another(session, spec))
+        settle(choice)
+        assert choice.used.runner == runner and not choice.trouble
+
+
+def test_what_cannot_run_is_told_once_and_leaves_the_present_one(session: LiveSession) -> None:
+    tried: list[str] = []
+
+    def make(wish: TrackerWish) -> FrameTracker:
+        tried.append(wish.runner)
+        raise LumbricalError("it cannot run")
+
+    choice = TrackerChoice(session, make, best=best)
+    settle(choice, open_another(session, "90"))
+    for _ in range(3):
+        settle(choice)
+    assert tried == ["int8"] and choice.used.runner == choice.wish.runner == "onnx"
+    assert choice.trouble == "it cannot run (ONNX Runtime tracks instead)"
+
+
+def test_the_hand_is_followed_on_through_an_exchange() -> None:
+    """Nothing but the first frame is searched; a hand that is looked for anew would be localised again."""
+    frames = load_frames(open_recording(str(DEMO_SOURCE)), 60)
+
+    def make(wish: TrackerWish) -> FrameTracker:
+        return method_named(wish.method).make(TrackerParts(wish.weights, runner=wish.runner))
+
+    session = LiveSession(lambda _: PreloadedSource(frames, 30), "demo", lambda: make(TrackerWish()))
+    choice, results = TrackerChoice(session, make), session.listen(10_000)
+    seen: list[LiveResult] = []
+
+    def tracked(more: int) -> bool:
+        """Whether so many more results with a hand come, in time."""
+        wanted = len(seen) + more
+
+        def look() -> bool:
+            while (live := results.get(0.0)) is not None:
+                seen.append(live)
+            return len(seen) >= wanted and seen[-1].result.state is TrackingState.TRACKING
+
+        return wait_until(look, 60)
+
+    session.start()
+    try:
+        assert tracked(5)
+        for runner in ("int8", "torch"):
+            assert choice.choose(TrackerWish(runner=runner))
+            assert wait_until(lambda: not choice.busy, 60)
+            assert choice.used.runner == runner and not choice.trouble
+            assert tracked(5)
+        assert all(live.result.state is TrackingState.TRACKING for live in seen[1:])
+        assert ["localise" in live.result.stage_ms for live in seen].count(True) == 1
+        # With another method it is looked for anew.
+        assert choice.choose(TrackerWish(method="encoder"))
+        assert wait_until(lambda: not choice.busy, 60)
+        assert tracked(5)
+        assert ["localise" in live.result.stage_ms for live in seen].count(True) == 2
+    finally:
+        assert session.stop()
