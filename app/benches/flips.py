@@ -41,7 +41,8 @@ class Read:
 class FlippingSource:
     """Sends one of two frames over and over at a fixed rate, and the other one from random moments on.
 
-    As app.runtime.preloaded.PreloadedSource, it behaves as a camera does. flips: those that were sent, in order.
+    Frames come at their time whether anybody reads or not; a late reader gets the one that is due. flips: those that
+    were sent, in order.
     """
 
     name = "a flipping picture"

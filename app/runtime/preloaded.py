@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from app.runtime.interfaces import FrameSource
+from engine.sensors.realsense import QUEUE_FRAMES
 from engine.types import DepthFrame, LumbricalError
 
 _READ_WAIT_S = 1.0
@@ -15,8 +17,9 @@ _READ_WAIT_S = 1.0
 class PreloadedSource:
     """Repeats frames at fps, forwards and backwards in turn so that the hand never jumps.
 
-    Behaves as a camera does: each read copies the pixels once, stamps the arrival, and never returns early or late
-    frames in a burst; a reader that comes late gets the frame that is due now, and the numbers show the gap.
+    Behaves as a RealSense does that is read by engine.sensors.realsense: frames come at their time whether anybody
+    reads or not, the last few wait for a late reader, of older ones the numbers show the gap; each read copies the
+    pixels once. host_time_s is when a frame came, so that the reader's being late is part of all latencies.
     """
 
     name = "frames in memory"
@@ -39,10 +42,12 @@ class PreloadedSource:
         self._next = 0
 
     def read(self, timeout_s: float = 0.2) -> DepthFrame | None:
-        """The frame that is due, waiting for it up to timeout_s."""
+        """The oldest frame that waits, else the next one, waiting for it up to timeout_s."""
         now = time.monotonic()
-        number = max(self._next, int((now - self._start_s) * self.fps))
-        wait = self._start_s + number / self.fps - now
+        newest = math.floor((now - self._start_s) * self.fps)
+        number = max(self._next, newest - QUEUE_FRAMES + 1)
+        arrival = self._start_s + number / self.fps
+        wait = arrival - now
         if wait > timeout_s:
             time.sleep(timeout_s)
             return None
@@ -50,7 +55,6 @@ class PreloadedSource:
             time.sleep(wait)
         self._next = number + 1
         frame = self._frames[number % len(self._frames)]
-        arrival = time.monotonic()
         return replace(
             frame, depth=frame.depth.copy(), number=number, device_time_s=number / self.fps, host_time_s=arrival
         )

@@ -27,7 +27,7 @@ _SIZE = (640, 480)
 #: A poll of the driver never lasts longer than this, so that unplugging is seen soon.
 _POLL_MS = 200
 #: Frames the queue keeps for a late reader; older ones are dropped.
-_QUEUE_FRAMES = 2
+QUEUE_FRAMES = 3
 _BUSY_WORDS = ("busy", "already opened", "is streaming", "already streaming", "in use", "failed to set power state")
 _GONE_WORDS = ("disconnected", "no such device", "no longer connected", "device is gone")
 
@@ -160,7 +160,7 @@ class RealSenseCamera(SensorBase):
             else:
                 self._registration = Registration(color_camera(sdk, depth_profile, color_profile), self._intrinsics)
                 wanted["color"] = color_profile
-        self._queue = sdk.frame_queue(_QUEUE_FRAMES)
+        self._queue = sdk.frame_queue(QUEUE_FRAMES)
         self._color_queue = sdk.frame_queue(1)
         for sensor, profiles in found:
             chosen = [p for p in profiles if any(p == w for w in wanted.values())]

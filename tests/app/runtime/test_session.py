@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from app.runtime.session import LiveSession
 from app.runtime.worker import WorkerState
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import BadRecording, SensorDisconnected, SensorUnavailable
+from engine.sensors.realsense import QUEUE_FRAMES
 from engine.sensors.synthetic import SyntheticSensor
 from engine.types import DepthFrame, Intrinsics, LumbricalError, Side, TrackingResult
 from tests.app.fakes import FakeSensor, FakeTracker, make_frame, wait_until
@@ -227,6 +229,25 @@ def test_preloaded_frames_come_at_their_rate_each_with_its_own_pixels() -> None:
     assert times[-1] - times[0] >= 0.9 * 5 / 200
     assert read[0].depth is not frames[0].depth
     assert [frame.number for frame in read] == sorted({frame.number for frame in read})
+
+
+def test_preloaded_frames_wait_for_a_late_reader_and_older_ones_are_lost() -> None:
+    """As in the queue that a RealSense is read from."""
+    source = PreloadedSource([make_frame()], fps=50.0)
+    source.open()
+    opened_s = time.monotonic()
+    time.sleep(0.03)
+    late = [source.read(0.0) for _ in range(2)]
+    assert [frame is not None and frame.number for frame in late] == [0, 1]
+    time.sleep(0.02 * (QUEUE_FRAMES + 5))
+    before_s = time.monotonic()
+    frames = [frame for _ in range(QUEUE_FRAMES) if (frame := source.read(0.0)) is not None]
+    numbers = [frame.number for frame in frames]
+    assert numbers[0] > 3 and numbers == list(range(numbers[0], numbers[0] + QUEUE_FRAMES))
+    # Stamped when they came, not when they were read.
+    assert frames[0].host_time_s < before_s - 0.02 * (QUEUE_FRAMES - 2)
+    for frame in frames:
+        assert frame.host_time_s == pytest.approx(opened_s + frame.number / 50, abs=0.01)
 
 
 def test_nothing_to_preload_is_said() -> None:
