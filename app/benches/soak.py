@@ -221,7 +221,7 @@ class _Soak:
 
     def _note_recovery(self, fault: Fault, control: FaultControl, end_s: float) -> None:
         """Wait until the fault is over, a good frame is there and is tracked; note how long both took."""
-        tracked = self._tracked(end_s, STUCK_S)
+        tracked = self._tracked(end_s, STUCK_S, fault.value)
         if tracked is None:
             state = self._session.capture.state.value
             self._found.stuck.append(f"{fault.value}: no tracking for {STUCK_S:g} s: {state}, {self._said()!r}")
@@ -242,13 +242,17 @@ class _Soak:
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             self._look(fault)
+            if fault:
+                self._results.take()
+                self._frames.take()
             time.sleep(_POLL_S)
 
-    def _tracked(self, after_s: float, limit_s: float) -> _Moment | None:
-        """The first frame with a hand that arrived after a moment."""
+    def _tracked(self, after_s: float, limit_s: float, fault: str = "") -> _Moment | None:
+        """The first frame with a hand that arrived after a moment. fault: one that is over then; a driver that hung is
+        told only when it was ended."""
         end_s = max(after_s, time.monotonic()) + limit_s
         while time.monotonic() < end_s and not self._found.crashes:
-            self._look("")
+            self._look("" if fault in self._found.told else fault)
             for moment in self._results.take():
                 if moment.tracked and moment.arrived_s > after_s:
                     return moment
@@ -258,8 +262,6 @@ class _Soak:
     def _look(self, fault: str) -> None:
         """Once in a while: what is said, whether a worker died, how much memory there is."""
         if fault:
-            self._results.take()
-            self._frames.take()
             said = self._said()
             if said and said != self._said_before:  # words of the last fault stay for a while
                 self._found.told[fault] = said
