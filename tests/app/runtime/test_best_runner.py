@@ -129,13 +129,17 @@ def test_the_hand_is_followed_on_through_an_exchange() -> None:
     choice, results = TrackerChoice(session, make), session.listen(10_000)
     seen: list[LiveResult] = []
 
+    def take() -> None:
+        while (live := results.get(0.0)) is not None:
+            seen.append(live)
+
     def tracked(more: int) -> bool:
-        """Whether so many more results with a hand come, in time."""
+        """Whether so many more results with a hand come from now on, in time."""
+        take()
         wanted = len(seen) + more
 
         def look() -> bool:
-            while (live := results.get(0.0)) is not None:
-                seen.append(live)
+            take()
             return len(seen) >= wanted and seen[-1].result.state is TrackingState.TRACKING
 
         return wait_until(look, 60)
