@@ -39,6 +39,13 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def camera_fps(text: str) -> int:
+    """Frames a second that a camera is asked for: from 5 to 300."""
+    if not (re.fullmatch(r"[0-9]{1,3}", text) and 5 <= int(text) <= 300):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames a second from 5 to 300")
+    return int(text)
+
+
 def frame_count(text: str) -> int:
     """Of a calibration: from 6 to 300."""
     if not (text.isascii() and text.isdigit() and 6 <= int(text[:9]) <= 300):

@@ -18,6 +18,8 @@ from engine.types import DEFAULT_SMOOTHING, LumbricalError
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 #: The sequence folder that plays, looped, where no camera is found.
 DEMO_SOURCE = ASSETS / "demo"
+#: Frames a second that cameras are asked for unless another rate is wanted.
+CAMERA_FPS = 60
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -81,11 +83,13 @@ class Isolated(enum.StrEnum):
 
 @dataclass(frozen=True)
 class SensorsConfig:
-    """How sources are read; isolated: one of Isolated's values."""
+    """How sources are read; isolated: one of Isolated's values; fps: frames a second that a camera is asked for."""
 
     isolated: str = Isolated.CAMERAS
+    fps: int = CAMERA_FPS
 
     def __post_init__(self) -> None:
+        _check_whole("sensors.fps", self.fps, 5, 300)
         if self.isolated not in tuple(Isolated):
             raise LumbricalError(f"sensors.isolated must be one of {', '.join(Isolated)}, not {self.isolated!r}")
 

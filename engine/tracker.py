@@ -108,11 +108,13 @@ class Tracker:
     def go_on_with(self, other: Tracker) -> None:
         """From the next frame on track with another tracker's weights, surface and shape; where the hand is and how it
         moves stays known. The other one has to be given up."""
+        same = other.runner.version == self.runner.version and other._shape is self._shape
         self._run_by(other.runner)
         self.model, self.faces = other.model, other.faces
         self._shape, self._fitter = other._shape, other._fitter
         self._shape_fitter, self._pose_fitter = other._shape_fitter, other._pose_fitter
-        self._filter.shape = None  # an average of what the former ones said
+        if not same:
+            self._filter.shape = None  # an average of what the former ones said
 
     def set_smoothing(self, amount: float) -> None:
         """0 (off) to 1 (calmest)."""

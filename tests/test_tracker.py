@@ -141,6 +141,19 @@ def test_a_hand_that_leaves_is_lost_then_searched_then_found_again_at_once(model
     assert states[9] is TrackingState.TRACKING
 
 
+def test_the_same_weights_elsewhere_go_on_with_the_shape_and_others_do_not(model: HandModel, runner: Runner) -> None:
+    tracker = make(model, runner)
+    for number in range(3):
+        tracker.track(frame(model, parameters(), number))
+    known = tracker._filter.shape
+    tracker.go_on_with(make(model, TorchRunner(load_weights())))
+    assert known is not None and tracker._filter.shape is known
+    assert tracker.track(frame(model, parameters(), 3)).state is TrackingState.TRACKING
+    other = dataclasses.replace(load_weights(), version="another")
+    tracker.go_on_with(make(model, TorchRunner(other)))
+    assert tracker._filter.shape is None
+
+
 def test_a_frame_without_the_hand_does_not_cost_its_shape(model: HandModel, runner: Runner) -> None:
     tracker = make(model, runner)
     for number in range(3):

@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     and with the runner that `run` comes to by itself for a source of that rate.
 
     Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a
-    camera; so reading and decoding files are not measured. Latency runs from a frame's arrival in the sensor thread to
-    its finished result, waiting for the tracker included. The first seconds are left out. Before and after, while
+    camera; so reading and decoding files are not measured. Latency runs from the moment a frame is there to be read to
+    its finished result, waiting for either thread included. The first seconds are left out. Before and after, while
     nothing else runs, a fixed computation is timed: how steady the machine is.
     """
     from app.config import DEMO_SOURCE, AppConfig

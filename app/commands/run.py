@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand
+from app.arguments import add_method, add_profile, add_runner, add_weights, camera_fps, one_hand
 from app.display import require_display
 from app.interrupts import end_at_once
 from app.runtime.tuning import loading
@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--isolate",
         action=argparse.BooleanOptionalAction,
         help="read the source in a process of its own, where a driver that hangs can be ended (default: cameras only)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=camera_fps,
+        metavar="N",
+        help="frames a second that a camera is asked for, from 5 to 300; the fastest that it has up to N (default: 60)",
     )
     add_weights(parser)
     add_method(parser)
@@ -148,7 +154,8 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     first = REFERENCE if runner == REFERENCE else DEFAULT_RUNNER
     wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
-    session = LiveSession(partial(open_source, isolated=isolated), wish.source, lambda: make(wish))
+    fps = args.fps or config.sensors.fps
+    session = LiveSession(partial(open_source, isolated=isolated, fps=fps), wish.source, lambda: make(wish))
 
     def check(wish: TrackerWish, progress: Progress) -> str:
         return runner_check.check_runner(wish.weights, wish.runner, progress)
@@ -187,12 +194,13 @@ def _adaptation(
     profiles.changed = lambda held: worker.follow(*learning(held))
     first = trackers.used
 
-    def exchanged(used: TrackerWish) -> None:
-        # Another runner is to run the version in use; other weights, or another method, were chosen instead of it.
-        if (used.weights, used.method) == (first.weights, first.method):
-            worker.renew()
+    def in_place(used: TrackerWish) -> bool:
+        """Whether versions are of what is used: other weights, or another method, are chosen instead of them."""
+        return (used.weights, used.method) == (first.weights, first.method)
 
-    trackers.changed = exchanged
+    # Another runner is to run the version in use.
+    trackers.changed = lambda used: worker.renew() if in_place(used) else None
+    trackers.replaced = lambda: bool(worker.view.version) and in_place(trackers.used)
     return worker
 
 

@@ -179,10 +179,10 @@ class AdaptationWorker(Worker):
             self._exchange(number)
 
     def _renew(self) -> None:
-        """Put the version in use in again; what was put in its place knows nothing of it."""
+        """Put the version in use in again, by the runner in use; where it cannot be, what it began with."""
         number = self.view.version
         if number and not self._exchange(number, remember=False):
-            self._show(version=0)
+            self._exchange(0, remember=False)
 
     def _hand_over(self, live_result: LiveResult) -> None:
         result = live_result.result

@@ -19,7 +19,7 @@ class PreloadedSource:
 
     Behaves as a RealSense does that is read by engine.sensors.realsense: frames come at their time whether anybody
     reads or not, the last few wait for a late reader, of older ones the numbers show the gap; each read copies the
-    pixels once. host_time_s is when a frame came, so that the reader's being late is part of all latencies.
+    pixels once. But host_time_s is when a frame came, not when it was read: being late is part of all latencies.
     """
 
     name = "frames in memory"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from app.config import DEMO_SOURCE, Isolated
+from app.config import CAMERA_FPS, DEMO_SOURCE, Isolated
 from app.runtime.interfaces import FrameSource
 from engine.sensors import discover
 from engine.sensors.faults import FaultControl
@@ -75,15 +75,16 @@ def recording_choice(path: Path) -> SourceChoice:
     return SourceChoice(str(path), path.name or str(path))
 
 
-def open_source(spec: str, isolated: str = Isolated.CAMERAS) -> FrameSource:
+def open_source(spec: str, isolated: str = Isolated.CAMERAS, fps: int = CAMERA_FPS) -> FrameSource:
     """The source that spec names, not opened yet; recordings play in real time and start over at their end.
 
-    isolated: which sensors live in a process of their own, where a driver that hangs can be ended.
+    isolated: which sensors live in a process of their own, where a driver that hangs can be ended. fps: that a camera
+    is asked for, at most.
     Errors: LumbricalError when there is no such recording or kind of camera.
     """
-    sensor = discover.open_source(spec)
+    sensor = discover.open_source(spec, fps=fps)
     if isolated == Isolated.ALL or (isolated == Isolated.CAMERAS and _is_foreign(spec) and CAN_ISOLATE):
-        sensor = IsolatedSensor(partial(_sensor, spec, control_of(spec) if is_faulty(spec) else None))
+        sensor = IsolatedSensor(partial(_sensor, spec, fps, control_of(spec) if is_faulty(spec) else None))
     return sensor if sensor.is_live else Playback(sensor, loop=True)
 
 
@@ -92,11 +93,11 @@ def _is_foreign(spec: str) -> bool:
     return spec.partition(":")[0] in _DRIVEN and not Path(spec).exists()
 
 
-def _sensor(spec: str, control: FaultControl | None) -> Sensor:
+def _sensor(spec: str, fps: int, control: FaultControl | None) -> Sensor:
     """The sensor as the child process makes it, from this module so that all suffixes are known there too."""
     if control is not None:
         adopt_control(spec, control)
-    return discover.open_source(spec)
+    return discover.open_source(spec, fps=fps)
 
 
 def open_recording(spec: str) -> FrameSource:

@@ -41,7 +41,8 @@ class TrackerChoice:
 
     used: what tracks; wish: the same, or what is being loaded; busy: while it is loaded or checked; trouble: why the
     last choice could not be used; changes: how often the tracker was exchanged; changed: told of what is used then, on
-    the thread that loads.
+    the thread that loads; replaced: asked there whether somebody had put a tracker of his own in the place of the used
+    one, who will do that again when he is told that only the runner has changed.
     """
 
     def __init__(
@@ -60,13 +61,15 @@ class TrackerChoice:
         self._make, self._check, self._best = make, check, best
         self._note, self._done = "", 0.0
         self._checked = check is None
-        self._fps = 0.0
+        self._fps: float | None = None  # of the source that the runner was asked for
         self.used = self.wish = wish or TrackerWish()
         self._first = self.used.runner
+        self._unfit: set[tuple[str, Path | None]] = set()  # runners that were found to run none of these weights
         self._thread: threading.Thread | None = None
         self.trouble = ""
         self.changes = 0
         self.changed: Callable[[TrackerWish], None] = lambda wish: None
+        self.replaced: Callable[[], bool] = lambda: False
 
     @property
     def busy(self) -> bool:
@@ -107,6 +110,13 @@ class TrackerChoice:
         self._begin(lambda: self._load(self._suiting(self.wish)))
         return True
 
+    def choose_runner(self, runner: str) -> bool:
+        """Compute the encoder by this one and no other from now on; False while another is being loaded."""
+        if self.busy:
+            return False
+        self._best = None
+        return self.choose(replace(self.wish, runner=runner))
+
     def follow_source(self) -> None:
         """Where the method asks whose hand it is, and another source was opened: ask again."""
         asks = method_named(self.wish.method).needs_profile
@@ -143,7 +153,8 @@ class TrackerChoice:
         self._fps = self._source_fps()
         best = self._best(self._fps, wish.weights)
         # Where the default one is as good as any, what tracked from the start does: that is torch if it was off.
-        return replace(wish, runner=self._first if best == DEFAULT_RUNNER else best)
+        none_better = best == DEFAULT_RUNNER or (best, wish.weights) in self._unfit
+        return replace(wish, runner=self._first if none_better else best)
 
     def _check_used(self) -> None:
         assert self._check is not None
@@ -160,20 +171,27 @@ class TrackerChoice:
         try:
             self._use(wish)
         except LumbricalError as error:
+            self._unfit.add((wish.runner, wish.weights))
+            if self._best is not None and wish.runner != self._first and not _same_hand(wish, used):
+                # Nobody asked for that runner: the rest of the wish holds.
+                self._load(replace(wish, runner=self._first))
+                self.trouble = self.trouble or _with_runner(error, self._first)
+                return
             self.trouble = str(error) if wish.runner == used.runner else _with_runner(error, used.runner)
             self.wish = used
             if method_named(used.method).needs_profile and used.source != wish.source:
                 # What tracks now holds the hand of somebody else.
-                self.wish = replace(wish, method=DEFAULT_METHOD, weights=used.weights)
+                self.wish = replace(wish, method=DEFAULT_METHOD, weights=used.weights, runner=used.runner)
                 self._use(self.wish)
 
     def _use(self, wish: TrackerWish) -> None:
         note = self._check(wish, self._progress) if self._check is not None else ""
-        tracker = self._make(wish)
         goes_on = _same_hand(wish, self.used)
+        tracker = None if goes_on and self.replaced() else self._make(wish)
         self.used = self.wish = wish
         self._note, self._checked = note, True
-        self._session.exchange_tracker(tracker, goes_on)
+        if tracker is not None:
+            self._session.exchange_tracker(tracker, goes_on)
         self.changes += 1
         self.changed(wish)
 

@@ -71,8 +71,8 @@ class TrackerPicker(QWidget):
         self.refresh()
 
     def use_runner(self, runner: str) -> None:
-        """Compute the encoder by this runner from soon on."""
-        self._choice.choose(replace(self._choice.wish, runner=runner))
+        """Compute the encoder by this runner from soon on, whatever else would suit."""
+        self._choice.choose_runner(runner)
         self.refresh()
 
     def refresh(self) -> None:

@@ -102,6 +102,8 @@ def test_wrong_options_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) 
         ["bench"],
         ["track"],
         ["run", "--exit-after", "soon"],
+        ["run", "--fps", "4"],
+        ["run", "--fps", "90.5"],
         [*train, "--minutes", "nan"],
         [*train, "--threads", "-1"],
         [*train, "--render-workers", "-1"],

@@ -118,6 +118,77 @@ def test_what_cannot_run_is_told_once_and_leaves_the_present_one(session: LiveSe
     assert choice.trouble == "it cannot run (ONNX Runtime tracks instead)"
 
 
+def test_what_cannot_run_is_not_tried_again_for_another_rate(session: LiveSession) -> None:
+    tried: list[str] = []
+
+    def make(wish: TrackerWish) -> FrameTracker:
+        tried.append(wish.runner)
+        raise LumbricalError("it cannot run")
+
+    choice = TrackerChoice(session, make, best=lambda *_: "int8")
+    for spec in ("90", "30", "60"):
+        settle(choice, open_another(session, spec))
+        settle(choice)
+    assert tried == ["int8"] and choice.used.runner == "onnx"
+
+
+def test_weights_are_used_though_the_runner_that_would_suit_them_cannot_run(session: LiveSession) -> None:
+    """An int8 file that was made of other weights, say."""
+
+    def make(wish: TrackerWish) -> FrameTracker:
+        if wish.weights == Path("none"):
+            raise LumbricalError("there are no such weights")
+        if wish.weights is not None and wish.runner == "int8":
+            raise LumbricalError("it was made of others")
+        return FakeTracker()
+
+    choice = TrackerChoice(session, make, best=lambda fps, _: "int8" if fps >= 75 else "onnx")
+    settle(choice, open_another(session, "90"))
+    settle(choice)
+    assert choice.used == TrackerWish(None, source="90", runner="int8")
+    assert choice.choose(TrackerWish(Path("mine"), runner="int8"))
+    settle(choice)
+    assert choice.used == choice.wish == TrackerWish(Path("mine"), source="90")
+    assert choice.trouble == "it was made of others (ONNX Runtime tracks instead)"
+    assert choice.choose(TrackerWish(None, runner=choice.wish.runner))
+    settle(choice)
+    assert choice.used == TrackerWish(None, source="90", runner="int8") and not choice.trouble
+    assert choice.choose(TrackerWish(Path("none"), runner="int8"))
+    settle(choice)
+    assert choice.used == choice.wish == TrackerWish(None, source="90", runner="int8")
+    assert choice.trouble.startswith("there are no such weights")
+
+
+def test_a_runner_that_is_picked_is_kept_though_it_was_in_use_already(session: LiveSession) -> None:
+    choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
+    settle(choice)
+    assert choice.used.runner == "onnx" and choice.choose_runner("onnx")
+    settle(choice)
+    settle(choice, open_another(session, "90"))
+    settle(choice)
+    assert choice.used.runner == "onnx"
+
+
+def test_whoever_replaced_the_tracker_is_told_and_his_stays(session: LiveSession) -> None:
+    made: list[TrackerWish] = []
+
+    def make(wish: TrackerWish) -> FrameTracker:
+        made.append(wish)
+        return FakeTracker()
+
+    choice = TrackerChoice(session, make)
+    told: list[tuple[str, str]] = []
+    choice.changed = lambda wish: told.append((wish.runner, choice.used.runner))
+    choice.replaced = lambda: True
+    assert choice.choose_runner("torch")
+    settle(choice)
+    assert made == [] and told == [("torch", "torch")] and choice.used.runner == "torch"
+    # Other weights take its place.
+    assert choice.choose(TrackerWish(Path("mine"), runner="torch"))
+    settle(choice)
+    assert [wish.weights for wish in made] == [Path("mine")]
+
+
 def test_the_hand_is_followed_on_through_an_exchange() -> None:
     """Nothing but the first frame is searched; a hand that is looked for anew would be localised again."""
     frames = load_frames(open_recording(str(DEMO_SOURCE)), 60)
@@ -125,7 +196,7 @@ def test_the_hand_is_followed_on_through_an_exchange() -> None:
     def make(wish: TrackerWish) -> FrameTracker:
         return method_named(wish.method).make(TrackerParts(wish.weights, runner=wish.runner))
 
-    session = LiveSession(lambda _: PreloadedSource(frames, 30), "demo", lambda: make(TrackerWish()))
+    session = LiveSession(lambda _: PreloadedSource(frames, 15), "demo", lambda: make(TrackerWish()))
     choice, results = TrackerChoice(session, make), session.listen(10_000)
     seen: list[LiveResult] = []
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from app.runtime import preloaded
 from app.runtime.interfaces import FrameSource, LiveResult
 from app.runtime.preloaded import PreloadedSource, load_frames
 from app.runtime.session import LiveSession
@@ -231,23 +231,34 @@ def test_preloaded_frames_come_at_their_rate_each_with_its_own_pixels() -> None:
     assert [frame.number for frame in read] == sorted({frame.number for frame in read})
 
 
-def test_preloaded_frames_wait_for_a_late_reader_and_older_ones_are_lost() -> None:
-    """As in the queue that a RealSense is read from."""
+class Clock:
+    """In the place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_preloaded_frames_wait_for_a_late_reader_and_older_ones_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the queue that a RealSense is read from; stamped when they came, not when they were read."""
+    clock = Clock()
+    monkeypatch.setattr(preloaded, "time", clock)
     source = PreloadedSource([make_frame()], fps=50.0)
     source.open()
-    opened_s = time.monotonic()
-    time.sleep(0.03)
-    late = [source.read(0.0) for _ in range(2)]
-    assert [frame is not None and frame.number for frame in late] == [0, 1]
-    time.sleep(0.02 * (QUEUE_FRAMES + 5))
-    before_s = time.monotonic()
-    frames = [frame for _ in range(QUEUE_FRAMES) if (frame := source.read(0.0)) is not None]
-    numbers = [frame.number for frame in frames]
-    assert numbers[0] > 3 and numbers == list(range(numbers[0], numbers[0] + QUEUE_FRAMES))
-    # Stamped when they came, not when they were read.
-    assert frames[0].host_time_s < before_s - 0.02 * (QUEUE_FRAMES - 2)
-    for frame in frames:
-        assert frame.host_time_s == pytest.approx(opened_s + frame.number / 50, abs=0.01)
+    clock.sleep(0.05)  # frames 0, 1 and 2 have come
+    came = [source.read(0.2) for _ in range(4)]
+    assert [frame is not None and frame.number for frame in came] == [0, 1, 2, 3]
+    assert clock.now_s == pytest.approx(100.06)
+    clock.sleep(0.21)  # and up to 13
+    late = [frame for _ in range(QUEUE_FRAMES) if (frame := source.read(0.0)) is not None]
+    assert [frame.number for frame in late] == [11, 12, 13]
+    assert [frame.host_time_s for frame in late] == pytest.approx([100.22, 100.24, 100.26])
+    assert source.read(0.005) is None and clock.now_s == pytest.approx(100.275)
 
 
 def test_nothing_to_preload_is_said() -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.config import DEMO_SOURCE
+from app.config import DEMO_SOURCE, Isolated
 from app.runtime import sources
 from app.runtime.sources import CameraSearch, SourceChoice
+from engine.sensors.isolated import IsolatedSensor
 from engine.sensors.playback import Playback
+from engine.sensors.realsense import RealSenseCamera
 from engine.sensors.sequence_folder import write_sequence
 from engine.types import LumbricalError
 from tests.app.fakes import make_frame, wait_until
@@ -29,6 +31,15 @@ def test_recordings_play_in_a_loop_and_cameras_as_they_are() -> None:
     assert sources.open_source("synthetic").is_live
     with pytest.raises(LumbricalError, match="camera"):
         sources.open_recording("synthetic")
+
+
+def test_a_camera_is_asked_for_the_rate_that_is_wanted() -> None:
+    for wanted, isolated in ((None, Isolated.NONE), (90, Isolated.NONE), (90, Isolated.CAMERAS)):
+        rate = {} if wanted is None else {"fps": wanted}
+        source = sources.open_source("realsense", isolated, **rate)
+        # What the child process will do, where there is one.
+        camera = source._make() if isinstance(source, IsolatedSensor) else source
+        assert isinstance(camera, RealSenseCamera) and camera._wanted_fps == (wanted or 60)
 
 
 def test_a_recording_is_read_fast_and_once(tmp_path: Path) -> None:

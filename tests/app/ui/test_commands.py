@@ -14,7 +14,7 @@ from PySide6.QtGui import QImage
 from app import cli, start_times
 from app.benches import display
 from app.runtime import runner_check, sources, tracker_factory
-from app.runtime.interfaces import FrameTracker
+from app.runtime.interfaces import FrameSource, FrameTracker
 from app.ui import application, settings
 from app.ui.depth_panel import DepthPanel
 from app.ui.main_window import MainWindow
@@ -104,6 +104,23 @@ def test_what_suits_the_machine_is_taken_unless_a_runner_is_named(
     monkeypatch.setattr(choose, "best_runner", lambda *_: "torch")
     assert cli.main(["run", f"--source={recording}", "--exit-after=1.5", *given]) == 0
     assert sorted(made) == used
+
+
+@pytest.mark.parametrize(("given", "asked"), [([], 60), (["--fps=90"], 90)])
+def test_a_camera_is_asked_for_the_rate_that_is_named(
+    given: list[str], asked: int, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[int] = []
+    open_any = sources.open_source
+
+    def open_source(spec: str, isolated: str, fps: int) -> FrameSource:
+        wanted.append(fps)
+        return open_any(spec, isolated, fps)
+
+    monkeypatch.setattr(sources, "open_source", open_source)
+    monkeypatch.setattr(sources, "check_source", lambda _: None)
+    assert cli.main(["run", f"--source={recording}", "--exit-after=0.5", *given]) == 0
+    assert set(wanted) == {asked}
 
 
 @pytest.mark.parametrize(("held", "words"), [(None, "no weights at"), (b"weights", "is not a usable weights file")])
