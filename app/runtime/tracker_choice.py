@@ -112,9 +112,8 @@ class TrackerChoice:
 
     def choose_runner(self, runner: str) -> bool:
         """Compute the encoder by this one and no other from now on; False while another is being loaded."""
-        if self.busy:
-            return False
-        self._best = None
+        if not self.busy:
+            self._best = None
         return self.choose(replace(self.wish, runner=runner))
 
     def follow_source(self) -> None:
@@ -186,11 +185,12 @@ class TrackerChoice:
 
     def _use(self, wish: TrackerWish) -> None:
         note = self._check(wish, self._progress) if self._check is not None else ""
+        # Also where it is not put in: what cannot be made is not used, and a plan is there to be refitted then.
+        tracker = self._make(wish)
         goes_on = _same_hand(wish, self.used)
-        tracker = None if goes_on and self.replaced() else self._make(wish)
         self.used = self.wish = wish
         self._note, self._checked = note, True
-        if tracker is not None:
+        if not (goes_on and self.replaced()):
             self._session.exchange_tracker(tracker, goes_on)
         self.changes += 1
         self.changed(wish)

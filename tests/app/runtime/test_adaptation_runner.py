@@ -262,9 +262,14 @@ def test_another_runner_takes_the_version_in_use_along_and_another_method_does_n
     try:
         assert wait_until(lambda: tracked_by(results, "adapted-1-"), 60)
         assert trt.engines == []
+        meanwhile = session.listen(10_000)
         assert choice.choose(TrackerWish(runner="tensorrt"))
         assert wait_until(lambda: bool(trt.refitted) and trt.refitted[0].runs > 12 + 3, 60)  # compared, and tracking
         assert wait_until(lambda: tracked_by(results, "adapted-1-"), 60)
+        versions = set()
+        while (one := meanwhile.get()) is not None:
+            versions.add(one.result.weights_version)
+        assert len(versions) == 1, "the shipped weights were put in on the way"
         asked: list[str] = []
         monkeypatch.setattr(worker, "renew", lambda: asked.append("renew"))
         assert choice.choose(TrackerWish(runner="tensorrt", method="encoder"))

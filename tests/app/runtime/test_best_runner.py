@@ -170,23 +170,26 @@ def test_a_runner_that_is_picked_is_kept_though_it_was_in_use_already(session: L
 
 
 def test_whoever_replaced_the_tracker_is_told_and_his_stays(session: LiveSession) -> None:
-    made: list[TrackerWish] = []
+    made: list[FakeTracker] = []
 
     def make(wish: TrackerWish) -> FrameTracker:
-        made.append(wish)
-        return FakeTracker()
+        made.append(FakeTracker())
+        return made[-1]
 
     choice = TrackerChoice(session, make)
     told: list[tuple[str, str]] = []
     choice.changed = lambda wish: told.append((wish.runner, choice.used.runner))
     choice.replaced = lambda: True
+    results = session.listen(1000)
     assert choice.choose_runner("torch")
     settle(choice)
-    assert made == [] and told == [("torch", "torch")] and choice.used.runner == "torch"
+    assert told == [("torch", "torch")] and choice.used.runner == "torch"
+    assert [results.get(5.0) is not None for _ in range(10)] == 10 * [True]
+    assert len(made) == 1 and made[0].tracked == []
     # Other weights take its place.
     assert choice.choose(TrackerWish(Path("mine"), runner="torch"))
     settle(choice)
-    assert [wish.weights for wish in made] == [Path("mine")]
+    assert wait_until(lambda: len(made[1].tracked) > 3)
 
 
 def test_the_hand_is_followed_on_through_an_exchange() -> None:
