@@ -37,8 +37,8 @@ class StatisticsSnapshot:
     """What the last seconds looked like.
 
     Rates in Hz; latencies in ms from a frame's arrival (its host_time_s) to its result; NaN when there was nothing.
-    dropped: frames overtaken by a newer one before they were tracked; lost_by_sensor: gaps in a camera's numbering.
-    stages: of each of STAGES; draw: from asking for a picture of the 3D view to having it.
+    dropped: frames overtaken by a newer one before they were tracked, or on which tracking failed; lost_by_sensor: gaps
+    in a camera's numbering. stages: of each of STAGES; draw: from asking for a picture of the 3D view to having it.
     """
 
     capture_fps: float
@@ -184,6 +184,11 @@ class LiveStatistics:
             self._capture.tick()
             self._dropped += overtaken
             self._lost_by_sensor += lost_by_sensor
+
+    def record_failure(self) -> None:
+        """A frame could not be tracked, which counts as dropped."""
+        with self._lock:
+            self._dropped += 1
 
     def record_result(self, latency_s: float, stage_ms: Mapping[str, float]) -> None:
         """A frame's result is out, latency_s after the frame arrived. stage_ms: how long each of STAGES took, ms."""

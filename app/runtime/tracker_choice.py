@@ -37,7 +37,8 @@ CheckRunner = Callable[[TrackerWish, Progress], str]
 class TrackerChoice:
     """Tracks with the weights and the method that were chosen last. All methods belong to one thread.
 
-    While another one is loaded, its plan built and checked, the present one goes on tracking.
+    While another one is loaded, its plan built and checked, the present one goes on tracking. Where it fails, as on a
+    GPU after a laptop slept, the runner that tracked from the start takes over.
 
     used: what tracks; wish: the same, or what is being loaded; busy: while it is loaded or checked; trouble: why the
     last choice could not be used; changes: how often the tracker was exchanged; changed: told of what is used then, on
@@ -65,6 +66,8 @@ class TrackerChoice:
         self.used = self.wish = wish or TrackerWish()
         self._first = self.used.runner
         self._unfit: set[tuple[str, Path | None]] = set()  # runners that were found to run none of these weights
+        self._failure = ""  # of what tracks, until check_present sees to it
+        session.tracking.rescued = self._note_failure
         self._thread: threading.Thread | None = None
         self.trouble = ""
         self.changes = 0
@@ -90,10 +93,13 @@ class TrackerChoice:
 
     def check_present(self) -> None:
         """Check the runner that tracks from the start, once it does, and take the one that suits the machine and the
-        source best; to be called again and again."""
+        source best, or what still works where that fails; to be called again and again."""
         if self.busy or self._session.tracking.faces is None:
             return
-        if not self._checked:
+        failure, self._failure = self._failure, ""
+        if failure and self.used.runner != self._first:
+            self._begin(lambda: self._give_up(failure))
+        elif not self._checked:
             self._checked = True
             self._begin(self._check_first)
         elif self._best is not None and self._source_fps() != self._fps:
@@ -140,6 +146,22 @@ class TrackerChoice:
         self._first = self.used.runner
         self._suit()
 
+    def _note_failure(self, error: LumbricalError) -> bool:
+        """On the tracking thread: whether something else will track, or may, as long as it is being loaded."""
+        if self.busy:
+            return True
+        used = self.used
+        if used.runner == self._first or (self._first, used.weights) in self._unfit:
+            return False
+        self._failure = str(error)
+        return True
+
+    def _give_up(self, failure: str) -> None:
+        """Go on with the runner that tracked from the start, and not come back by itself to the one that failed."""
+        self._unfit.add((self.used.runner, self.used.weights))
+        self._load(replace(self.used, runner=self._first, source=self._session.capture.spec), in_place_of_all=True)
+        self.trouble = self.trouble or _with_runner(failure, self._first)
+
     def _suit(self) -> None:
         wish = self._suiting(self.used)
         if wish.runner != self.used.runner:
@@ -165,10 +187,11 @@ class TrackerChoice:
         except LumbricalError as error:
             self._note = f"not compared with torch: {error}"
 
-    def _load(self, wish: TrackerWish) -> None:
+    def _load(self, wish: TrackerWish, in_place_of_all: bool = False) -> None:
+        """in_place_of_all: see _use."""
         used, self.wish, self.trouble = self.used, wish, ""
         try:
-            self._use(wish)
+            self._use(wish, in_place_of_all)
         except LumbricalError as error:
             self._unfit.add((wish.runner, wish.weights))
             if self._best is not None and wish.runner != self._first and not _same_hand(wish, used):
@@ -183,14 +206,15 @@ class TrackerChoice:
                 self.wish = replace(wish, method=DEFAULT_METHOD, weights=used.weights, runner=used.runner)
                 self._use(self.wish)
 
-    def _use(self, wish: TrackerWish) -> None:
+    def _use(self, wish: TrackerWish, in_place_of_all: bool = False) -> None:
+        """in_place_of_all: also of a tracker that somebody else had put there, who will do that again."""
         note = self._check(wish, self._progress) if self._check is not None else ""
         # Also where it is not put in: what cannot be made is not used, and a plan is there to be refitted then.
         tracker = self._make(wish)
         goes_on = _same_hand(wish, self.used)
         self.used = self.wish = wish
         self._note, self._checked = note, True
-        if not (goes_on and self.replaced()):
+        if in_place_of_all or not (goes_on and self.replaced()):
             self._session.exchange_tracker(tracker, goes_on)
         self.changes += 1
         self.changed(wish)
@@ -203,6 +227,6 @@ def _same_hand(wish: TrackerWish, used: TrackerWish) -> bool:
     )
 
 
-def _with_runner(error: LumbricalError, runner: str) -> str:
+def _with_runner(error: LumbricalError | str, runner: str) -> str:
     """Why another runner could not be used, and which one is."""
     return f"{error} ({RUNNERS[runner].title} tracks instead)"

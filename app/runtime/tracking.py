@@ -13,6 +13,7 @@ from app.runtime.interfaces import CapturedFrame, FrameTracker, Listener, LiveRe
 from app.runtime.slot import LatestSlot
 from app.runtime.statistics import LiveStatistics
 from app.runtime.worker import Worker
+from engine.types import LumbricalError
 
 _FRAME_WAIT_S = 0.1
 
@@ -21,6 +22,9 @@ class TrackingWorker(Worker):
     """Tracks the newest frame of its slot; results go to a latest-wins slot for the viewer and to every listener.
 
     The tracker belongs to this thread: change it only through between_frames().
+
+    rescued: asked on this thread when the tracker failed, as one on a GPU may: whether another one is on its way, until
+    which frames are passed over; else the thread ends.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class TrackingWorker(Worker):
         self._tracker: FrameTracker | None = None
         self._epoch: int | None = None
         self._faces: NDArray[np.int32] | None = None
+        self.rescued: Callable[[LumbricalError], bool] = lambda error: False
 
     @property
     def faces(self) -> NDArray[np.int32] | None:
@@ -93,7 +98,14 @@ class TrackingWorker(Worker):
             tracker.reset()
             self._epoch = captured.epoch
         begun = time.monotonic()
-        result = tracker.track(captured.frame)
+        try:
+            result = tracker.track(captured.frame)
+        except LumbricalError as error:
+            # Another one may be waiting to be exchanged by now.
+            if self._requests.empty() and not self.rescued(error):
+                raise
+            self._statistics.record_failure()
+            return
         finished = time.monotonic()
         latency = finished - captured.frame.host_time_s
         before = {

@@ -50,7 +50,7 @@ class OnnxRunner:
                 source, options, [provider], [_options_of(provider)], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's own exception types are not public
-            reason = str(error).splitlines()[0]
+            reason = _first_line(error)
             if isinstance(model, bytes):
                 raise LumbricalError(f"the weights {loaded.version} cannot be run: {reason}") from error
             raise LumbricalError(f"{model} cannot be run ({reason}); delete it and start again") from error
@@ -58,8 +58,15 @@ class OnnxRunner:
             raise LumbricalError(f"ONNX Runtime cannot use its {provider} here; use another runner")
 
     def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
-        """See Runner.run."""
-        return Estimate(*self._session.run(None, dict(zip(INPUTS, (crops, distances), strict=True))))
+        """See Runner.run. Raises LumbricalError where the GPU fails."""
+        try:
+            return Estimate(*self._session.run(None, dict(zip(INPUTS, (crops, distances), strict=True))))
+        except Exception as error:  # ONNX Runtime's own exception types are not public
+            raise LumbricalError(f"ONNX Runtime failed: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _in_half(loaded: LoadedEncoder) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +27,11 @@ def loaded() -> LoadedEncoder:
 def test_the_default_works_everywhere(loaded: LoadedEncoder) -> None:
     assert make_runner(loaded).name == RUNNERS[DEFAULT_RUNNER].title
     assert make_runner(loaded, "torch").version == "x-1"
+
+
+def test_onnx_runtime_that_fails_says_so_in_one_line(loaded: LoadedEncoder) -> None:
+    with pytest.raises(LumbricalError, match=r"\AONNX Runtime failed: .+\Z"):
+        make_runner(loaded).run(np.zeros((1, 64, 64), np.float32), np.zeros(1, np.float32))
 
 
 def test_every_kind_has_bounds_to_be_checked_against() -> None:
