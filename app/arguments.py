@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+from engine.sensors.protocol import CAMERA_FPS_RANGE
 from engine.types import LumbricalError
 
 
@@ -40,9 +41,10 @@ def whole_number(text: str) -> int:
 
 
 def camera_fps(text: str) -> int:
-    """Frames a second that a camera is asked for: from 5 to 300."""
-    if not (re.fullmatch(r"[0-9]{1,3}", text) and 5 <= int(text) <= 300):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of frames a second from 5 to 300")
+    """Frames a second that a camera is asked for, within CAMERA_FPS_RANGE."""
+    least, most = CAMERA_FPS_RANGE
+    if not (re.fullmatch(r"[0-9]{1,3}", text) and least <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames a second from {least} to {most}")
     return int(text)
 
 

@@ -13,13 +13,12 @@ from typing import Any
 
 from app.takes_folder import checked_takes_folder
 from engine.runners.choose import RUNNERS
+from engine.sensors.protocol import CAMERA_FPS, CAMERA_FPS_RANGE
 from engine.types import DEFAULT_SMOOTHING, LumbricalError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 #: The sequence folder that plays, looped, where no camera is found.
 DEMO_SOURCE = ASSETS / "demo"
-#: Frames a second that cameras are asked for unless another rate is wanted.
-CAMERA_FPS = 60
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -89,7 +88,7 @@ class SensorsConfig:
     fps: int = CAMERA_FPS
 
     def __post_init__(self) -> None:
-        _check_whole("sensors.fps", self.fps, 5, 300)
+        _check_whole("sensors.fps", self.fps, *CAMERA_FPS_RANGE)
         if self.isolated not in tuple(Isolated):
             raise LumbricalError(f"sensors.isolated must be one of {', '.join(Isolated)}, not {self.isolated!r}")
 

@@ -39,6 +39,12 @@ class LumbricalError(Exception):
     """A failure its user can act on: the message is one line that says what is wrong and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of a library's or a driver's message, cut to a readable length."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
 class Side(enum.Enum):
     """Which hand is tracked."""
 

@@ -24,6 +24,11 @@ class WholeRunStatistics(LiveStatistics):
         super().record_capture(overtaken, lost_by_sensor)
         self.whole.record_capture(overtaken, lost_by_sensor)
 
+    def record_failure(self) -> None:
+        """See LiveStatistics.record_failure."""
+        super().record_failure()
+        self.whole.record_failure()
+
     def record_result(self, latency_s: float, stage_ms: Mapping[str, float]) -> None:
         """See LiveStatistics.record_result."""
         super().record_result(latency_s, stage_ms)

@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fps",
         type=camera_fps,
         metavar="N",
-        help="frames a second that a camera is asked for, from 5 to 300; the fastest that it has up to N (default: 60)",
+        help="frames a second that a RealSense is asked for, from 5 to 300: the fastest that it has up to N, else its "
+        "slowest (default: the settings' sensors.fps, which is 60 unless set)",
     )
     add_weights(parser)
     add_method(parser)
@@ -200,7 +201,7 @@ def _adaptation(
 
     # Another runner is to run the version in use.
     trackers.changed = lambda used: worker.renew() if in_place(used) else None
-    trackers.replaced = lambda: bool(worker.view.version) and in_place(trackers.used)
+    trackers.replaced = lambda: worker.holds and in_place(trackers.used)
     return worker
 
 

@@ -22,7 +22,7 @@ from app.runtime.drop_queue import DropQueue
 from app.runtime.interfaces import LiveResult
 from app.runtime.session import LiveSession
 from app.runtime.tracking import went_on_with
-from app.runtime.worker import Worker
+from app.runtime.worker import Worker, WorkerState
 from engine.adaptation.gate import LiveWatch
 from engine.adaptation.samples import FrozenWatch, SamplePace, sample_of
 from engine.adaptation.versions import VersionStore
@@ -91,7 +91,12 @@ class AdaptationWorker(Worker):
         self._view = AdaptationView()
         self._back_wanted, self._renewal_wanted = threading.Event(), threading.Event()
         self._followed: queue.SimpleQueue[tuple[WorkerSettings, MakeVersion]] = queue.SimpleQueue()
-        self._recalled = False
+        self._recalled = self._exchanged = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether a version is in use, which it puts in again by another runner when told to renew."""
+        return bool(self.view.version) and self.state is WorkerState.RUNNING
 
     @property
     def view(self) -> AdaptationView:
@@ -179,9 +184,11 @@ class AdaptationWorker(Worker):
             self._exchange(number)
 
     def _renew(self) -> None:
-        """Put the version in use in again, by the runner in use; where it cannot be, what it began with."""
+        """Put what it put in before in again, by the runner in use; where a version cannot be, what it began with."""
+        if not self._exchanged:
+            return
         number = self.view.version
-        if number and not self._exchange(number, remember=False):
+        if not self._exchange(number, remember=False) and number and not self.stopping:
             self._exchange(0, remember=False)
 
     def _hand_over(self, live_result: LiveResult) -> None:
@@ -305,6 +312,7 @@ class AdaptationWorker(Worker):
             self._show(note=str(error), doing="")
             return False
         self._session.tracking.between_frames(lambda present: went_on_with(present, made.tracker))
+        self._exchanged = True
         self._show(version=number, doing="", instead=made.instead)
         return True
 

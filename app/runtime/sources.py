@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from app.config import CAMERA_FPS, DEMO_SOURCE, Isolated
+from app.config import DEMO_SOURCE, Isolated
 from app.runtime.interfaces import FrameSource
 from engine.sensors import discover
 from engine.sensors.faults import FaultControl
 from engine.sensors.faulty import KIND, adopt_control, control_of, is_faulty
 from engine.sensors.isolated import CAN_ISOLATE, IsolatedSensor
 from engine.sensors.playback import Playback
-from engine.sensors.protocol import Sensor
+from engine.sensors.protocol import CAMERA_FPS, Sensor
 from engine.sensors.realsense_sdk import usb_products
 from engine.types import LumbricalError
 

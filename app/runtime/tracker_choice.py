@@ -13,7 +13,7 @@ from app.runtime.session import LiveSession
 from engine.runners.choose import DEFAULT_RUNNER, REFERENCE, RUNNERS
 from engine.runners.protocol import Progress
 from engine.runners.verify import RunnerDiffers
-from engine.types import LumbricalError
+from engine.types import LumbricalError, first_line
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ CheckRunner = Callable[[TrackerWish, Progress], str]
 class TrackerChoice:
     """Tracks with the weights and the method that were chosen last. All methods belong to one thread.
 
-    While another one is loaded, its plan built and checked, the present one goes on tracking. Where it fails, as on a
-    GPU after a laptop slept, the runner that tracked from the start takes over.
+    While another one is loaded, its plan built and checked, the present one goes on tracking. Where its GPU fails, as
+    after a laptop slept, the runner that tracked from the start takes over.
 
-    used: what tracks; wish: the same, or what is being loaded; busy: while it is loaded or checked; trouble: why the
-    last choice could not be used; changes: how often the tracker was exchanged; changed: told of what is used then, on
-    the thread that loads; replaced: asked there whether somebody had put a tracker of his own in the place of the used
-    one, who will do that again when he is told that only the runner has changed.
+    used: what tracks; wish: the same, or what is being loaded; busy: while it is loaded or checked; changes: how often
+    the tracker was exchanged; changed: told of what is used then, on the thread that loads; replaced: asked there
+    whether somebody had put a tracker of his own in the place of the used one, who will do that again when he is told
+    that only the runner has changed.
     """
 
     def __init__(
@@ -66,10 +66,9 @@ class TrackerChoice:
         self.used = self.wish = wish or TrackerWish()
         self._first = self.used.runner
         self._unfit: set[tuple[str, Path | None]] = set()  # runners that were found to run none of these weights
-        self._failure = ""  # of what tracks, until check_present sees to it
-        session.tracking.rescued = self._note_failure
+        session.tracking.gives_way = True
         self._thread: threading.Thread | None = None
-        self.trouble = ""
+        self._trouble = ""
         self.changes = 0
         self.changed: Callable[[TrackerWish], None] = lambda wish: None
         self.replaced: Callable[[], bool] = lambda: False
@@ -77,6 +76,11 @@ class TrackerChoice:
     @property
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def trouble(self) -> str:
+        """Why what tracks fails, or the last choice could not be used; else nothing."""
+        return self._session.tracking.failing or self._trouble
 
     @property
     def words(self) -> str:
@@ -96,9 +100,8 @@ class TrackerChoice:
         source best, or what still works where that fails; to be called again and again."""
         if self.busy or self._session.tracking.faces is None:
             return
-        failure, self._failure = self._failure, ""
-        if failure and self.used.runner != self._first:
-            self._begin(lambda: self._give_up(failure))
+        if failing := self._session.tracking.failing:
+            self._begin(lambda: self._give_up(failing))
         elif not self._checked:
             self._checked = True
             self._begin(self._check_first)
@@ -106,12 +109,11 @@ class TrackerChoice:
             self._begin(self._suit)
 
     def choose(self, wish: TrackerWish) -> bool:
-        """Load and use it, for the present source; False while another is being loaded. Without another runner than the
-        present one, what suits the weights best computes them, unless one was chosen before."""
+        """Load and use it, for the present source; False while another is being loaded. Until a runner was chosen, what
+        suits the weights best computes them."""
         if self.busy:
             return False
-        if wish.runner != self.used.runner:
-            self._best = None
+        self._unfit = {one for one in self._unfit if one[1] != wish.weights}  # their files may be others by now
         self.wish = replace(wish, source=self._session.capture.spec)
         self._begin(lambda: self._load(self._suiting(self.wish)))
         return True
@@ -134,8 +136,9 @@ class TrackerChoice:
         self._thread.start()
 
     def _progress(self, done: float) -> bool:
+        """Whether to go on, which is in vain on a GPU that fails meanwhile."""
         self._done = done
-        return True
+        return not self._session.tracking.failing
 
     def _source_fps(self) -> float:
         opened = self._session.capture.opened
@@ -146,21 +149,19 @@ class TrackerChoice:
         self._first = self.used.runner
         self._suit()
 
-    def _note_failure(self, error: LumbricalError) -> bool:
-        """On the tracking thread: whether something else will track, or may, as long as it is being loaded."""
-        if self.busy:
-            return True
-        used = self.used
-        if used.runner == self._first or (self._first, used.weights) in self._unfit:
-            return False
-        self._failure = str(error)
-        return True
-
-    def _give_up(self, failure: str) -> None:
-        """Go on with the runner that tracked from the start, and not come back by itself to the one that failed."""
-        self._unfit.add((self.used.runner, self.used.weights))
-        self._load(replace(self.used, runner=self._first, source=self._session.capture.spec), in_place_of_all=True)
-        self.trouble = self.trouble or _with_runner(failure, self._first)
+    def _give_up(self, failing: str) -> None:
+        """Put the runner that tracked from the start in the place of whatever runs on the GPU that failed, an adapted
+        version too, and choose none by itself any more."""
+        self._best = None
+        self.wish = wish = replace(self.used, runner=self._first)
+        try:
+            self._take(wish, self._make(wish))
+        except Exception as error:
+            # Nothing is left to track with: the next frame ends tracking, in the words of what failed.
+            self._session.tracking.gives_way = False
+            self.wish, self._trouble = self.used, first_line(error)
+            return
+        self._trouble = _with_runner(failing, self._first)
 
     def _suit(self) -> None:
         wish = self._suiting(self.used)
@@ -182,39 +183,50 @@ class TrackerChoice:
         try:
             self._note = self._check(self.used, self._progress)
         except RunnerDiffers as error:
-            self.trouble = _with_runner(error, REFERENCE)
+            self._trouble = _with_runner(error, REFERENCE)
             self._use(replace(self.used, runner=REFERENCE))
         except LumbricalError as error:
             self._note = f"not compared with torch: {error}"
 
-    def _load(self, wish: TrackerWish, in_place_of_all: bool = False) -> None:
-        """in_place_of_all: see _use."""
-        used, self.wish, self.trouble = self.used, wish, ""
+    def _load(self, wish: TrackerWish) -> None:
+        used, self.wish, self._trouble = self.used, wish, ""
         try:
-            self._use(wish, in_place_of_all)
+            self._use(wish)
         except LumbricalError as error:
-            self._unfit.add((wish.runner, wish.weights))
-            if self._best is not None and wish.runner != self._first and not _same_hand(wish, used):
-                # Nobody asked for that runner: the rest of the wish holds.
+            if self._best is None or wish.runner == self._first:
+                self._stay_with(used, wish, error)
+            elif _same_hand(wish, used):
+                self._unfit.add((wish.runner, wish.weights))
+                self._stay_with(used, wish, error)
+            else:
+                # Nobody asked for that runner: if it was to blame, the rest of the wish holds.
                 self._load(replace(wish, runner=self._first))
-                self.trouble = self.trouble or _with_runner(error, self._first)
-                return
-            self.trouble = str(error) if wish.runner == used.runner else _with_runner(error, used.runner)
-            self.wish = used
-            if method_named(used.method).needs_profile and used.source != wish.source:
-                # What tracks now holds the hand of somebody else.
-                self.wish = replace(wish, method=DEFAULT_METHOD, weights=used.weights, runner=used.runner)
-                self._use(self.wish)
+                if not self._trouble:
+                    self._unfit.add((wish.runner, wish.weights))
+                    self._trouble = _with_runner(error, self._first)
 
-    def _use(self, wish: TrackerWish, in_place_of_all: bool = False) -> None:
-        """in_place_of_all: also of a tracker that somebody else had put there, who will do that again."""
+    def _stay_with(self, used: TrackerWish, wish: TrackerWish, error: LumbricalError) -> None:
+        """Go on with what is used, as the wish could not be."""
+        self._trouble = str(error) if wish.runner == used.runner else _with_runner(error, used.runner)
+        self.wish = used
+        if method_named(used.method).needs_profile and used.source != wish.source:
+            # What tracks now holds the hand of somebody else.
+            self.wish = replace(wish, method=DEFAULT_METHOD, weights=used.weights, runner=used.runner)
+            self._use(self.wish)
+
+    def _use(self, wish: TrackerWish) -> None:
         note = self._check(wish, self._progress) if self._check is not None else ""
         # Also where it is not put in: what cannot be made is not used, and a plan is there to be refitted then.
         tracker = self._make(wish)
+        stays = _same_hand(wish, self.used) and self.replaced()
+        self._take(wish, None if stays else tracker, note)
+
+    def _take(self, wish: TrackerWish, tracker: FrameTracker | None, note: str = "") -> None:
+        """From now on the wish is used, by this tracker, or by what somebody else puts in who is told."""
         goes_on = _same_hand(wish, self.used)
         self.used = self.wish = wish
         self._note, self._checked = note, True
-        if in_place_of_all or not (goes_on and self.replaced()):
+        if tracker is not None:
             self._session.exchange_tracker(tracker, goes_on)
         self.changes += 1
         self.changed(wish)

@@ -13,7 +13,8 @@ from app.runtime.interfaces import CapturedFrame, FrameTracker, Listener, LiveRe
 from app.runtime.slot import LatestSlot
 from app.runtime.statistics import LiveStatistics
 from app.runtime.worker import Worker
-from engine.types import LumbricalError
+from engine.runners.protocol import RunnerFailed
+from engine.types import DepthFrame, TrackingResult
 
 _FRAME_WAIT_S = 0.1
 
@@ -23,8 +24,8 @@ class TrackingWorker(Worker):
 
     The tracker belongs to this thread: change it only through between_frames().
 
-    rescued: asked on this thread when the tracker failed, as one on a GPU may: whether another one is on its way, until
-    which frames are passed over; else the thread ends.
+    gives_way: whether somebody looks at `failing` and exchanges a tracker whose runner fails; until he does frames are
+    passed over, else the thread ends.
     """
 
     def __init__(
@@ -44,12 +45,20 @@ class TrackingWorker(Worker):
         self._tracker: FrameTracker | None = None
         self._epoch: int | None = None
         self._faces: NDArray[np.int32] | None = None
-        self.rescued: Callable[[LumbricalError], bool] = lambda error: False
+        self.gives_way = False
+        self._exchanges_asked = self._exchanges = 0
+        self._failed = 0, ""  # how many exchanges had been made then, and why
 
     @property
     def faces(self) -> NDArray[np.int32] | None:
         """The hand mesh's triangles (F, 3) of a right hand, once the tracker has been made."""
         return self._faces
+
+    @property
+    def failing(self) -> str:
+        """Why the tracker's runner fails, until it works again or another tracker has been given; else nothing."""
+        exchanges, why = self._failed
+        return why if exchanges == self._exchanges_asked else ""
 
     def between_frames(self, request: Callable[[FrameTracker], object]) -> None:
         """Run request(tracker) on the tracking thread before the next frame; also before the first."""
@@ -60,6 +69,7 @@ class TrackingWorker(Worker):
         both are trackers that can hand it over; else it is looked for anew."""
 
         def change(present: FrameTracker) -> None:
+            self._exchanges += 1
             if goes_on and went_on_with(present, tracker):
                 return
             tracker.side = present.side
@@ -68,6 +78,7 @@ class TrackingWorker(Worker):
             tracker.reset()
             self._tracker, self._faces = tracker, tracker.faces
 
+        self._exchanges_asked += 1
         self._requests.put(change)
 
     def add_listener(self, listener: Listener[LiveResult]) -> None:
@@ -98,13 +109,8 @@ class TrackingWorker(Worker):
             tracker.reset()
             self._epoch = captured.epoch
         begun = time.monotonic()
-        try:
-            result = tracker.track(captured.frame)
-        except LumbricalError as error:
-            # Another one may be waiting to be exchanged by now.
-            if self._requests.empty() and not self.rescued(error):
-                raise
-            self._statistics.record_failure()
+        result = self._track(tracker, captured.frame)
+        if result is None:
             return
         finished = time.monotonic()
         latency = finished - captured.frame.host_time_s
@@ -117,6 +123,20 @@ class TrackingWorker(Worker):
         self._results.put(live)
         for listener in self._listeners:
             listener.put(live)
+
+    def _track(self, tracker: FrameTracker, frame: DepthFrame) -> TrackingResult | None:
+        """None where its runner fails, and another one is on its way."""
+        try:
+            result = tracker.track(frame)
+        except RunnerFailed as error:
+            if not self.gives_way:
+                raise
+            self._failed = self._exchanges, str(error)
+            self._statistics.record_failure()
+            return None
+        if self._failed[1]:
+            self._failed = 0, ""
+        return result
 
     def _current(self) -> FrameTracker:
         assert self._tracker is not None

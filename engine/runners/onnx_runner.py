@@ -11,8 +11,8 @@ from platformdirs import user_cache_path
 
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.export import INPUTS, cached_onnx, onnx_model
-from engine.runners.protocol import Estimate
-from engine.types import FloatArray, LumbricalError
+from engine.runners.protocol import Estimate, RunnerFailed
+from engine.types import FloatArray, LumbricalError, first_line
 
 
 class OnnxRunner:
@@ -50,7 +50,7 @@ class OnnxRunner:
                 source, options, [provider], [_options_of(provider)], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's own exception types are not public
-            reason = _first_line(error)
+            reason = first_line(error)
             if isinstance(model, bytes):
                 raise LumbricalError(f"the weights {loaded.version} cannot be run: {reason}") from error
             raise LumbricalError(f"{model} cannot be run ({reason}); delete it and start again") from error
@@ -58,15 +58,12 @@ class OnnxRunner:
             raise LumbricalError(f"ONNX Runtime cannot use its {provider} here; use another runner")
 
     def run(self, crops: FloatArray, distances: FloatArray) -> Estimate:
-        """See Runner.run. Raises LumbricalError where the GPU fails."""
+        """See Runner.run. Raises RunnerFailed where a GPU fails, else LumbricalError."""
         try:
             return Estimate(*self._session.run(None, dict(zip(INPUTS, (crops, distances), strict=True))))
         except Exception as error:  # ONNX Runtime's own exception types are not public
-            raise LumbricalError(f"ONNX Runtime failed: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+            kind = LumbricalError if self._session.get_providers()[0] == "CPUExecutionProvider" else RunnerFailed
+            raise kind(f"ONNX Runtime failed: {first_line(error)}") from error
 
 
 def _in_half(loaded: LoadedEncoder) -> bytes:

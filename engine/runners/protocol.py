@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from engine.types import DepthFrame, FloatArray
+from engine.types import DepthFrame, FloatArray, LumbricalError
 
 if TYPE_CHECKING:
     from engine.localise.crop import CropWindow
@@ -18,6 +18,10 @@ Progress = Callable[[float], bool]
 def go_on(done: float) -> bool:
     """A Progress that nobody looks at."""
     return True
+
+
+class RunnerFailed(LumbricalError):
+    """A GPU fails on which a runner has worked until then, as after a laptop slept."""
 
 
 @dataclass(frozen=True)

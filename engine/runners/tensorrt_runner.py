@@ -16,7 +16,7 @@ from engine.methods.gaussian.encoder import CROP_SIZE
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.export import INPUTS, OUTPUTS, onnx_model
 from engine.runners.half import half_onnx
-from engine.runners.protocol import Estimate, Progress, go_on
+from engine.runners.protocol import Estimate, Progress, RunnerFailed, go_on
 from engine.runners.tensorrt_plan import (
     MAX_BATCH,
     TensorRtUnavailable,
@@ -26,11 +26,15 @@ from engine.runners.tensorrt_plan import (
     load_tensorrt,
 )
 from engine.runners.tensorrt_refit import refit
-from engine.types import DepthFrame, FloatArray
+from engine.types import DepthFrame, FloatArray, first_line
 
 #: What TensorRT wants the address of a tensor to be a multiple of.
 _ALIGNMENT = 256
 _NOT_LOADED = "TensorRT cannot load its plan on this GPU; update the driver"
+
+
+class TensorRtFailed(TensorRtUnavailable, RunnerFailed):
+    """It worked until now."""
 
 
 class TensorRtRunner:
@@ -38,7 +42,8 @@ class TensorRtRunner:
 
     base: weights whose plan is kept; it is given those of `loaded`, instead of building one, in an engine of its own:
     a runner of `base` goes on as it is. half: in fp16, else in fp32. Raises TensorRtUnavailable where there is no such
-    GPU, no TensorRT, a plan that does not run, or none that takes the weights, and wherever the GPU fails later.
+    GPU, no TensorRT, a plan that does not run, or none that takes the weights. `cut` and `run` raise TensorRtFailed
+    where the GPU fails.
     """
 
     name = "TensorRT"
@@ -115,7 +120,7 @@ class TensorRtRunner:
 
     def cut(self, frame: DepthFrame, windows: Sequence[CropWindow]) -> FloatArray:
         """The crops (B, 128, 128) of a frame's windows, cut on the GPU, where they stay for the `run` that follows."""
-        with _in_one_line(), torch.cuda.stream(self._stream):
+        with _in_one_line(TensorRtFailed), torch.cuda.stream(self._stream):
             depth = torch.from_numpy(frame.depth.astype(np.int32)).to("cuda", non_blocking=True)
             crops = self._cutter.cut(depth, frame.depth_unit_mm, frame.intrinsics, windows)
             on_host = crops.cpu().numpy()
@@ -130,7 +135,7 @@ class TensorRtRunner:
 
     def _run(self, crops: FloatArray, distances: FloatArray, whole: bool) -> Estimate:
         count = len(crops)
-        with _in_one_line(), torch.cuda.stream(self._stream):
+        with _in_one_line(TensorRtFailed), torch.cuda.stream(self._stream):
             known = whole and self._cut is not None and np.may_share_memory(self._cut[0], crops)
             source = self._cut[1] if known and self._cut is not None else torch.from_numpy(crops)
             self._crops[:count].copy_(source, non_blocking=True)
@@ -138,7 +143,7 @@ class TensorRtRunner:
             for name, tensor in zip(INPUTS, (self._crops, self._distances), strict=True):
                 self._context.set_input_shape(name, (count, *tensor.shape[1:]))
             if not self._context.execute_async_v3(self._stream.cuda_stream):
-                raise TensorRtUnavailable("TensorRT failed on the GPU; use another runner")
+                raise TensorRtFailed("TensorRT failed on the GPU; use another runner")
             self._host.copy_(self._outputs, non_blocking=True)
             self._stream.synchronize()
         return Estimate(*(self._output(name, count) for name in OUTPUTS))
@@ -151,9 +156,9 @@ class TensorRtRunner:
 
 
 @contextmanager
-def _in_one_line() -> Iterator[None]:
+def _in_one_line(kind: type[TensorRtUnavailable] = TensorRtUnavailable) -> Iterator[None]:
     """What torch says of a GPU that has no memory left, is unknown to it, or failed."""
     try:
         yield
     except RuntimeError as error:
-        raise TensorRtUnavailable(f"the GPU failed: {(str(error) or type(error).__name__).splitlines()[0]}") from error
+        raise kind(f"the GPU failed: {first_line(error)}") from error

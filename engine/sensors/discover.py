@@ -14,7 +14,7 @@ from typing import Any
 from engine.sensors.faulty import is_faulty, open_faulty
 from engine.sensors.kinect import KinectRecording
 from engine.sensors.kinect_live import KinectCamera, load_libk4a
-from engine.sensors.protocol import BadRecording, Sensor, SensorError, SensorUnavailable
+from engine.sensors.protocol import CAMERA_FPS, BadRecording, Sensor, SensorError, SensorUnavailable
 from engine.sensors.realsense import RealSenseCamera, device_info, usb_warning
 from engine.sensors.realsense_recording import RealSenseRecording
 from engine.sensors.realsense_sdk import load_sdk, none_attached_reason
@@ -72,7 +72,7 @@ def known_suffixes() -> tuple[str, ...]:
     return tuple(sorted(suffix for suffix in _OPENERS if suffix))
 
 
-def open_source(spec: str | Path, *, color: bool = False, fps: int = 60) -> Sensor:
+def open_source(spec: str | Path, *, color: bool = False, fps: int = CAMERA_FPS) -> Sensor:
     """The sensor that a name or path means, not yet opened.
 
     spec: "realsense", "realsense:SERIAL", "kinect", "kinect:INDEX", "synthetic", "demo", a sequence folder, or a

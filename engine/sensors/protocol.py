@@ -13,6 +13,8 @@ from engine.types import DepthFrame, Intrinsics, LumbricalError, Side
 
 #: A source that does not say how fast it was recorded is taken to be this fast.
 DEFAULT_FPS = 10.0
+#: Frames a second that cameras are asked for unless another rate is wanted, and the least and the most of these.
+CAMERA_FPS, CAMERA_FPS_RANGE = 60, (5, 300)
 #: No depth camera has more pixels on a side; larger images are refused before they are decoded.
 MAX_IMAGE_SIDE = 4096
 

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.sensors.protocol import SensorBase, SensorDisconnected, SensorError, SensorUnavailable
+from engine.sensors.protocol import CAMERA_FPS, SensorBase, SensorDisconnected, SensorError, SensorUnavailable
 from engine.sensors.realsense_sdk import (
     camera_model,
     color_camera,
-    first_line,
     load_sdk,
     none_attached_reason,
     to_frame,
 )
 from engine.sensors.registration import Registration
 from engine.sensors.undistort import Undistorter
-from engine.types import DepthFrame
+from engine.types import DepthFrame, first_line
 
 _SIZE = (640, 480)
 #: A poll of the driver never lasts longer than this, so that unplugging is seen soon.
@@ -95,7 +94,7 @@ class RealSenseCamera(SensorBase):
         self,
         serial: str | None = None,
         *,
-        fps: int = 60,
+        fps: int = CAMERA_FPS,
         color: bool = False,
         context_factory: ContextFactory | None = None,
     ) -> None:

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sensors.protocol import DEFAULT_FPS, BadRecording, SensorBase
-from engine.sensors.realsense_sdk import camera_model, color_camera, first_line, load_sdk, to_unit_mm
+from engine.sensors.realsense_sdk import camera_model, color_camera, load_sdk, to_unit_mm
 from engine.sensors.registration import Registration
 from engine.sensors.undistort import Undistorter
-from engine.types import DepthFrame
+from engine.types import DepthFrame, first_line
 
 #: Frames that are read ahead of the reader.
 _READ_AHEAD = 3

@@ -32,12 +32,6 @@ def load_sdk() -> Any:
     return pyrealsense2
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of a driver's message, cut to a readable length."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
-
-
 def usb_products(vendor: str, root: Path = _USB_DEVICES) -> set[str]:
     """Product ids (four hex digits) of the USB devices of a vendor, where the system lists them (Linux)."""
     products = set()

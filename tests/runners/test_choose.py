@@ -13,6 +13,8 @@ from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.choose import DEFAULT_RUNNER, RUNNERS, best_runner, make_runner
 from engine.runners.int8 import int8_path
+from engine.runners.onnx_runner import OnnxRunner
+from engine.runners.protocol import RunnerFailed
 from engine.runners.tensorrt_plan import TensorRtUnavailable
 from engine.runners.verify import BOUNDS_MM
 from engine.types import LumbricalError
@@ -30,8 +32,23 @@ def test_the_default_works_everywhere(loaded: LoadedEncoder) -> None:
 
 
 def test_onnx_runtime_that_fails_says_so_in_one_line(loaded: LoadedEncoder) -> None:
-    with pytest.raises(LumbricalError, match=r"\AONNX Runtime failed: .+\Z"):
+    with pytest.raises(LumbricalError, match=r"\AONNX Runtime failed: .+\Z") as failed:
         make_runner(loaded).run(np.zeros((1, 64, 64), np.float32), np.zeros(1, np.float32))
+    assert not isinstance(failed.value, RunnerFailed)
+
+
+def test_a_gpu_of_onnx_runtime_that_fails_is_told_apart(loaded: LoadedEncoder) -> None:
+    class OnGpu:
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+        def run(self, *_: object) -> list[object]:
+            raise RuntimeError("CUDNN failure 4\nmore of it")
+
+    runner = OnnxRunner(loaded)
+    runner._session = OnGpu()
+    with pytest.raises(RunnerFailed, match=r"\AONNX Runtime failed: CUDNN failure 4\Z"):
+        runner.run(np.zeros((1, 128, 128), np.float32), np.zeros(1, np.float32))
 
 
 def test_every_kind_has_bounds_to_be_checked_against() -> None:

@@ -10,6 +10,7 @@ import torch
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners.protocol import RunnerFailed
 from engine.runners.tensorrt_plan import TensorRtUnavailable
 from engine.runners.tensorrt_runner import TensorRtRunner
 from engine.runners.torch_runner import TorchRunner
@@ -57,4 +58,6 @@ def test_a_gpu_that_fails_is_told_in_one_line(
 
     monkeypatch.setattr(Context, "execute_async_v3", fail)
     with pytest.raises(TensorRtUnavailable, match=r"^the GPU failed: CUDA error: out of memory$"):
+        runner.run(*CROPS)
+    with pytest.raises(RunnerFailed):
         runner.run(*CROPS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
 from engine.methods.gaussian.weights_file import FORMAT, read_metadata
-from engine.types import LumbricalError
+from engine.types import LumbricalError, first_line
 
 DEFAULT_WEIGHTS = Path(__file__).parents[3] / "assets" / "weights" / "encoder.safetensors"
 
@@ -68,8 +68,7 @@ def load_weights(path: Path = DEFAULT_WEIGHTS) -> LoadedEncoder:
         encoder.load_state_dict(tensors)
         name, images = metadata.get("name", "encoder"), int(metadata.get("images", 0))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise LumbricalError(f"{path} is not a usable weights file ({reason})") from error
+        raise LumbricalError(f"{path} is not a usable weights file ({first_line(error)})") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
     # The version becomes part of a file's name, so nothing of another folder may stand in it.
     version = f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)[:60]}-{digest}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.types import LumbricalError
+from engine.types import LumbricalError, first_line
 
 #: Raised whenever the network's layout or the meaning of its outputs changes.
 FORMAT = "lumbrical-encoder-3"
@@ -26,7 +26,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise LumbricalError(f"{path} is not a usable weights file ({str(error).splitlines()[0]})") from error
+        raise LumbricalError(f"{path} is not a usable weights file ({first_line(error)})") from error
     if metadata.get("format") != FORMAT:
         raise LumbricalError(
             f"{path} holds weights of another version ({metadata.get('format', 'none')}, this program reads "

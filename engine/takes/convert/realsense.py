@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from engine.sensors.protocol import BadRecording, Sensor
 from engine.sensors.realsense_recording import Entry, read_index
-from engine.sensors.realsense_sdk import first_line, load_sdk
+from engine.sensors.realsense_sdk import load_sdk
 from engine.takes.convert.frames import Converted, measured_fps
-from engine.types import DepthFrame, Intrinsics, LumbricalError
+from engine.types import DepthFrame, Intrinsics, LumbricalError, first_line
 
 #: What waits in memory for the SDK's writing thread, which drops frames without a word beyond 248 MB.
 _MOST_WAITING_BYTES = 32 << 20

@@ -16,14 +16,15 @@ import pytest
 
 from app.runtime import adaptation_worker
 from app.runtime.adaptation_process import Said, WorkerSettings
-from app.runtime.adaptation_tracker import version_maker
+from app.runtime.adaptation_tracker import MadeVersion, version_maker
 from app.runtime.adaptation_worker import PROMOTED, ROLLED_BACK, AdaptationWorker
 from app.runtime.preloaded import PreloadedSource
 from app.runtime.session import LiveSession
-from engine.adaptation.versions import AdaptedHand, VersionStore
+from engine.adaptation.versions import AdaptedHand, AdaptedVersion, VersionStore
+from engine.runners.protocol import Progress
 from engine.tracker import Tracker
 from tests.adaptation.rendered_samples import frames
-from tests.app.fakes import wait_until
+from tests.app.fakes import FakeSensor, FakeTracker, wait_until
 
 HAND = AdaptedHand(np.full(20, 0.1), np.zeros(6), np.zeros(100))
 
@@ -148,3 +149,44 @@ def test_what_is_learnt_belongs_to_the_profile_that_is_held(tmp_path: Path) -> N
         worker.follow(WorkerSettings(tmp_path / "ann"), version_maker(Tracker))
         assert wait_until(lambda: worker.view.version == 1, 60)
         assert not worker.view.trouble
+
+
+def test_another_runner_renews_what_was_put_in_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = VersionStore(tmp_path)
+    store.add(HAND, None)
+    store.use(1)
+    monkeypatch.setattr(AdaptationWorker, "_start_process", lambda self: None)
+    monkeypatch.setattr(adaptation_worker, "sample_of", lambda result: None)
+    made: list[int] = []
+
+    def make(version: AdaptedVersion | None, progress: Progress) -> MadeVersion:
+        made.append(version.number if version is not None else 0)
+        return MadeVersion(FakeTracker())
+
+    session = LiveSession(lambda _: FakeSensor(), "camera", FakeTracker)
+    worker = AdaptationWorker(session, WorkerSettings(tmp_path), make)
+
+    def holds() -> bool:
+        return worker.holds
+
+    session.start()
+    worker.start()
+    try:
+        worker.renew()
+        assert wait_until(lambda: not worker._renewal_wanted.is_set()) and made == [] and not holds()
+        worker.set_on(True)
+        assert wait_until(holds) and made == [1]
+        worker.renew()
+        assert wait_until(lambda: made == [1, 1]) and holds()
+        worker.roll_back()
+        assert wait_until(lambda: worker.view.version == 0) and not holds()
+        # What it began with was put in by this worker too, and may be of the former runner.
+        worker.renew()
+        assert wait_until(lambda: made == [1, 1, 0, 0])
+        worker._show(version=1)
+    finally:
+        assert worker.stop(10.0)
+        assert session.stop()
+    assert not holds(), "nobody renews it any more"

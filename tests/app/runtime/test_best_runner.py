@@ -68,7 +68,7 @@ def test_what_somebody_chose_stays_for_all_sources(session: LiveSession) -> None
     settle(choice, open_another(session, "90"))
     settle(choice)
     assert choice.used.runner == "int8"
-    assert choice.choose(TrackerWish(runner="torch"))
+    assert choice.choose_runner("torch")
     settle(choice)
     for spec in ("30", "90"):
         settle(choice, open_another(session, spec))
@@ -199,7 +199,7 @@ def test_the_hand_is_followed_on_through_an_exchange() -> None:
     def make(wish: TrackerWish) -> FrameTracker:
         return method_named(wish.method).make(TrackerParts(wish.weights, runner=wish.runner))
 
-    session = LiveSession(lambda _: PreloadedSource(frames, 15), "demo", lambda: make(TrackerWish()))
+    session = LiveSession(lambda _: PreloadedSource(frames, 30), "demo", lambda: make(TrackerWish()))
     choice, results = TrackerChoice(session, make), session.listen(10_000)
     seen: list[LiveResult] = []
 

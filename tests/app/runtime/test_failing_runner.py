@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,7 @@ from app.runtime.tracker_choice import TrackerChoice, TrackerWish
 from app.runtime.worker import WorkerState
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.choose import RUNNERS
-from engine.runners.protocol import Estimate, Progress
+from engine.runners.protocol import Estimate, Progress, RunnerFailed
 from engine.runners.torch_runner import TorchRunner
 from engine.types import DepthFrame, FloatArray, LumbricalError, TrackingResult, TrackingState
 from tests.app.fakes import FakeSensor, FakeTracker, wait_until
@@ -26,21 +28,27 @@ LOST = "the GPU failed: device lost"
 
 
 class Failing(FakeTracker):
-    """Tracks until its GPU is gone."""
+    """Tracks until it is told to fail."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gone = False
+        self.fails_with: Exception | None = None
 
     def track(self, frame: DepthFrame) -> TrackingResult:
-        if self.gone:
-            raise LumbricalError(LOST)
+        if self.fails_with is not None:
+            raise self.fails_with
         return super().track(frame)
 
 
 @pytest.fixture
-def session() -> Iterator[LiveSession]:
-    session = LiveSession(lambda _: FakeSensor(), "camera", Failing)
+def first() -> Failing:
+    """What tracks from the start."""
+    return Failing()
+
+
+@pytest.fixture
+def session(first: Failing) -> Iterator[LiveSession]:
+    session = LiveSession(lambda _: FakeSensor(), "camera", lambda: first)
     session.start()
     assert wait_until(lambda: session.capture.opened is not None and session.tracking.faces is not None)
     yield session
@@ -48,16 +56,25 @@ def session() -> Iterator[LiveSession]:
 
 
 class Made:
-    """Makes trackers, and lets the last one's GPU fail."""
+    """Makes trackers; all are kept."""
 
     def __init__(self) -> None:
-        self.by_runner: list[str] = []
+        self.wishes: list[TrackerWish] = []
         self.last = Failing()
 
     def __call__(self, wish: TrackerWish) -> FrameTracker:
-        self.by_runner.append(wish.runner)
+        self.wishes.append(wish)
         self.last = Failing()
         return self.last
+
+    def lose_gpu(self) -> None:
+        """The last one fails from the next frame on."""
+        self.last.fails_with = RunnerFailed(LOST)
+
+    def tracks(self) -> bool:
+        """Whether the last one does."""
+        before = len(self.last.tracked)
+        return wait_until(lambda: len(self.last.tracked) > before + 2)
 
 
 def settle(choice: TrackerChoice, on: Callable[[], bool] = lambda: True) -> None:
@@ -76,52 +93,69 @@ def test_what_tracked_at_first_takes_over(session: LiveSession) -> None:
     made = Made()
     choice = TrackerChoice(session, made, best=lambda *_: "tensorrt")
     comes_to(choice, "tensorrt")
-    results, lost = session.listen(10_000), session.statistics.snapshot().dropped
-    made.last.gone = True
+    assert made.tracks() and not choice.trouble
+    lost = session.statistics.snapshot().dropped
+    made.lose_gpu()
     comes_to(choice, "onnx")
     assert choice.wish == choice.used and choice.trouble == f"{LOST} (ONNX Runtime tracks instead)"
-    assert wait_until(lambda: len(made.last.tracked) > 3) and not session.failure()
+    assert made.tracks() and not session.failure()
     assert session.statistics.snapshot().dropped > lost, "frames that it failed on are counted"
-    assert results.get(1.0) is not None
-    # It is not come back to, unless somebody asks for it.
-    settle(choice)
-    assert made.by_runner == ["tensorrt", "onnx"]
+
+
+def test_it_is_not_come_back_to_unless_it_is_picked(session: LiveSession) -> None:
+    made = Made()
+    choice = TrackerChoice(session, made, best=lambda *_: "tensorrt")
+    for _ in range(2):
+        comes_to(choice, "tensorrt")
+        assert made.tracks() and not choice.trouble
+        made.lose_gpu()
+        comes_to(choice, "onnx")
+        assert choice.choose(TrackerWish(Path("others")))
+        settle(choice)
+        settle(choice)
+        assert choice.used.runner == "onnx" and made.tracks()
+        assert choice.choose_runner("tensorrt")
+    assert [wish.runner for wish in made.wishes[:4]] == ["tensorrt", "onnx", "onnx", "tensorrt"]
+
+
+def test_the_words_are_there_at_once_and_a_build_for_the_gpu_is_given_up(session: LiveSession) -> None:
+    built = threading.Event()
+
+    def check(wish: TrackerWish, progress: Progress) -> str:
+        if wish.runner == "onnx-tensorrt":
+            assert wait_until(lambda: not progress(0.5), 10)
+            built.set()
+            raise LumbricalError("it was stopped")
+        return ""
+
+    made = Made()
+    choice = TrackerChoice(session, made, check=check)
     assert choice.choose_runner("tensorrt")
     comes_to(choice, "tensorrt")
-    assert not choice.trouble and wait_until(lambda: len(made.last.tracked) > 3)
-    made.last.gone = True
+    assert choice.choose_runner("onnx-tensorrt")
+    assert made.tracks() and choice.busy
+    made.lose_gpu()
+    assert wait_until(lambda: choice.trouble == LOST) and built.wait(10)
     comes_to(choice, "onnx")
-    assert wait_until(lambda: len(made.last.tracked) > 3) and not session.failure()
+    assert made.tracks() and not session.failure()
 
 
-def test_tracking_ends_where_nothing_else_is_left(session: LiveSession) -> None:
+def test_what_is_picked_before_anybody_looked_stays(session: LiveSession) -> None:
     made = Made()
     choice = TrackerChoice(session, made)
-    assert choice.choose(TrackerWish(method="encoder"))
-    settle(choice)
-    made.last.gone = True
-    assert wait_until(lambda: session.tracking.state is WorkerState.FAILED)
-    assert session.failure() == f"tracking stopped: {LOST}"
-
-
-def test_tracking_ends_where_what_tracked_at_first_cannot_be_made_again(session: LiveSession) -> None:
-    first = Failing()
-
-    def make(wish: TrackerWish) -> FrameTracker:
-        if wish.runner == "onnx":
-            raise LumbricalError("its file is gone")
-        return first
-
-    choice = TrackerChoice(session, make)
     assert choice.choose_runner("tensorrt")
     comes_to(choice, "tensorrt")
-    first.gone = True
-    settle(choice, lambda: session.tracking.state is WorkerState.FAILED)
-    assert session.failure() == f"tracking stopped: {LOST}"
+    assert made.tracks()
+    made.lose_gpu()
+    assert wait_until(lambda: bool(session.tracking.failing))
+    assert choice.choose_runner("torch")
+    settle(choice)
+    for _ in range(3):
+        settle(choice)
+    assert choice.used.runner == "torch" and made.tracks() and not choice.trouble
 
 
-def test_whoever_replaced_the_tracker_is_told_but_his_does_not_stay(session: LiveSession) -> None:
-    """An adapted version, which the failed GPU runs as well: it comes back with the other runner."""
+def test_an_adapted_version_on_the_gpu_gives_way_too_and_is_renewed(session: LiveSession) -> None:
     made = Made()
     choice = TrackerChoice(session, made)
     assert choice.choose_runner("tensorrt")
@@ -132,14 +166,48 @@ def test_whoever_replaced_the_tracker_is_told_but_his_does_not_stay(session: Liv
     version = Failing()
     session.exchange_tracker(version)
     assert wait_until(lambda: bool(version.tracked))
-    version.gone = True
+    # Another runner is in use by name, but the version goes on until it was made anew.
+    assert choice.choose_runner("onnx")
     comes_to(choice, "onnx")
-    assert told == ["onnx"]
-    assert wait_until(lambda: len(made.last.tracked) > 3) and not session.failure()
+    assert told == ["onnx"] and not made.last.tracked
+    version.fails_with = RunnerFailed(LOST)
+    settle(choice, lambda: len(told) == 2)
+    assert told == ["onnx", "onnx"] and made.tracks() and not session.failure()
+
+
+@pytest.mark.parametrize("error", [LumbricalError("its file is gone"), RuntimeError("CUDA error\nmore")])
+def test_tracking_ends_where_what_tracked_at_first_cannot_be_made_again(error: Exception, session: LiveSession) -> None:
+    tracker = Failing()
+
+    def make(wish: TrackerWish) -> FrameTracker:
+        if wish.runner == "onnx":
+            raise error
+        return tracker
+
+    choice = TrackerChoice(session, make)
+    assert choice.choose_runner("tensorrt")
+    comes_to(choice, "tensorrt")
+    tracker.fails_with = RunnerFailed(LOST)
+    settle(choice, lambda: session.tracking.state is WorkerState.FAILED)
+    assert session.failure() == f"tracking stopped: {LOST}"
+    assert choice.used == choice.wish == TrackerWish(source="camera", runner="tensorrt")
+
+
+def test_tracking_ends_where_nobody_exchanges_it(session: LiveSession, first: Failing) -> None:
+    first.fails_with = RunnerFailed(LOST)
+    assert wait_until(lambda: session.tracking.state is WorkerState.FAILED)
+    assert session.failure() == f"tracking stopped: {LOST}"
+
+
+def test_tracking_ends_where_it_is_not_a_gpu_that_fails(session: LiveSession, first: Failing) -> None:
+    choice = TrackerChoice(session, Made())
+    first.fails_with = LumbricalError("the frame is of another size")
+    settle(choice, lambda: session.tracking.state is WorkerState.FAILED)
+    assert session.failure() == "tracking stopped: the frame is of another size"
 
 
 class Fleeting:
-    """A runner that fails from its tenth crop on."""
+    """A runner that fails from its tenth run on."""
 
     def __init__(self, loaded: LoadedEncoder) -> None:
         self._torch = TorchRunner(loaded)
@@ -150,7 +218,7 @@ class Fleeting:
         """See Runner.run."""
         self._left -= 1
         if self._left <= 0:
-            raise LumbricalError(LOST)
+            raise RunnerFailed(LOST)
         return self._torch.run(crops, distances)
 
 
@@ -163,17 +231,20 @@ def test_the_hand_is_followed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(RUNNERS, "tensorrt", replace(RUNNERS["tensorrt"], make=make_fleeting))
     frames = load_frames(open_recording(str(DEMO_SOURCE)), 60)
-    session = LiveSession(lambda _: PreloadedSource(frames, 15), "demo", lambda: make(TrackerWish()))
+    session = LiveSession(lambda _: PreloadedSource(frames, 30), "demo", lambda: make(TrackerWish()))
     choice, results = TrackerChoice(session, make), session.listen(10_000)
     seen: list[LiveResult] = []
 
+    def take() -> None:
+        while (live := results.get(0.0)) is not None:
+            seen.append(live)
+
     def tracked(more: int) -> bool:
+        take()
         wanted = len(seen) + more
 
         def look() -> bool:
-            choice.check_present()
-            while (live := results.get(0.0)) is not None:
-                seen.append(live)
+            take()
             return len(seen) >= wanted and seen[-1].result.state is TrackingState.TRACKING
 
         return wait_until(look, 60)
@@ -182,8 +253,9 @@ def test_the_hand_is_followed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         assert tracked(5)
         assert choice.choose_runner("tensorrt")
-        assert tracked(30) and not session.failure()
-        assert choice.used.runner == "onnx" and choice.trouble.startswith(LOST)
+        assert wait_until(lambda: session.tracking.failing == choice.trouble == LOST, 60)
+        comes_to(choice, "onnx")
+        assert tracked(5) and not session.failure()
         assert ["localise" in live.result.stage_ms for live in seen].count(True) == 1
     finally:
         assert session.stop()

@@ -106,10 +106,14 @@ def test_what_suits_the_machine_is_taken_unless_a_runner_is_named(
     assert sorted(made) == used
 
 
-@pytest.mark.parametrize(("given", "asked"), [([], 60), (["--fps=90"], 90)])
+@pytest.mark.parametrize(
+    ("given", "asked"), [([], 60), (["--config=settings.toml"], 30), (["--config=settings.toml", "--fps=90"], 90)]
+)
 def test_a_camera_is_asked_for_the_rate_that_is_named(
-    given: list[str], asked: int, recording: Path, monkeypatch: pytest.MonkeyPatch
+    given: list[str], asked: int, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("settings.toml").write_text("[sensors]\nfps = 30\n")
     wanted: list[int] = []
     open_any = sources.open_source
 
@@ -158,9 +162,26 @@ def test_a_start_without_a_hand_says_so(
     assert "no tracked hand was drawn" in capsys.readouterr().err
 
 
-def test_bench_live_compares_with_recording(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "live", "--json", "--record", "--seconds=0.5", f"--source={recording}"]) == 0
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runners of the trackers that benches made."""
+    names: list[str] = []
+
+    def make(config: object, *, runner: str) -> FrameTracker:
+        names.append(runner)
+        return FakeTracker()
+
+    monkeypatch.setattr(tracker_factory, "make_tracker", make)
+    return names
+
+
+def test_bench_live_compares_with_recording(
+    recording: Path, made: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ["--runner=torch", f"--source={recording}"]
+    assert cli.main(["bench", "live", "--json", "--record", "--seconds=0.5", *named]) == 0
     report = json.loads(capsys.readouterr().out)
+    assert set(made) == {"torch"} == {report["runner"]}
     shares = report["while_recording"]
     assert shares["results_per_s"] > 0 and shares["latency_p50"] > 0 and shares["frames_lost"] == 0
     assert len(report["measurements"]) == 4 and "frames_lost" not in report["measurements"][2]
@@ -179,11 +200,11 @@ def test_a_bench_whose_tracking_dies_at_once_ends(
     assert "no weights; train them" in capsys.readouterr().err
 
 
-def test_bench_live_prints_the_numbers(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_live_prints_the_numbers(recording: Path, made: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "live", "--json", "--seconds=1", f"--source={recording}"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["results_per_s"] > 20 and report["viewer_fps"] > 1
-    assert report["runner"] == choose.best_runner(report["input_fps"])
+    assert made == [report["runner"]] == [choose.best_runner(report["input_fps"])]
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"] <= report["latency_ms"]["p99"]
     assert report["dropped"] >= 0 and report["results"] > 20
     assert (report["width"], report["height"]) == (160, 120)
