@@ -9,7 +9,8 @@ import sys
 
 _TIMEOUT_S = 2.0
 HEADLESS = (
-    "without a window: `python main.py track SOURCE --headless`, or under a virtual display: `xvfb-run -a make run`"
+    "without a window: `python main.py track SOURCE --headless`, "
+    "or under a virtual display: put `xvfb-run -a` before the command"
 )
 
 

@@ -284,12 +284,14 @@ def _times(seconds: Iterable[float]) -> dict[str, float | None]:
 
 
 def _as_table(report: dict[str, Any]) -> str:
+    from engine.runners.choose import RUNNERS
+
     def row(name: str, times: dict[str, float | None]) -> str:
         return f"  {name:26}" + " ".join("       –" if one is None else f"{one:8.1f}" for one in times.values())
 
     lines = [
-        f"{report['source']} at {report['input_fps']:g} frames/s: the hand moved aside {report['flips']} times, "
-        f"by {report['moved_mm']} mm as tracked",
+        f"{report['source']} at {report['input_fps']:g} frames/s, encoder by {RUNNERS[report['runner']].title}: "
+        f"the hand moved aside {report['flips']} times, by {report['moved_mm']} mm as tracked",
         f"  ms since the frame came   {'mean':>8} {'median':>8} {'p95':>8} {'slowest':>8}",
         *(row(name, times) for name, times in report["latency_ms"].items()),
         "  of which the 3D view's",

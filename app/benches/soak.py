@@ -33,6 +33,8 @@ STUCK_S = 20.0
 RESUMED_S = 1.0
 #: Memory may grow by this, once everything is loaded, MB a minute.
 MAX_SLOPE = 1.0
+#: Before that caches and libraries still fill: memory is told, but not judged.
+JUDGED_MINUTES = 10.0
 _START_S = 120.0
 _STOP_S = 2.0
 _SAMPLE_S = 1.0
@@ -62,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     and then exchange the source. Exit status 1 when anything crashed, stuck, leaked or came back too late.
 
     Leaks are looked for between faults, in the last third of them beside the first, and at the end: threads, file
-    handles, child processes, shared memory; and the slope of memory once a quarter of the time has passed.
+    handles, child processes, shared memory; and, in runs of ten minutes and more, the slope of memory once a quarter of
+    the time has passed.
     """
     from app.config import Isolated, TrackingConfig
     from app.runtime.session import LiveSession
@@ -284,7 +287,8 @@ class _Soak:
         late = {name: max(times) for name, times in found.resumed.items() if max(times) > RESUMED_S}
         left = _leaks_after(before)
         return {
-            "passed": not (found.crashes or found.stuck or leaks or late) and _is_clean(left, slope),
+            "passed": not (found.crashes or found.stuck or leaks or late)
+            and _is_clean(left, slope if lasted_s >= 60 * JUDGED_MINUTES else None),
             "minutes": round(lasted_s / 60, 2),
             "seed": self._seed,
             "faults": sum(map(len, found.recoveries.values())),
@@ -352,9 +356,13 @@ def _as_text(report: dict[str, Any]) -> str:
         f"{report['minutes']:g} minutes, seed {report['seed']}: {report['faults']} faults, "
         f"{report['source_switches']} changes of the source: {'passed' if report['passed'] else 'FAILED'}",
         f"  crashes {len(report['crashes'])}, stuck {len(report['stuck'])}, leaks {len(report['leaks'])}, "
-        f"memory {'?' if slope is None else f'{slope:+.2f}'} MB a minute, stopped in {report['stop_s']:g} s",
+        f"memory {'?' if slope is None else f'{slope:+.2f}'} MB a minute{_judged(report)}, "
+        f"stopped in {report['stop_s']:g} s",
     ]
     lines += [f"  {line}" for line in (*report["stuck"], *report["leaks"])]
+    lines += [f"  {name}: {time_s:g} s until it was tracked again" for name, time_s in report["late"].items()]
+    left = {name: report["left_after_stop"][name] for name in _NOT_TO_STAY if report["left_after_stop"][name] > 0}
+    lines += [f"  left over at the end: {count} of {name}" for name, count in left.items()]
     lines += [
         f"  {name:12} {one['times']:3d} x, tracked {one['recovered_s_median']:.2f} s after its end "
         f"(at most {one['recovered_s_max']:.2f}), {one['from_good_frame_s_max']:.2f} s after a good frame; "
@@ -364,3 +372,9 @@ def _as_text(report: dict[str, Any]) -> str:
     for trace in report["crashes"]:
         print(trace, file=sys.stderr)
     return "\n".join(lines)
+
+
+def _judged(report: dict[str, Any]) -> str:
+    if report["minutes"] < JUDGED_MINUTES:
+        return f" (judged from {JUDGED_MINUTES:g} minutes on)"
+    return f" (at most {MAX_SLOPE:g})"

@@ -39,13 +39,14 @@ def run(args: argparse.Namespace) -> int:
     process had used by then, which a busy machine changes less; the drawing process has its own, on another core.
     """
     from app.config import DEMO_SOURCE
-    from app.runtime.sources import check_source, is_demo
+    from app.runtime.sources import check_source, is_demo, open_recording
     from engine.types import LumbricalError
 
     if not 1 <= args.runs <= 100:
         raise LumbricalError("--runs must be from 1 to 100")
     source = str(DEMO_SOURCE) if args.source is None else args.source
     check_source(source)
+    open_recording(source)
     require_display()
     runs = [_start(source, args.cold, args.fresh) for _ in range(args.runs)]
     report: dict[str, Any] = {

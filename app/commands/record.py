@@ -205,7 +205,7 @@ def _record_live(
             recorder.start(args.out, _wishes(args).info(sensor, side), seconds=args.seconds)
             session.capture.start()
             _watch(recorder, lambda: time.sleep(_POLL_S), interrupts, session)
-            return _close(recorder, session.failure())
+            return _close(recorder, session.failure() or _unplugged(session))
         finally:
             session.stop()
             recorder.stop()
@@ -229,7 +229,7 @@ def _watch(
     told_s = 0.0
     try:
         while (status := recorder.status()).state is RecorderState.RECORDING:
-            if session is not None and session.failure():
+            if session is not None and (session.failure() or _unplugged(session)):
                 return
             if sys.stderr.isatty() and time.monotonic() - told_s > 1:
                 told_s = time.monotonic()
@@ -241,6 +241,12 @@ def _watch(
     finally:
         if told_s:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _unplugged(session: LiveSession) -> str:
+    """Why the camera is gone, or nothing; one that only sends no pictures for a while is still open."""
+    capture = session.capture
+    return capture.message if capture.state.value == "waiting" and not capture.source_name else ""
 
 
 def _line(status: RecorderStatus) -> str:

@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if args.weights is not None:
         read_metadata(args.weights)
     wanted = config.source if args.source is None else args.source
+    config = replace(config, source=wanted)
     if wanted is not None:
         check_source(wanted)
     if method_named(args.method or DEFAULT_METHOD).needs_profile:

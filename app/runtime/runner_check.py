@@ -64,16 +64,26 @@ def _key(weights: Path, runner: str) -> str:
     import torch
 
     from engine.runners.export import code_digest
-    from engine.runners.tensorrt_plan import PlanTarget, tensorrt_version
+    from engine.runners.tensorrt_plan import PlanTarget
 
     try:
         held = hashlib.sha256(weights.read_bytes()).hexdigest()
     except OSError as error:
         raise LumbricalError(f"{weights} cannot be read: {error.strerror}") from error
     machine = PlanTarget.of_this_machine()
-    libraries = (onnxruntime.__version__, torch.__version__, tensorrt_version() if runner == "tensorrt" else "")
+    libraries = (onnxruntime.__version__, torch.__version__, _tensorrt_version() if runner == "tensorrt" else "")
     facts = (held, runner, code_digest(), *libraries, machine.gpu, machine.driver)
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _tensorrt_version() -> str:
+    """Nothing where it is not installed: whether that is what is missing is said when the runner is made."""
+    from engine.runners.tensorrt_plan import TensorRtUnavailable, tensorrt_version
+
+    try:
+        return tensorrt_version()
+    except TensorRtUnavailable:
+        return ""
 
 
 def _read(path: Path) -> Difference | None:

@@ -26,7 +26,7 @@ from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.interfaces import LiveResult
 from app.runtime.profile_choice import ProfileChoice, ProfileKey
 from app.runtime.session import LiveSession
-from app.runtime.sources import SourceChoice, is_demo
+from app.runtime.sources import SourceChoice
 from app.runtime.tracker_choice import TrackerChoice
 from app.takes_folder import thumbnails_folder
 from app.takes_library import TakesLibrary
@@ -84,7 +84,7 @@ class MainWindow(QMainWindow):
         self._closing = self._ended = False
         self.view = View3D(config.viewer, session.statistics.record_view, drawing)
         self.depth_panel = DepthPanel()
-        self.sources = SourcePart(session, memory, sources, self)
+        self.sources = SourcePart(session, memory, sources, self, config.source is not None)
         self.replay = ReplayPart(session, trackers)
         self.layers = LayerSwitches(self.replay.switch)
         self.controls = TrackingControls(self.replay.picker)
@@ -287,7 +287,7 @@ class MainWindow(QMainWindow):
     def _show_words(self) -> None:
         adapting = self.adaptation.alarm() if self.adaptation is not None else ""
         alarm = self.recording.alarm() or self.replay.trouble or self.calibration.trouble or adapting
-        plays_demo = is_demo(self._session.capture.spec) and not self.sources.has_camera
+        plays_demo = self.sources.is_for_want_of_a_camera
         self.banner.say(*banner_words(self._session, self._closing, alarm, self.replay.note, plays_demo))
 
     def _seek_end(self) -> None:

@@ -24,13 +24,20 @@ class SourcePart(QObject):
 
     switched = Signal()
 
-    def __init__(self, session: LiveSession, memory: Memory, sources: list[SourceChoice] | None, over: QWidget) -> None:
+    def __init__(
+        self,
+        session: LiveSession,
+        memory: Memory,
+        sources: list[SourceChoice] | None,
+        over: QWidget,
+        chosen: bool = False,
+    ) -> None:
         """sources: found before the window opened, None to look for them once it is at work; over: what dialogs stand
-        before."""
+        before; chosen: the session's source was asked for, also where it is the demo take."""
         super().__init__()
         self._session, self._memory, self._over = session, memory, over
         # A camera that is plugged in takes over from the demo take, but never from what the user chose.
-        self._chosen_by_user = not is_demo(session.capture.spec)
+        self._chosen_by_user = chosen or not is_demo(session.capture.spec)
         self._search = CameraSearch()
         self._ticks = 0
         self.has_camera = False
@@ -47,6 +54,11 @@ class SourcePart(QObject):
         if all(spec != choice.spec for choice in self.panel.choices()):
             self.panel.add_recording(recording_choice(Path(spec)))
         self.panel.show_current(spec)
+
+    @property
+    def is_for_want_of_a_camera(self) -> bool:
+        """Whether the demo take plays because no camera is there."""
+        return is_demo(self._session.capture.spec) and not self.has_camera and not self._chosen_by_user
 
     def refresh(self) -> None:
         """Notice cameras that were plugged in."""

@@ -34,7 +34,7 @@ def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
     cannot be written."""
     if loaded.onnx is not None:
         return loaded.onnx
-    path = user_cache_path("lumbrical") / f"{loaded.version}-{code_digest()}.onnx"
+    path = _cache_file(loaded)
     with suppress(OSError):
         if not path.is_file():
             export_onnx(loaded, path)
@@ -45,10 +45,26 @@ def cached_onnx(loaded: LoadedEncoder) -> Path | bytes:
         return file.read_bytes()
 
 
+def forget_onnx(loaded: LoadedEncoder) -> bool:
+    """Throw away the file that was made of these weights, which cannot be read; False where there is none, as of
+    weights that have their own."""
+    if loaded.onnx is not None:
+        return False
+    try:
+        _cache_file(loaded).unlink()
+    except OSError:
+        return False
+    return True
+
+
 def onnx_model(loaded: LoadedEncoder) -> bytes:
     """The encoder as ONNX, in memory."""
     model = cached_onnx(loaded)
     return model if isinstance(model, bytes) else model.read_bytes()
+
+
+def _cache_file(loaded: LoadedEncoder) -> Path:
+    return user_cache_path("lumbrical") / f"{loaded.version}-{code_digest()}.onnx"
 
 
 def code_digest() -> str:

@@ -10,7 +10,7 @@ import onnxruntime
 from platformdirs import user_cache_path
 
 from engine.methods.gaussian.weights import LoadedEncoder
-from engine.runners.export import INPUTS, cached_onnx, onnx_model
+from engine.runners.export import INPUTS, cached_onnx, forget_onnx, onnx_model
 from engine.runners.protocol import Estimate, RunnerFailed
 from engine.types import FloatArray, LumbricalError, first_line
 
@@ -37,23 +37,14 @@ class OnnxRunner:
                 f"this ONNX Runtime has no {provider}; with an NVIDIA GPU: pip install onnxruntime-gpu"
             )
         self.version = loaded.version
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads would take the cores that capture and drawing need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         model = _in_half(loaded) if half else path or cached_onnx(loaded)
-        source = model if isinstance(model, bytes) else str(model)
         try:
-            # On its own it would go on without the provider that was asked for.
-            self._session = onnxruntime.InferenceSession(
-                source, options, [provider], [_options_of(provider)], enable_fallback=0
-            )
-        except Exception as error:  # ONNX Runtime's own exception types are not public
-            reason = first_line(error)
-            if isinstance(model, bytes):
-                raise LumbricalError(f"the weights {loaded.version} cannot be run: {reason}") from error
-            raise LumbricalError(f"{model} cannot be run ({reason}); delete it and start again") from error
+            self._session = _open(model, provider, threads)
+        except LumbricalError:
+            # A file of the cache that was cut short, or is not what it was, is made anew.
+            if half or path is not None or not forget_onnx(loaded):
+                raise
+            self._session = _open(cached_onnx(loaded), provider, threads)
         if provider not in self._session.get_providers():
             raise LumbricalError(f"ONNX Runtime cannot use its {provider} here; use another runner")
 
@@ -64,6 +55,22 @@ class OnnxRunner:
         except Exception as error:  # ONNX Runtime's own exception types are not public
             kind = LumbricalError if self._session.get_providers()[0] == "CPUExecutionProvider" else RunnerFailed
             raise kind(f"ONNX Runtime failed: {first_line(error)}") from error
+
+
+def _open(model: Path | bytes, provider: str, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads would take the cores that capture and drawing need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        # On its own it would go on without the provider that was asked for.
+        return onnxruntime.InferenceSession(source, options, [provider], [_options_of(provider)], enable_fallback=0)
+    except Exception as error:  # ONNX Runtime's own exception types are not public
+        if isinstance(model, bytes):
+            raise LumbricalError(f"the weights cannot be run: {first_line(error)}") from error
+        raise LumbricalError(f"{model} cannot be run ({first_line(error)}); delete it and start again") from error
 
 
 def _in_half(loaded: LoadedEncoder) -> bytes:

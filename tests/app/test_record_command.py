@@ -38,6 +38,19 @@ def test_a_camera_that_is_unplugged_leaves_what_it_gave(
         assert take.complete and take.frame_count == 30 and take.info.settings is None
 
 
+def test_a_camera_that_is_unplugged_ends_a_take_with_poses_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(30))
+    begun_s = time.monotonic()
+    assert cli.main(["record", "fake", "--out", str(tmp_path / "a.mcap"), "--seconds", "60"]) == 2
+    error = capsys.readouterr().err
+    assert "unplugged" in error and "a.mcap was closed and can be played" in error and error.count("\n") == 1
+    assert time.monotonic() - begun_s < 30
+    with Take(tmp_path / "a.mcap") as take:
+        assert take.complete and take.frame_count == 30
+
+
 def test_a_camera_is_recorded_with_poses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("app.runtime.sources.open_any", lambda spec, color: FakeCamera(100_000))
     out = tmp_path / "takes"

@@ -20,6 +20,7 @@ from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners import choose
 from engine.runners.choose import RUNNERS, RunnerKind
 from engine.runners.protocol import Estimate, Progress, Runner
+from engine.runners.tensorrt_plan import TensorRtUnavailable
 from engine.runners.torch_runner import TorchRunner
 from engine.runners.verify import RunnerDiffers
 from engine.types import FloatArray, LumbricalError
@@ -225,3 +226,16 @@ def test_the_shipped_runner_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert check_runner(None, choose.DEFAULT_RUNNER).startswith("ONNX Runtime is off torch by max")
     (kept,) = (tmp_path / "lumbrical").glob("checked-*.json")
     assert b'"crops": 12' in kept.read_bytes()
+
+
+def test_what_is_missing_is_said_in_the_order_in_which_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def not_installed() -> None:
+        raise TensorRtUnavailable("TensorRT is not installed")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("engine.runners.tensorrt_plan.load_tensorrt", not_installed)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(LumbricalError, match="TensorRT needs an NVIDIA GPU"):
+        check_runner(None, "tensorrt")

@@ -17,6 +17,18 @@ from tests.app.ui.windows import recording
 CAMERA = SourceChoice("realsense:1", "a camera", is_camera=True)
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_camera_takes_over_from_the_demo_take_unless_that_was_asked_for(chosen: bool) -> None:
+    get_application()
+    session = LiveSession(lambda _: recording(), demo_choice().spec, FakeTracker)
+    over = QWidget()
+    part = SourcePart(session, Memory.forgetful(), [], over, chosen)
+    assert part.is_for_want_of_a_camera is not chosen
+    part.note_cameras([CAMERA])
+    assert session.capture.spec == (demo_choice().spec if chosen else CAMERA.spec)
+    assert not part.is_for_want_of_a_camera
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_cameras_are_looked_for_later_where_that_was_put_off(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     get_application()
