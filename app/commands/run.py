@@ -172,7 +172,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
         profiles.use(profile)
     shown = WindowRun(args.exit_after, args.screenshot)
     if runner not in ("", first):
-        trackers.choose(replace(wish, runner=runner))
+        trackers.choose_runner(runner)
     on_shown = None
     if begun.times is not None:
         session.tracking.add_listener(begun.times)

@@ -109,10 +109,12 @@ class TrackerChoice:
             self._begin(self._suit)
 
     def choose(self, wish: TrackerWish) -> bool:
-        """Load and use it, for the present source; False while another is being loaded. Until a runner was chosen, what
-        suits the weights best computes them."""
+        """Load and use it, for the present source; False while another is being loaded. Without another runner than the
+        present one, what suits the weights best computes them, unless one was chosen before."""
         if self.busy:
             return False
+        if wish.runner != self.used.runner:
+            self._best = None
         self._unfit = {one for one in self._unfit if one[1] != wish.weights}  # their files may be others by now
         self.wish = replace(wish, source=self._session.capture.spec)
         self._begin(lambda: self._load(self._suiting(self.wish)))

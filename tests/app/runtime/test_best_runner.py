@@ -68,7 +68,7 @@ def test_what_somebody_chose_stays_for_all_sources(session: LiveSession) -> None
     settle(choice, open_another(session, "90"))
     settle(choice)
     assert choice.used.runner == "int8"
-    assert choice.choose_runner("torch")
+    assert choice.choose(TrackerWish(runner="torch"))
     settle(choice)
     for spec in ("30", "90"):
         settle(choice, open_another(session, spec))
