@@ -90,9 +90,9 @@ def run(args: argparse.Namespace) -> int:
     if args.weights is not None:
         read_metadata(args.weights)
     wanted = config.source if args.source is None else args.source
-    config = replace(config, source=wanted)
     if wanted is not None:
         check_source(wanted)
+        config = replace(config, source=wanted)
     if method_named(args.method or DEFAULT_METHOD).needs_profile:
         profile_for_source(wanted or str(DEMO_SOURCE))
     require_display()

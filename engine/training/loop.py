@@ -97,9 +97,9 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         check_shares(schedule.batch_size, processes)
         self.schedule, self.out, self.device, self.processes = schedule, out, device, processes
         self.net = net.to(device)
-        # Channels last is what both oneDNN and cuDNN run fastest; but in float32 oneDNN's backward pass writes past
-        # its buffers there where a network is narrow (torch 2.13), which ends the process.
-        plain = device == "cpu" and not schedule.bfloat16
+        # Channels last is what both oneDNN and cuDNN run fastest; but oneDNN's backward pass writes past its buffers
+        # there where a network is narrow (torch 2.13), which ends the process now and then.
+        plain = device == "cpu" and (not schedule.bfloat16 or _is_narrow(net))
         self.memory_format = torch.contiguous_format if plain else torch.channels_last
         self.net.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
@@ -294,3 +294,9 @@ def _settings(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat |= _settings(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat
+
+
+def _is_narrow(net: nn.Module) -> bool:
+    """Whether a 1 x 1 convolution that leaves pixels out reads fewer channels than a vector of the processor has."""
+    pointwise = (part for part in net.modules() if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1))
+    return any(part.stride != (1, 1) and part.in_channels < 16 for part in pointwise)

@@ -209,3 +209,11 @@ def test_a_detector_configuration_reaches_down_to_the_hands_that_are_drawn(tmp_p
     path.write_text('kind = "detector"\nname = "d"\ntest_scenes = 8\nbatch_size = 16')
     with pytest.raises(LumbricalError, match="test_scenes is too small"):
         load_detector_config(path)
+
+
+@pytest.mark.parametrize(("width", "memory_format"), [(8, torch.contiguous_format), (16, torch.channels_last)])
+def test_narrow_networks_are_not_trained_where_the_library_writes_past_its_buffers(
+    width: int, memory_format: torch.memory_format, tmp_path: Path
+) -> None:
+    config = DetectorConfig(name="t", width=width, images=8, batch_size=2, warm_up_images=2)
+    assert DetectorTrainer(config, tmp_path).memory_format is memory_format
