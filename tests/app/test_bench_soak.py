@@ -16,7 +16,7 @@ import pytest
 import app.runtime.tracker_factory as factory
 from app.benches.memory import slope_of
 from app.benches.shared_memory import unclaimed
-from app.benches.soak import MAX_SLOPE, Resources, _is_clean, _leaks
+from app.benches.soak import MAX_SLOPE, Resources, _is_clean, _leaks, _Soak
 from app.cli import main
 from engine.types import DepthFrame, TrackingResult
 from tests.app.fakes import FakeTracker
@@ -83,13 +83,25 @@ def test_a_short_run_passes_and_a_crash_does_not(
     monkeypatch.setattr("app.benches.soak.MAX_SLOPE", 1e9)  # nothing is warm after half a minute
     monkeypatch.setattr("app.benches.soak.RESUMED_S", 60.0)
     monkeypatch.setattr(factory, "make_tracker", lambda _: FakeTracker())
+    told = _Soak._report
+    runs: list[tuple[Any, ...]] = []
+
+    def tell(*run: Any) -> dict[str, Any]:
+        runs.append(run)
+        return told(*run)
+
+    monkeypatch.setattr(_Soak, "_report", tell)
     assert main(["bench", "soak", "--minutes", "0.5", "--no-isolate", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["passed"] and report["faults"] >= 3 and not report["stuck"]
     assert all(one["told"] for one in report["by_fault"].values())
 
+    # The same run, judged by another limit.
+    (run,) = runs
     monkeypatch.setattr("app.benches.soak.RESUMED_S", 0.0)
-    assert main(["bench", "soak", "--minutes", "0.5", "--no-isolate", "--json"]) == 1
+    with monkeypatch.context() as again:
+        again.setattr(_Soak, "run", lambda _: told(*run))
+        assert main(["bench", "soak", "--minutes", "0.5", "--no-isolate", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert set(report["late"]) == set(report["by_fault"]) and not report["crashes"]
 

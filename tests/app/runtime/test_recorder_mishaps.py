@@ -134,6 +134,8 @@ def test_nothing_is_taken_on_while_the_disk_stands_still(monkeypatch: pytest.Mon
     assert status.dropped[TOO_SLOW] == 120 - taken
     go_on.set()
     assert wait_until(lambda: recorder.status().frames_written == taken)
+    recording = recorder._active
+    assert recording is not None and wait_until(lambda: not recording._is_late()), "the last pose is late, too"
     assert _feed(recorder, range(120, 130)) == 10, "it goes on by itself"
     receipt = recorder.stop()
     assert receipt is not None and receipt.frames_written == taken + 10
