@@ -1,7 +1,7 @@
 """Makes the encoder in int8 for ONNX Runtime: static quantisation, its ranges taken from rendered crops.
 
-The backbone's convolutions become int8. Its first stage, nearest to the depth itself, and the head that votes for
-joints stay in full: a 256th of the range of either is a millimetre. Ranges leave out a hundred-thousandth of the
+Convolutions become int8, but for the backbone's first stage, nearest to the depth itself, and the head's last one,
+which votes for joints: a 256th of the range of either is a millimetre. Ranges leave out a hundred-thousandth of the
 values, which lie far from all others.
 """
 
@@ -24,7 +24,7 @@ from engine.runners.int8 import VERSION_KEY
 from engine.types import FloatArray, LumbricalError
 from engine.whole_file import write_whole
 
-_KEPT_IN_FULL = ("/stem/", "/stages.0/", "/head/")
+_KEPT_IN_FULL = ("/stem/", "/stages.0/", "/head/output/")
 
 
 class _Crops(CalibrationDataReader):
