@@ -1,4 +1,4 @@
-"""What tracks a hand: sensors, networks, fitting, takes. No window, no threads of its own."""
+"""What tracks a hand: sensors, networks, the fit, takes. It knows no window."""
 
 import os
 

@@ -245,8 +245,10 @@ def _watch(
 
 def _unplugged(session: LiveSession) -> str:
     """Why the camera is gone, or nothing; one that only sends no pictures for a while is still open."""
+    from app.runtime.worker import WorkerState
+
     capture = session.capture
-    return capture.message if capture.state.value == "waiting" and not capture.source_name else ""
+    return capture.message if capture.state is WorkerState.WAITING and not capture.source_name else ""
 
 
 def _line(status: RecorderStatus) -> str:
