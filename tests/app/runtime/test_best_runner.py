@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.config import DEMO_SOURCE
-from app.runtime.interfaces import FrameTracker, LiveResult
-from app.runtime.methods import TrackerParts, method_named
-from app.runtime.preloaded import PreloadedSource, load_frames
+from app.runtime.interfaces import FrameTracker
 from app.runtime.session import LiveSession
-from app.runtime.sources import open_recording
 from app.runtime.tracker_choice import TrackerChoice, TrackerWish
 from engine.types import LumbricalError, TrackingState
+from tests.app.demo_session import demo_session
 from tests.app.fakes import FakeSensor, FakeTracker, wait_until
 
 
@@ -194,44 +191,18 @@ def test_whoever_replaced_the_tracker_is_told_and_his_stays(session: LiveSession
 
 def test_the_hand_is_followed_on_through_an_exchange() -> None:
     """Nothing but the first frame is searched; a hand that is looked for anew would be localised again."""
-    frames = load_frames(open_recording(str(DEMO_SOURCE)), 60)
-
-    def make(wish: TrackerWish) -> FrameTracker:
-        return method_named(wish.method).make(TrackerParts(wish.weights, runner=wish.runner))
-
-    session = LiveSession(lambda _: PreloadedSource(frames, 30), "demo", lambda: make(TrackerWish()))
-    choice, results = TrackerChoice(session, make), session.listen(10_000)
-    seen: list[LiveResult] = []
-
-    def take() -> None:
-        while (live := results.get(0.0)) is not None:
-            seen.append(live)
-
-    def tracked(more: int) -> bool:
-        """Whether so many more results with a hand come from now on, in time."""
-        take()
-        wanted = len(seen) + more
-
-        def look() -> bool:
-            take()
-            return len(seen) >= wanted and seen[-1].result.state is TrackingState.TRACKING
-
-        return wait_until(look, 60)
-
-    session.start()
-    try:
-        assert tracked(5)
+    with demo_session() as demo:
+        choice = demo.choice
+        assert demo.tracked(5)
         for runner in ("int8", "torch"):
             assert choice.choose(TrackerWish(runner=runner))
             assert wait_until(lambda: not choice.busy, 60)
             assert choice.used.runner == runner and not choice.trouble
-            assert tracked(5)
-        assert all(live.result.state is TrackingState.TRACKING for live in seen[1:])
-        assert ["localise" in live.result.stage_ms for live in seen].count(True) == 1
+            assert demo.tracked(5)
+        assert all(live.result.state is TrackingState.TRACKING for live in demo.seen[1:])
+        assert demo.searched() == 1
         # With another method it is looked for anew.
         assert choice.choose(TrackerWish(method="encoder"))
         assert wait_until(lambda: not choice.busy, 60)
-        assert tracked(5)
-        assert ["localise" in live.result.stage_ms for live in seen].count(True) == 2
-    finally:
-        assert session.stop()
+        assert demo.tracked(5)
+        assert demo.searched() == 2

@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from app.config import DEMO_SOURCE
-from app.runtime.interfaces import FrameTracker, LiveResult
-from app.runtime.methods import TrackerParts, method_named
-from app.runtime.preloaded import PreloadedSource, load_frames
+from app.runtime.interfaces import FrameTracker
 from app.runtime.session import LiveSession
-from app.runtime.sources import open_recording
 from app.runtime.tracker_choice import TrackerChoice, TrackerWish
 from app.runtime.worker import WorkerState
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.choose import RUNNERS
 from engine.runners.protocol import Estimate, Progress, RunnerFailed
 from engine.runners.torch_runner import TorchRunner
-from engine.types import DepthFrame, FloatArray, LumbricalError, TrackingResult, TrackingState
+from engine.types import DepthFrame, FloatArray, LumbricalError, TrackingResult
+from tests.app.demo_session import demo_session
 from tests.app.fakes import FakeSensor, FakeTracker, wait_until
 
 LOST = "the GPU failed: device lost"
@@ -226,36 +223,11 @@ def test_the_hand_is_followed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def make_fleeting(loaded: LoadedEncoder, progress: Progress) -> Fleeting:
         return Fleeting(loaded)
 
-    def make(wish: TrackerWish) -> FrameTracker:
-        return method_named(wish.method).make(TrackerParts(wish.weights, runner=wish.runner))
-
     monkeypatch.setitem(RUNNERS, "tensorrt", replace(RUNNERS["tensorrt"], make=make_fleeting))
-    frames = load_frames(open_recording(str(DEMO_SOURCE)), 60)
-    session = LiveSession(lambda _: PreloadedSource(frames, 30), "demo", lambda: make(TrackerWish()))
-    choice, results = TrackerChoice(session, make), session.listen(10_000)
-    seen: list[LiveResult] = []
-
-    def take() -> None:
-        while (live := results.get(0.0)) is not None:
-            seen.append(live)
-
-    def tracked(more: int) -> bool:
-        take()
-        wanted = len(seen) + more
-
-        def look() -> bool:
-            take()
-            return len(seen) >= wanted and seen[-1].result.state is TrackingState.TRACKING
-
-        return wait_until(look, 60)
-
-    session.start()
-    try:
-        assert tracked(5)
-        assert choice.choose_runner("tensorrt")
-        assert wait_until(lambda: session.tracking.failing == choice.trouble == LOST, 60)
-        comes_to(choice, "onnx")
-        assert tracked(5) and not session.failure()
-        assert ["localise" in live.result.stage_ms for live in seen].count(True) == 1
-    finally:
-        assert session.stop()
+    with demo_session() as demo:
+        assert demo.tracked(5)
+        assert demo.choice.choose_runner("tensorrt")
+        assert wait_until(lambda: demo.session.tracking.failing == demo.choice.trouble == LOST, 60)
+        comes_to(demo.choice, "onnx")
+        assert demo.tracked(5) and not demo.session.failure()
+        assert demo.searched() == 1
