@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 #: A thread that computes in Python is asked to yield after this long; the default, 5 ms, is a third of a frame's time.
 _SWITCH_INTERVAL_S = 0.0001
@@ -20,7 +20,7 @@ SETTLED_S = 5.0
 _CORES = frozenset(os.sched_getaffinity(0)) if sys.platform == "linux" else frozenset[int]()
 
 
-@contextmanager
+@contextlib.contextmanager
 def loading() -> Iterator[None]:
     """While inside, the garbage collector rests: importing makes hundreds of thousands of objects and hardly any
     garbage, and walking them time and again is a tenth of what importing costs. low_latency() inside wakes it."""
@@ -47,13 +47,23 @@ def keep_beside_tracking() -> None:
         os.sched_setaffinity(0, {max(_CORES)})
 
 
+def interrupt_nobody() -> None:
+    """Let this thread, and those it starts, wait until who runs on their core rests, instead of taking it from them.
+
+    What the window's thread sends wakes the drawing process on the core that both keep to. Put aside at that moment, it
+    holds the interpreter's lock for as long as a picture's part takes, 5 ms, in which the tracking cannot begin."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # not allowed in some containers: pictures are drawn all the same
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def use_all_cores() -> None:
     """Let this thread run where it will, whatever the thread that started it keeps to."""
     if sys.platform == "linux" and len(_CORES) == 2:
         os.sched_setaffinity(0, _CORES)
 
 
-@contextmanager
+@contextlib.contextmanager
 def low_latency() -> Iterator[None]:
     """While inside, the garbage collector and thread switching are set for latency; restored on leaving."""
     thresholds, interval = gc.get_threshold(), sys.getswitchinterval()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from app.runtime.tuning import keep_beside_tracking, loading
+from app.runtime.tuning import interrupt_nobody, keep_beside_tracking, loading
 from app.viewer.scene import SceneBuilder, SceneInput
 from engine.types import LumbricalError
 
@@ -190,6 +190,7 @@ def _draw_until_told(connection: Connection, point_size: float) -> NoReturn:
         os.environ.setdefault("LP_NUM_THREADS", "1")
     _prefer_x11()
     keep_beside_tracking()
+    interrupt_nobody()
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     try:

@@ -1,4 +1,4 @@
-"""Which cores threads may use: the window's keep to one of two, and no worker does because it was started there."""
+"""Which cores threads may use, and whom they may interrupt: nothing that draws is in the way of the tracking."""
 
 from __future__ import annotations
 
@@ -63,3 +63,28 @@ def test_with_other_numbers_of_cores_nothing_is_done(count: int, monkeypatch: py
     assert os.sched_getaffinity(0) == before
     tuning.use_all_cores()
     assert os.sched_getaffinity(0) == before
+
+
+def _note_policies(found: list[int]) -> None:
+    tuning.interrupt_nobody()
+    found.append(os.sched_getscheduler(0))
+    started = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+    started.start()
+    started.join(10)
+
+
+def test_who_interrupts_nobody_has_the_systems_word_for_it_and_so_do_the_threads_it_starts() -> None:
+    before, found = os.sched_getscheduler(0), list[int]()
+    thread = threading.Thread(target=_note_policies, args=(found,))
+    thread.start()
+    thread.join(10)
+    assert found == [os.SCHED_BATCH, os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == before
+
+
+def test_where_the_system_forbids_it_drawing_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError("seccomp")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    tuning.interrupt_nobody()

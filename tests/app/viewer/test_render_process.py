@@ -66,6 +66,14 @@ def test_one_picture_at_a_time(process: RenderProcess) -> None:
     assert not process.busy
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_drawing_interrupts_nobody(process: RenderProcess) -> None:
+    process.resize(160, 120)
+    picture(process, NOTHING)
+    assert process.pid is not None
+    assert os.sched_getscheduler(process.pid) == os.SCHED_BATCH
+
+
 def test_a_killed_process_is_told_and_stop_stays_short(process: RenderProcess) -> None:
     process.resize(160, 120)
     picture(process, NOTHING)
