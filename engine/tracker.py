@@ -10,6 +10,7 @@ import numpy as np
 from engine.filter import PoseFilter, ShapeAverage, SmoothingConfig, shape_certainty
 from engine.fitting.fitter import HandFitter
 from engine.fitting.state import KnownShape
+from engine.geometry.vectors import median
 from engine.hand.hand import HandModel
 from engine.localise.crop import CropWindow, cut, look_at
 from engine.localise.detector import HandDetector
@@ -298,7 +299,7 @@ def surface_residual(surface: FloatArray, distance: float, crop: FloatArray) -> 
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     if not inside.any():
         return float("nan")
-    column, row, z = column[inside], row[inside], z[inside]
+    column, row, z = (part.compress(inside) for part in (column, row, z))
     cells = (row // 4) * size + column // 4
     nearest = np.full(size * size, np.inf, np.float32)
     np.minimum.at(nearest, cells, z)
@@ -306,4 +307,4 @@ def surface_residual(surface: FloatArray, distance: float, crop: FloatArray) -> 
     observed = crop[row, column]
     behind = z - (observed * HALF_CUBE_MM + distance)
     apart = np.where(observed < 1.0, np.abs(behind), np.inf)[front & ((behind < HIDDEN_MM) | (observed >= 1.0))]
-    return float(np.median(apart)) if len(apart) > 0.1 * front.sum() else float("nan")
+    return median(apart) if len(apart) > 0.1 * np.count_nonzero(front) else float("nan")

@@ -13,6 +13,10 @@ _BONES = np.arange(BONE_COUNT)
 _JOINTS = np.arange(JOINT_COUNT)
 #: (20, 21) which joints a bone carries: its far end and all beyond it in the same finger.
 _CARRIED = (_BONES[:, None] < _JOINTS) & (_BONES[:, None] // 4 == (_JOINTS - 1) // 4)
+#: (21, 20, 1) and (21, 1, 20): which joints an angle turns, and which a bone's length moves.
+_TURNED = _CARRIED[ANGLE_BONE].T[..., None].astype(np.float64)
+_STRETCHED = _CARRIED.T[:, None].astype(np.float64)
+_AXES = np.arange(PLACE.stop)
 
 
 class Kinematics(Bones):
@@ -25,15 +29,14 @@ class Kinematics(Bones):
     def joint_jacobian(self, bones: PosedBones) -> FloatArray:
         """(63, 52) derivatives of the joints, mm, by the hand's parameters."""
         jacobian = np.zeros((JOINT_COUNT, 3, PARAMETERS))
-        jacobian[:, :, PLACE] = np.eye(3)
+        jacobian[:, _AXES, _AXES] = 1.0  # by the place
         x, y, z = (bones.joints - bones.joints[0]).T
         turn = jacobian[:, :, TURN]
         turn[:, 1, 0], turn[:, 2, 0] = -z, y
         turn[:, 0, 1], turn[:, 2, 1] = z, -x
         turn[:, 0, 2], turn[:, 1, 2] = -y, x
-        levers = bones.joints[None] - bones.origins[ANGLE_BONE][:, None]
-        turns = cross(bones.axes[:, None], levers) * _CARRIED[ANGLE_BONE][..., None]
-        jacobian[:, :, ANGLES] = turns.transpose(1, 2, 0)
-        stretch = (bones.frames[:, None, :, 1] * _CARRIED[..., None]).transpose(1, 2, 0).reshape(-1, BONE_COUNT)
+        levers = (bones.joints[:, None] - bones.origins.take(ANGLE_BONE, 0)) * _TURNED
+        jacobian[:, :, ANGLES] = cross(bones.axes, levers).transpose(0, 2, 1)
+        stretch = (bones.frames[:, :, 1].T * _STRETCHED).reshape(-1, BONE_COUNT)
         jacobian[:, :, BETA] = (stretch @ self.basis).reshape(JOINT_COUNT, 3, -1)
         return jacobian.reshape(3 * JOINT_COUNT, PARAMETERS)

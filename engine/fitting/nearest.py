@@ -42,25 +42,26 @@ def nearest_pulls(
     observation: Observation, seen: SeenSurface, surface: FittedSurface, config: NearestConfig, turn: int
 ) -> list[Pulls]:
     """Pulls of the surface's points along their normals, and within their planes; none where nothing is near."""
-    candidates = np.nonzero(seen.visible)[0]
+    candidates = np.flatnonzero(seen.visible)
     measured, facing = (part[turn % config.turns :: config.turns] for part in (observation.points, observation.normals))
     if not len(candidates) or not len(measured):
         return []
-    middle = seen.points[candidates[0]]
-    model = _features(seen.points[candidates] - middle, seen.normals[candidates], config)
+    places = seen.points.take(candidates, 0)
+    middle = places[0]
+    model = _features(places - middle, seen.normals.take(candidates, 0), config)
     data = _features(measured - middle, facing, config)
     # Squared distances but for the data's own squares, as one product.
     model[:, 6] = dot(model, model)
     model[:, :6] *= -2.0
     data[:, 6] = 1.0
-    index = candidates[(data @ model.T).argmin(1)]
-    gap, normal = seen.points[index] - measured, seen.normals[index]
+    index = candidates.take((data @ model.T).argmin(1))
+    gap, normal = seen.points.take(index, 0) - measured, seen.normals.take(index, 0)
     length = np.sqrt(dot(gap, gap))
     unknown = facing[:, 2] == 0
     agree = unknown | (dot(facing, normal) > config.agree)
     # What is nearest to the cut through the forearm is the forearm.
-    used = (length < config.far_mm) & surface.skin[index] & agree
-    index, gap, normal, length = index[used], gap[used], normal[used], length[used]
+    used = np.flatnonzero((length < config.far_mm) & surface.skin.take(index) & agree)
+    index, gap, normal, length = (part.take(used, 0) for part in (index, gap, normal, length))
     # On the whole distance, so that what is not on the hand loses its say.
     weight = robust_weight(length, config.soft_mm, config.sigma_mm)
     out = dot(gap, normal)
@@ -68,9 +69,10 @@ def nearest_pulls(
     if config.sideways > 0:
         within = gap - out[:, None] * normal
         aside = np.sqrt(dot(within, within))
-        far = aside > config.slack_mm
-        direction = within[far] / aside[far, None]
-        pulls.append(Pulls(index[far], direction, aside[far] - config.slack_mm, config.sideways * weight[far]))
+        far = np.flatnonzero(aside > config.slack_mm)
+        length = aside.take(far)
+        direction = within.take(far, 0) / length[:, None]
+        pulls.append(Pulls(index.take(far), direction, length - config.slack_mm, config.sideways * weight.take(far)))
     return pulls
 
 

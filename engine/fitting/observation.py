@@ -16,28 +16,39 @@ from engine.types import FloatArray
 _MIDDLE = np.float32((CROP_SIZE - 1) / 2)
 #: Every such pixel is a measured point; normals are taken over neighbours as many pixels away.
 _STRIDE = 2
+#: Pixels in a row of the depth so thinned, with a frame of one around it; the steps to the right, left, down and up.
+_ROW = CROP_SIZE // _STRIDE + 2
+_BESIDE = np.array((1, -1, _ROW, -_ROW))[:, None]
 #: Neighbours further than this in depth are of another surface.
 _SAME_SURFACE_MM = 12.0
+#: A pixel with those around it, and with those beside it.
+_SQUARE = np.ones((3, 3), np.uint8)
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 #: How finely an outline is told by how deep it reaches.
 _OUTLINE_STEP_MM = 10.0
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Where the hand may be: distance (128, 128) pixels to its nearest pixel; labels (128, 128) number that pixel, and
-    places (L, 2) are the columns and rows of all so numbered."""
+    """Where the hand may be: solid (128, 128) 1 in its pixels, 0 elsewhere; border (L, 2) columns and rows of those of
+    them that have one of the others beside them."""
 
-    distance: FloatArray
-    labels: NDArray[np.int32]
-    places: NDArray[np.float32]
+    solid: NDArray[np.uint8]
+    border: NDArray[np.float32]
 
     def nearest(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(P, 2) column and row of the hand's pixels nearest to pixels (P,)."""
-        return self.places[self.labels[row, column]]
+        """(P, 2) column and row of the hand's pixels nearest to pixels (P,) outside it."""
+        # Squared distances but for the pixels' own squares, as one product.
+        places = np.empty((3, len(self.border)), np.float32)
+        places[:2] = -2.0 * self.border.T
+        places[2] = dot(self.border, self.border)
+        pixels = np.ones((len(row), 3), np.float32)
+        pixels[:, 0], pixels[:, 1] = column, row
+        return self.border.take((pixels @ places).argmin(1), 0)
 
 
 class Observation:
-    """One crop's depth. depth (128, 128) mm along the crop camera's z; measured (128, 128) bool.
+    """One crop's depth. pixel_mm: how wide a pixel is at the crop's distance.
 
     points (N, 3) mm: the measured pixels near the hand, thinned. normals (N, 3): of the surface they are on, towards
     the camera; 0 where neighbours do not tell.
@@ -47,17 +58,21 @@ class Observation:
         """crop (128, 128) in [-1, 1]; distance (mm) of its centre; hand_mm (J, 3): points in the hand, crop camera;
         what is measured within reach_mm of one of them is kept."""
         self.pixel_mm = 2 * HALF_CUBE_MM / CROP_SIZE
+        self._crop, self._distance = crop, distance
         self._focal = np.float32(distance * CROP_SIZE / (2 * HALF_CUBE_MM))
-        self.measured = crop < 1.0
-        self.depth = crop * np.float32(HALF_CUBE_MM) + np.float32(distance)
-        row, column = (_STRIDE * at for at in np.nonzero(self.measured[::_STRIDE, ::_STRIDE]))
-        points = self._lifted(row, column)
-        middle = hand_mm.mean(0)
+        # Nothing is near to infinity: not measured, like what is outside the image, is never the same surface.
+        depth = np.full((_ROW, _ROW), np.inf, np.float32)
+        thinned = crop[::_STRIDE, ::_STRIDE]
+        inner = depth[1:-1, 1:-1]
+        np.copyto(inner, thinned * np.float32(HALF_CUBE_MM) + np.float32(distance), where=thinned < 1.0)
+        place = np.flatnonzero(depth < np.inf)
+        points = self._lifted(place, depth.take(place))
+        middle = hand_mm.sum(0) / len(hand_mm)
         data, hand = (points - middle).astype(np.float32), (hand_mm - middle).astype(np.float32)
         squared = dot(hand, hand)[:, None] - 2 * (hand @ data.T)
-        near = squared.min(0) + dot(data, data) < reach_mm**2
-        self.points = points[near]
-        self.normals = self._normals(row[near], column[near])
+        near = np.flatnonzero(squared.min(0) + dot(data, data) < reach_mm**2)
+        self.points = points.take(near, 0)
+        self.normals = self._normals(depth, place.take(near))
         # The last one, which a fit that goes on from another mostly asks for again.
         self._outline: tuple[int, Outline | None] | None = None
 
@@ -66,7 +81,8 @@ class Observation:
         scale = self._focal / np.maximum(points[:, 2], 1.0)
         column = np.rint(points[:, 0] * scale + _MIDDLE).astype(np.int64)
         row = np.rint(points[:, 1] * scale + _MIDDLE).astype(np.int64)
-        inside = (column >= 0) & (column < CROP_SIZE) & (row >= 0) & (row < CROP_SIZE) & (points[:, 2] > 1.0)
+        # As unsigned numbers, negative ones are too large.
+        inside = (column.view(np.uint64) < CROP_SIZE) & (row.view(np.uint64) < CROP_SIZE) & (points[:, 2] > 1.0)
         return np.where(inside, column, 0), np.where(inside, row, 0), inside
 
     def outline(self, farthest_mm: float) -> Outline | None:
@@ -77,39 +93,39 @@ class Observation:
         return self._outline[1]
 
     def _outline_before(self, farthest_mm: float) -> Outline | None:
-        solid = (self.measured & (self.depth < farthest_mm)).astype(np.uint8)
+        farthest = min(1.0, (farthest_mm - self._distance) / HALF_CUBE_MM)
+        solid = (self._crop < np.float32(farthest)).view(np.uint8)
         if not solid.any():
             return None
-        closed = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
-        distance, labels = cv2.distanceTransformWithLabels(1 - closed, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-        pixels = np.asarray(cv2.findNonZero(closed)).reshape(-1, 2)
-        places = np.zeros((len(pixels) + 1, 2), np.float32)
-        places[labels[pixels[:, 1], pixels[:, 0]]] = pixels
-        return Outline(np.asarray(distance, np.float32), np.asarray(labels, np.int32), places)
+        closed = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, _SQUARE), np.uint8)
+        # Of the image's own edge, too: where nothing but the hand is in it, there is no other.
+        inner = cv2.erode(closed, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        border = np.empty((np.count_nonzero(closed != inner), 2), np.float32)
+        border[:, 1], border[:, 0] = np.divmod(np.flatnonzero(closed != inner), CROP_SIZE)
+        return Outline(closed, border)
 
     def sideways(self, points: FloatArray, pixels: FloatArray) -> FloatArray:
         """(P, 2) mm in x and y from the rays of pixels (P, 2) to points (P, 3), at each point's own depth."""
         return points[:, :2] - (pixels - _MIDDLE) * (points[:, 2:] / self._focal)
 
-    def _lifted(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
-        z = self.depth[row, column]
+    def _rays(self, place: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """x and y (N,), pixels from the crop's middle, of places in the thinned depth."""
+        row, column = np.divmod(place, _ROW)
+        x, y = (_STRIDE * (at - 1).astype(np.float32) - _MIDDLE for at in (column, row))
+        return x, y
+
+    def _lifted(self, place: NDArray[np.int64], z: FloatArray) -> FloatArray:
+        x, y = self._rays(place)
         scale = z / self._focal
-        x, y = column.astype(np.float32) - _MIDDLE, row.astype(np.float32) - _MIDDLE
         return vectors(x * scale, y * scale, z)
 
-    def _normals(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> FloatArray:
-        """Of the surface at measured pixels (N,), by how it goes on to the right and downwards."""
-        # Nothing is near to infinity: not measured, like what is outside the image, is never the same surface.
-        side = CROP_SIZE + 2 * _STRIDE
-        depth = np.full((side, side), np.inf, np.float32)
-        depth[_STRIDE:-_STRIDE, _STRIDE:-_STRIDE] = np.where(self.measured, self.depth, np.inf)
-        here = (row + _STRIDE) * side + column + _STRIDE
-        steps = _STRIDE * np.array((1, -1, side, -side))
-        z, beside = depth.take(here), depth.take(here + steps[:, None])
+    def _normals(self, depth: FloatArray, place: NDArray[np.int64]) -> FloatArray:
+        """Of the surface at places (N,) in the thinned depth, by how it goes on to the right and downwards."""
+        z, beside = depth.take(place), depth.take(place + _BESIDE)
         same = np.abs(beside - z) < _SAME_SURFACE_MM
         right, left, below, above = np.where(same, beside, z)
         go_right, go_left, go_down, go_up = _STRIDE * same.astype(np.float32)
-        x, y = column.astype(np.float32) - _MIDDLE, row.astype(np.float32) - _MIDDLE
+        x, y = self._rays(place)
         # From the pixel before to the one behind, times the focal length.
         across = vectors(
             (x + go_right) * right - (x - go_left) * left, y * (right - left), self._focal * (right - left)

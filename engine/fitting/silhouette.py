@@ -30,9 +30,10 @@ def silhouette_pulls(
     observation: Observation, outline: Outline, seen: SeenSurface, surface: FittedSurface, config: SilhouetteConfig
 ) -> Pulls:
     """Pulls within the image plane, towards the outline."""
-    outside = outline.distance[seen.row, seen.column] > config.slack_px
-    index = np.nonzero(seen.facing & surface.skin & outside)[0]
-    aside = observation.sideways(seen.points[index], outline.nearest(seen.row[index], seen.column[index]))
+    outside = outline.solid[seen.row, seen.column] == 0
+    index = np.flatnonzero(seen.facing & surface.skin & outside)
+    nearest = outline.nearest(seen.row.take(index), seen.column.take(index))
+    aside = observation.sideways(seen.points.take(index, 0), nearest)
     length = np.sqrt(dot(aside, aside))
     direction = np.zeros((len(index), 3), np.float32)
     direction[:, :2] = aside / np.maximum(length, 1e-6)[:, None]

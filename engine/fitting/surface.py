@@ -27,6 +27,9 @@ _SAME_FINGER = _BONES[:, None] // 4 == _BONES // 4
 #: (20, 20) whose flesh each bone carries, beyond it in the same finger, without and with its own.
 _BEYOND = (_BONES[:, None] < _BONES) & _SAME_FINGER
 _CARRIED = (_BONES[:, None] <= _BONES) & _SAME_FINGER
+#: The columns of a surface's table: how much of each bone's turn and length a point takes part in, and of the flesh.
+_TURNED, _STRETCHED, _FLESH = slice(0, 20), slice(20, 40), slice(40, 46)
+_UNIT = np.eye(3)
 #: Surface points further towards the elbow than this, mm in the rest pose, close the wrist's stub: no skin is there.
 _STUB_MM = 12.0
 #: Points are hidden where another lies nearer, by more than the margin, within the same square of pixels.
@@ -76,9 +79,10 @@ class FittedSurface:
         blocks = self._skin.position_weights.reshape(-1, BONE_COUNT, 4)
         weights, rest = blocks[..., 3], blocks[..., :3].sum(1)
         self.skin = rest[:, 1] <= _STUB_MM
-        self._turned = (weights @ _CARRIED.T)[:, ANGLE_BONE].astype(np.float32)
+        turned = (weights @ _CARRIED.T)[:, ANGLE_BONE]
         local = np.einsum("bi,pbi->pb", kinematics.rest_frames[:, :, 1], rest[:, None] - kinematics.rest_origins)
-        self._stretched = (weights @ _BEYOND.T + weights * local / kinematics.mean).astype(np.float32)
+        stretched = weights @ _BEYOND.T + weights * local / kinematics.mean
+        self._table = np.hstack((turned, stretched, self._skin.thickness_weights)).astype(np.float32)
         self._basis = kinematics.basis.astype(np.float32)
 
     def posed(self, bones: PosedBones, thickness: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -92,24 +96,35 @@ class FittedSurface:
         facing = inside & (dot(points, normals) < 0)
         cell = (row // _CELL_PX) * _CELLS + column // _CELL_PX
         nearest = np.full(_CELLS * _CELLS, np.inf, np.float32)
-        np.minimum.at(nearest, cell[facing], points[facing, 2])
-        visible = facing & (points[:, 2] < nearest[cell] + _HIDDEN_MM)
+        front = np.flatnonzero(facing)
+        np.minimum.at(nearest, cell.take(front), points[:, 2].take(front))
+        visible = facing & (points[:, 2] < nearest.take(cell) + _HIDDEN_MM)
         return SeenSurface(points, normals, column, row, facing, visible)
 
     def jacobian(self, seen: SeenSurface, pulls: Pulls, bones: PosedBones, hand: HandState) -> FloatArray:
         """(K, 52) derivatives of the pulled points along their directions."""
         index, along = pulls.index, pulls.direction
-        points = seen.points[index]
-        axes, origins = bones.axes.astype(np.float32), bones.origins[ANGLE_BONE]
-        moments = cross(bones.axes, origins).astype(np.float32)
+        table = self._table.take(index, 0)
+        lines = np.empty((len(index), 6), np.float32)
+        levers = seen.points.take(index, 0) - hand.translation.astype(np.float32)
+        lines[:, :3], lines[:, 3:] = along, cross(levers, along)
         jacobian = np.empty((len(index), PARAMETERS), np.float32)
-        jacobian[:, PLACE] = along
-        jacobian[:, TURN] = cross(points - hand.translation.astype(np.float32), along)
-        # along . (axis x (point - origin)) = axis . (point x along) - along . (axis x origin)
-        turns = cross(points, along) @ axes.T - along @ moments.T
-        jacobian[:, ANGLES] = turns * self._turned[index]
-        lengths = (along @ bones.frames[:, :, 1].T.astype(np.float32)) * self._stretched[index]
+        jacobian[:, : ANGLES.stop] = lines @ _moves(bones)
+        jacobian[:, ANGLES] *= table[:, _TURNED]
+        lengths = (along @ bones.frames[:, :, 1].T.astype(np.float32)) * table[:, _STRETCHED]
         jacobian[:, BETA] = lengths @ self._basis
-        outwards = dot(along, seen.normals[index])[:, None]
-        jacobian[:, THICKNESS] = self._skin.thickness_weights[index] * outwards
+        outwards = dot(along, seen.normals.take(index, 0))[:, None]
+        jacobian[:, THICKNESS] = table[:, _FLESH] * outwards
         return jacobian
+
+
+def _moves(bones: PosedBones) -> FloatArray:
+    """(6, 26) how fast a point goes along a line by its place, its turn about the wrist and the angles, for the line's
+    direction (3,) and its moment about the wrist (3,): with all of them taken from the wrist,
+    along . (axis x (point - origin)) = axis . (point x along) - along . (axis x origin)."""
+    moves = np.zeros((6, ANGLES.stop), np.float32)
+    moves[:3, PLACE] = moves[3:, TURN] = _UNIT
+    moves[3:, ANGLES] = bones.axes.T
+    origins = bones.origins.take(ANGLE_BONE, 0) - bones.joints[0]
+    moves[:3, ANGLES] = -cross(bones.axes, origins).T
+    return moves

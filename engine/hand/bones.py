@@ -12,11 +12,10 @@ import torch
 
 from engine.hand.model import rest_pose
 from engine.hand.skeleton import Skeleton
-from engine.types import BONE_COUNT, FloatArray
+from engine.types import BONE_COUNT, JOINT_COUNT, FloatArray
 
 #: The bone whose frame holds each angle's axis, and which axis that is: flexions turn about x, abductions about z.
 ANGLE_BONE = np.array([4 * finger + bone for finger in range(5) for bone in (1, 1, 2, 3)])
-_ABDUCTION = np.arange(20) % 4 == 1
 
 
 @dataclass(frozen=True)
@@ -52,35 +51,39 @@ class Bones:
         """Skeleton.pose for one hand: its wrist's place (3,) mm and rotation (3, 3), angles (20,), beta (20,)."""
         lengths = np.maximum(self.mean + self.basis @ beta, 0.2 * self.mean)
         angles = articulation.reshape(5, 4)
-        cosine, sine = np.cos(angles), np.sin(angles)
         before = rotation @ self._finger_frames
+        spread = _spread(before, angles[:, 1])
         frames = np.empty((5, 4, 3, 3))
         frames[:, 0] = rotation @ self._palm_frames
-        frames[:, 1] = _bent(_spread(before, cosine[:, 1], sine[:, 1]), cosine[:, 0], sine[:, 0])
-        frames[:, 2] = _bent(frames[:, 1], cosine[:, 2], sine[:, 2])
-        frames[:, 3] = _bent(frames[:, 2], cosine[:, 3], sine[:, 3])
-        far = translation + (frames[..., 1] * lengths.reshape(5, 4, 1)).cumsum(1)
+        # All flexions of a finger turn about one axis, so that they add up.
+        _bend(spread, angles[:, (0, 2, 3)].cumsum(1), frames[:, 1:])
+        along = (frames[..., 1] * lengths.reshape(5, 4, 1)).cumsum(1)
+        joints = np.empty((JOINT_COUNT, 3))
+        joints[0] = translation
+        far = joints[1:].reshape(5, 4, 3)
+        np.add(translation, along, out=far)
         origins = np.empty((5, 4, 3))
         origins[:, 0], origins[:, 1:] = translation, far[:, :3]
-        flat = frames.reshape(BONE_COUNT, 3, 3)
-        axes = np.where(_ABDUCTION[:, None], np.repeat(before[:, :, 2], 4, axis=0), flat[ANGLE_BONE, :, 0])
-        joints = np.concatenate((translation[None], far.reshape(BONE_COUNT, 3)))
-        return PosedBones(joints, flat, origins.reshape(BONE_COUNT, 3), lengths, axes)
+        axes = np.empty((5, 4, 3))
+        axes[:], axes[:, 1] = spread[:, None, :, 0], before[:, :, 2]
+        flat = (part.reshape(BONE_COUNT, *part.shape[2:]) for part in (frames, origins, axes))
+        turned, starts, turns = flat
+        return PosedBones(joints, turned, starts, lengths, turns)
 
 
-def _bent(frames: FloatArray, cosine: FloatArray, sine: FloatArray) -> FloatArray:
-    """Frames (5, 3, 3) after a turn about their own x."""
-    x, y, z = frames[..., 0], frames[..., 1], frames[..., 2]
-    c, s = cosine[:, None], sine[:, None]
-    turned = np.empty_like(frames)
-    turned[..., 0], turned[..., 1], turned[..., 2] = x, c * y + s * z, c * z - s * y
-    return turned
+def _bend(frames: FloatArray, angles: FloatArray, out: FloatArray) -> None:
+    """Frames (5, 3, 3) after turns about their own x by angles (5, 3), radians, into (5, 3, 3, 3)."""
+    c, s = np.cos(angles)[..., None], np.sin(angles)[..., None]
+    y, z = frames[:, None, :, 1], frames[:, None, :, 2]
+    out[..., 0] = frames[:, None, :, 0]
+    np.add(c * y, s * z, out=out[..., 1])
+    np.subtract(c * z, s * y, out=out[..., 2])
 
 
-def _spread(frames: FloatArray, cosine: FloatArray, sine: FloatArray) -> FloatArray:
-    """Frames (5, 3, 3) after a turn about their own z."""
-    x, y, z = frames[..., 0], frames[..., 1], frames[..., 2]
-    c, s = cosine[:, None], sine[:, None]
-    turned = np.empty_like(frames)
-    turned[..., 0], turned[..., 1], turned[..., 2] = c * x + s * y, c * y - s * x, z
+def _spread(frames: FloatArray, angles: FloatArray) -> FloatArray:
+    """Frames (5, 3, 3) after a turn about their own z by angles (5,), radians."""
+    c, s = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    x, y = frames[..., 0], frames[..., 1]
+    turned = frames.copy()
+    turned[..., 0], turned[..., 1] = c * x + s * y, c * y - s * x
     return turned
