@@ -21,30 +21,24 @@ _ROW = CROP_SIZE // _STRIDE + 2
 _BESIDE = np.array((1, -1, _ROW, -_ROW))[:, None]
 #: Neighbours further than this in depth are of another surface.
 _SAME_SURFACE_MM = 12.0
-#: A pixel with those around it, and with those beside it.
 _SQUARE = np.ones((3, 3), np.uint8)
-_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 #: How finely an outline is told by how deep it reaches.
 _OUTLINE_STEP_MM = 10.0
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Where the hand may be: solid (128, 128) 1 in its pixels, 0 elsewhere; border (L, 2) columns and rows of those of
-    them that have one of the others beside them."""
+    """Where the hand may be. pixels (L,): its pixels, numbered along the rows of the image; distance (128, 128) pixels
+    to the nearest of them; labels (128, 128): 1 for the first of them, and so on."""
 
-    solid: NDArray[np.uint8]
-    border: NDArray[np.float32]
+    distance: FloatArray
+    labels: NDArray[np.int32]
+    pixels: NDArray[np.int64]
 
     def nearest(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(P, 2) column and row of the hand's pixels nearest to pixels (P,) outside it."""
-        # Squared distances but for the pixels' own squares, as one product.
-        places = np.empty((3, len(self.border)), np.float32)
-        places[:2] = -2.0 * self.border.T
-        places[2] = dot(self.border, self.border)
-        pixels = np.ones((len(row), 3), np.float32)
-        pixels[:, 0], pixels[:, 1] = column, row
-        return self.border.take((pixels @ places).argmin(1), 0)
+        """(P, 2) column and row of the hand's pixels nearest to pixels (P,)."""
+        rows, columns = np.divmod(self.pixels.take(self.labels[row, column] - 1), CROP_SIZE)
+        return np.column_stack((columns, rows)).astype(np.float32)
 
 
 class Observation:
@@ -93,16 +87,15 @@ class Observation:
         return self._outline[1]
 
     def _outline_before(self, farthest_mm: float) -> Outline | None:
-        farthest = min(1.0, (farthest_mm - self._distance) / HALF_CUBE_MM)
-        solid = (self._crop < np.float32(farthest)).view(np.uint8)
+        depth = self._crop * np.float32(HALF_CUBE_MM) + np.float32(self._distance)
+        solid = ((self._crop < 1.0) & (depth < farthest_mm)).view(np.uint8)
         if not solid.any():
             return None
         closed = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, _SQUARE), np.uint8)
-        # Of the image's own edge, too: where nothing but the hand is in it, there is no other.
-        inner = cv2.erode(closed, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        border = np.empty((np.count_nonzero(closed != inner), 2), np.float32)
-        border[:, 1], border[:, 0] = np.divmod(np.flatnonzero(closed != inner), CROP_SIZE)
-        return Outline(closed, border)
+        distance, labels = cv2.distanceTransformWithLabels(1 - closed, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+        # OpenCV labels the hand's pixels row by row.
+        pixels = np.flatnonzero(closed.view(np.bool_))
+        return Outline(np.asarray(distance, np.float32), np.asarray(labels, np.int32), pixels)
 
     def sideways(self, points: FloatArray, pixels: FloatArray) -> FloatArray:
         """(P, 2) mm in x and y from the rays of pixels (P, 2) to points (P, 3), at each point's own depth."""

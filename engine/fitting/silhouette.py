@@ -30,7 +30,7 @@ def silhouette_pulls(
     observation: Observation, outline: Outline, seen: SeenSurface, surface: FittedSurface, config: SilhouetteConfig
 ) -> Pulls:
     """Pulls within the image plane, towards the outline."""
-    outside = outline.solid[seen.row, seen.column] == 0
+    outside = outline.distance[seen.row, seen.column] > config.slack_px
     index = np.flatnonzero(seen.facing & surface.skin & outside)
     nearest = outline.nearest(seen.row.take(index), seen.column.take(index))
     aside = observation.sideways(seen.points.take(index, 0), nearest)

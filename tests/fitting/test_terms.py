@@ -76,6 +76,17 @@ def test_pixels_of_something_else_say_nothing(model: HandModel) -> None:
     assert observation.outline(1e4) is None
 
 
+def test_nearest_to_a_pixel_of_the_hand_is_itself_and_to_others_one_as_far_as_told(model: HandModel) -> None:
+    hand = half_open_hand()
+    outline = looked_at(crop_of(hand, model), hand)[0].outline(2000.0)
+    assert outline is not None
+    row, column = np.indices((128, 128)).reshape(2, -1)
+    apart = np.linalg.norm(outline.nearest(row, column) - np.stack((column, row), 1), axis=1)
+    told = outline.distance.ravel()
+    assert (apart[told == 0] == 0).all() and len(outline.pixels) == (told == 0).sum() > 1000
+    assert np.allclose(apart, told, rtol=0.05)
+
+
 def test_points_over_the_background_are_pulled_to_the_outline(model: HandModel) -> None:
     truth, wrong = half_open_hand(), np.array([15.0, 0.0, 0.0])
     observation, seen = looked_at(crop_of(truth, model), replace(truth, translation=truth.translation + wrong))
