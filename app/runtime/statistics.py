@@ -29,7 +29,12 @@ class Percentiles:
         """Of any number of times."""
         if not len(values_ms):
             return Percentiles(*(float("nan"),) * 3)
-        return Percentiles(*(float(value) for value in np.percentile(values_ms, (50, 95, 99))))
+        return Percentiles.of_rows(np.array([values_ms]))[0]
+
+    @staticmethod
+    def of_rows(rows_ms: FloatArray) -> list[Percentiles]:
+        """Of each row of (rows, times), at least one time; at once, as one by one they take six times as long."""
+        return [Percentiles(*row) for row in np.percentile(rows_ms, (50, 95, 99), axis=1).T.tolist()]
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,6 @@ class LiveStatistics:
             times, drawn = self._times.columns(), self._drawn.columns()
             rates = self._capture.rate(), self._tracked.rate(), self._viewed.rate()
             counts = self._results, self._dropped, self._lost_by_sensor
-        latency, *stages = (Percentiles.of(row) for row in times) if times.size else (Percentiles.of(()),)
+        latency, *stages = Percentiles.of_rows(times) if times.size else [Percentiles.of(())]
         draw = Percentiles.of(drawn[0]) if drawn.size else Percentiles.of(())
         return StatisticsSnapshot(*rates, latency, *counts, dict(zip(STAGES, stages, strict=False)), draw)
