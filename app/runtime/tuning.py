@@ -50,8 +50,8 @@ def keep_beside_tracking() -> None:
 def interrupt_nobody() -> None:
     """Let this thread, and those it starts, wait until who runs on their core rests, instead of taking it from them.
 
-    What the window's thread sends wakes the drawing process on the core that both keep to. Put aside at that moment, it
-    holds the interpreter's lock for as long as a picture's part takes, 5 ms, in which the tracking cannot begin."""
+    What the window's thread sends wakes the drawing process on the core that both keep to. If that went first, the
+    window's thread would keep the interpreter's lock while it waits, up to 5 ms in which the tracking cannot begin."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # not allowed in some containers: pictures are drawn all the same
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

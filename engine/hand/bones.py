@@ -66,9 +66,8 @@ class Bones:
         origins[:, 0], origins[:, 1:] = translation, far[:, :3]
         axes = np.empty((5, 4, 3))
         axes[:], axes[:, 1] = spread[:, None, :, 0], before[:, :, 2]
-        flat = (part.reshape(BONE_COUNT, *part.shape[2:]) for part in (frames, origins, axes))
-        turned, starts, turns = flat
-        return PosedBones(joints, turned, starts, lengths, turns)
+        flat = frames.reshape(BONE_COUNT, 3, 3)
+        return PosedBones(joints, flat, origins.reshape(BONE_COUNT, 3), lengths, axes.reshape(BONE_COUNT, 3))
 
 
 def _bend(frames: FloatArray, angles: FloatArray, out: FloatArray) -> None:
