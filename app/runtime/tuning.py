@@ -48,7 +48,7 @@ def keep_beside_tracking() -> None:
 
 
 def interrupt_nobody() -> None:
-    """Let this thread, and those it starts, wait until who runs on their core rests, instead of taking it from them.
+    """Let this thread, and those it starts, take the core from nobody when they wake.
 
     What the window's thread sends wakes the drawing process on the core that both keep to. If that went first, the
     window's thread would keep the interpreter's lock while it waits, up to 5 ms in which the tracking cannot begin."""
