@@ -16,7 +16,6 @@ _CARRIED = (_BONES[:, None] < _JOINTS) & (_BONES[:, None] // 4 == (_JOINTS - 1) 
 #: (21, 20, 1) and (21, 1, 20): which joints an angle turns, and which a bone's length moves.
 _TURNED = _CARRIED[ANGLE_BONE].T[..., None].astype(np.float64)
 _STRETCHED = _CARRIED.T[:, None].astype(np.float64)
-_AXES = np.arange(PLACE.stop)
 
 
 class Kinematics(Bones):
@@ -29,7 +28,7 @@ class Kinematics(Bones):
     def joint_jacobian(self, bones: PosedBones) -> FloatArray:
         """(63, 52) derivatives of the joints, mm, by the hand's parameters."""
         jacobian = np.zeros((JOINT_COUNT, 3, PARAMETERS))
-        jacobian[:, _AXES, _AXES] = 1.0  # by the place
+        jacobian[:, :, PLACE] = np.eye(3)
         x, y, z = (bones.joints - bones.joints[0]).T
         turn = jacobian[:, :, TURN]
         turn[:, 1, 0], turn[:, 2, 0] = -z, y

@@ -60,13 +60,15 @@ class Observation:
         inner = depth[1:-1, 1:-1]
         np.copyto(inner, thinned * np.float32(HALF_CUBE_MM) + np.float32(distance), where=thinned < 1.0)
         place = np.flatnonzero(depth < np.inf)
-        points = self._lifted(place, depth.take(place))
+        row, column = np.divmod(place, _ROW)
+        x, y = (_STRIDE * (at - 1).astype(np.float32) - _MIDDLE for at in (column, row))
+        points = self._lifted(x, y, depth.take(place))
         middle = hand_mm.sum(0) / len(hand_mm)
         data, hand = (points - middle).astype(np.float32), (hand_mm - middle).astype(np.float32)
         squared = dot(hand, hand)[:, None] - 2 * (hand @ data.T)
         near = np.flatnonzero(squared.min(0) + dot(data, data) < reach_mm**2)
         self.points = points.take(near, 0)
-        self.normals = self._normals(depth, place.take(near))
+        self.normals = self._normals(depth, place.take(near), x.take(near), y.take(near))
         # The last one, which a fit that goes on from another mostly asks for again.
         self._outline: tuple[int, Outline | None] | None = None
 
@@ -101,24 +103,18 @@ class Observation:
         """(P, 2) mm in x and y from the rays of pixels (P, 2) to points (P, 3), at each point's own depth."""
         return points[:, :2] - (pixels - _MIDDLE) * (points[:, 2:] / self._focal)
 
-    def _rays(self, place: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """x and y (N,), pixels from the crop's middle, of places in the thinned depth."""
-        row, column = np.divmod(place, _ROW)
-        x, y = (_STRIDE * (at - 1).astype(np.float32) - _MIDDLE for at in (column, row))
-        return x, y
-
-    def _lifted(self, place: NDArray[np.int64], z: FloatArray) -> FloatArray:
-        x, y = self._rays(place)
+    def _lifted(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
+        """Points (N, 3) mm at depths z (N,) behind places (N,), pixels from the crop's middle."""
         scale = z / self._focal
         return vectors(x * scale, y * scale, z)
 
-    def _normals(self, depth: FloatArray, place: NDArray[np.int64]) -> FloatArray:
-        """Of the surface at places (N,) in the thinned depth, by how it goes on to the right and downwards."""
+    def _normals(self, depth: FloatArray, place: NDArray[np.int64], x: FloatArray, y: FloatArray) -> FloatArray:
+        """Of the surface at places (N,) in the thinned depth, x and y (N,) pixels from the crop's middle, by how it
+        goes on to the right and downwards."""
         z, beside = depth.take(place), depth.take(place + _BESIDE)
         same = np.abs(beside - z) < _SAME_SURFACE_MM
         right, left, below, above = np.where(same, beside, z)
         go_right, go_left, go_down, go_up = _STRIDE * same.astype(np.float32)
-        x, y = self._rays(place)
         # From the pixel before to the one behind, times the focal length.
         across = vectors(
             (x + go_right) * right - (x - go_left) * left, y * (right - left), self._focal * (right - left)

@@ -29,7 +29,6 @@ _BEYOND = (_BONES[:, None] < _BONES) & _SAME_FINGER
 _CARRIED = (_BONES[:, None] <= _BONES) & _SAME_FINGER
 #: The columns of a surface's table: how much of each bone's turn and length a point takes part in, and of the flesh.
 _TURNED, _STRETCHED, _FLESH = slice(0, 20), slice(20, 40), slice(40, 46)
-_UNIT = np.eye(3)
 #: Surface points further towards the elbow than this, mm in the rest pose, close the wrist's stub: no skin is there.
 _STUB_MM = 12.0
 #: Points are hidden where another lies nearer, by more than the margin, within the same square of pixels.
@@ -123,7 +122,7 @@ def _moves(bones: PosedBones) -> FloatArray:
     direction (3,) and its moment about the wrist (3,): with all of them taken from the wrist,
     along . (axis x (point - origin)) = axis . (point x along) - along . (axis x origin)."""
     moves = np.zeros((6, ANGLES.stop), np.float32)
-    moves[:3, PLACE] = moves[3:, TURN] = _UNIT
+    moves[:3, PLACE] = moves[3:, TURN] = np.eye(3)
     moves[3:, ANGLES] = bones.axes.T
     origins = bones.origins.take(ANGLE_BONE, 0) - bones.joints[0]
     moves[:3, ANGLES] = -cross(bones.axes, origins).T
