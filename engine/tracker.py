@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from engine.compiled import compiled
 from engine.filter import PoseFilter, ShapeAverage, SmoothingConfig, shape_certainty
 from engine.fitting.fitter import HandFitter
 from engine.fitting.state import KnownShape
@@ -292,19 +293,33 @@ def surface_residual(surface: FloatArray, distance: float, crop: FloatArray) -> 
     far off: where half of the hand lies over nothing, so is the result. NaN when less than a tenth of the hand is in
     the crop and not hidden.
     """
+    apart, shown = _apart(surface, distance, crop)
+    return median(apart) if len(apart) > 0.1 * shown else float("nan")
+
+
+@compiled
+def _apart(surface: FloatArray, distance: float, crop: FloatArray) -> tuple[FloatArray, int]:
+    """|observed - model| mm of the points that surface_residual counts, and how many the hand itself does not hide."""
     size = len(crop)
-    z = np.maximum(surface[:, 2], 1.0)
-    pixels = np.rint(surface[:, :2] / z[:, None] * (distance * size / (2 * HALF_CUBE_MM)) + (size - 1) / 2)
-    column, row = pixels.astype(np.int64).T
-    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    if not inside.any():
-        return float("nan")
-    column, row, z = (part.compress(inside) for part in (column, row, z))
-    cells = (row // 4) * size + column // 4
-    nearest = np.full(size * size, np.inf, np.float32)
-    np.minimum.at(nearest, cells, z)
-    front = z < nearest[cells] + 6.0
-    observed = crop[row, column]
-    behind = z - (observed * HALF_CUBE_MM + distance)
-    apart = np.where(observed < 1.0, np.abs(behind), np.inf)[front & ((behind < HIDDEN_MM) | (observed >= 1.0))]
-    return median(apart) if len(apart) > 0.1 * np.count_nonzero(front) else float("nan")
+    cells = np.full((size // 4 + 1, size // 4 + 1), np.inf, np.float32)
+    pixels = np.full((len(surface), 2), -1, np.int64)
+    for p in range(len(surface)):
+        z = max(surface[p, 2], 1.0)
+        scale = distance * size / (2 * HALF_CUBE_MM) / z
+        u, v = np.rint(surface[p, 0] * scale + (size - 1) / 2), np.rint(surface[p, 1] * scale + (size - 1) / 2)
+        if 0 <= u < size and 0 <= v < size:
+            row, column = int(v), int(u)
+            pixels[p, 0], pixels[p, 1] = row, column
+            cells[row // 4, column // 4] = min(cells[row // 4, column // 4], z)
+    apart, count, shown = np.empty(len(surface), np.float32), 0, 0
+    for p in range(len(surface)):
+        row, column = pixels[p, 0], pixels[p, 1]
+        z = max(surface[p, 2], 1.0)
+        if row < 0 or z >= cells[row // 4, column // 4] + 6.0:
+            continue
+        shown += 1
+        behind = z - (crop[row, column] * HALF_CUBE_MM + distance)
+        if crop[row, column] >= 1.0 or behind < HIDDEN_MM:
+            apart[count] = abs(behind) if crop[row, column] < 1.0 else np.inf
+            count += 1
+    return apart[:count], shown

@@ -2,7 +2,7 @@
 # tools/bootstrap.sh VENV run|dev|clean
 #
 # Makes the virtual environment VENV ready for the app (run) or for its tests and checks too (dev), or removes it (clean):
-# missing system libraries through apt, then the pinned Python packages. A stamp inside VENV makes the second time quick.
+# missing system libraries through apt, the pinned Python packages, then what is compiled for the processor. A stamp inside VENV makes the second time quick.
 # PYTHON names the interpreter to use; LUMBRICAL_SKIP_SYSTEM=1 leaves system libraries alone.
 set -euo pipefail
 
@@ -96,6 +96,7 @@ quiet=()
 [ -t 1 ] || quiet=(--quiet)
 "$venv/bin/python" -m pip install "${quiet[@]}" --disable-pip-version-check --no-input "${locks[@]/#/--requirement=}" ||
     fail "the Python packages could not be installed (see above); check the network and the disk, then run make again"
+"$venv/bin/python" -m app.compiling
 printf '%s\n' "$wanted" >"$stamp"
 # What the tests need includes what the app needs.
 [ "$purpose" = run ] || cp -- "$stamp" "$venv/.lumbrical-run"

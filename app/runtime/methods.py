@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.compiling import compile_loops
 from engine.runners.choose import DEFAULT_RUNNER
 from engine.types import FloatArray, LumbricalError, Side
 
@@ -43,6 +44,7 @@ class Method:
         """The tracker; slow. LumbricalError when the weights cannot be used."""
         if self.needs_profile and parts.profile is None:
             raise LumbricalError(f"the method {self.name} needs a take that names its user: choose another method")
+        compile_loops()
         return self.build(parts)
 
 

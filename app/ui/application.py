@@ -13,6 +13,7 @@ from types import TracebackType
 from PySide6.QtCore import QBuffer, QCoreApplication, QEvent, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
+from app.compiling import compile_loops
 from app.config import AppConfig
 from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.profile_choice import ProfileChoice
@@ -71,6 +72,7 @@ def run_window(
 
     Errors, once it is closed: LumbricalError when the screenshot could not be written or a worker had died.
     """
+    compile_loops()
     application = get_application()
     window = MainWindow(session, config, memory or Memory(), sources, trackers, profiles, adaptation, drawing)
     previous_hook = sys.excepthook

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.compiled import compiled
 from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, TURN, HandState
-from engine.geometry.vectors import cross
 from engine.hand.bones import ANGLE_BONE, Bones, PosedBones
 from engine.types import BONE_COUNT, JOINT_COUNT, FloatArray
 
@@ -13,9 +13,8 @@ _BONES = np.arange(BONE_COUNT)
 _JOINTS = np.arange(JOINT_COUNT)
 #: (20, 21) which joints a bone carries: its far end and all beyond it in the same finger.
 _CARRIED = (_BONES[:, None] < _JOINTS) & (_BONES[:, None] // 4 == (_JOINTS - 1) // 4)
-#: (21, 20, 1) and (21, 1, 20): which joints an angle turns, and which a bone's length moves.
-_TURNED = _CARRIED[ANGLE_BONE].T[..., None].astype(np.float64)
-_STRETCHED = _CARRIED.T[:, None].astype(np.float64)
+#: Compiled loops take numbers for the slices of a step.
+_FIRST_PLACE, _FIRST_TURN, _FIRST_ANGLE = PLACE.start, TURN.start, ANGLES.start
 
 
 class Kinematics(Bones):
@@ -27,15 +26,33 @@ class Kinematics(Bones):
 
     def joint_jacobian(self, bones: PosedBones) -> FloatArray:
         """(63, 52) derivatives of the joints, mm, by the hand's parameters."""
-        jacobian = np.zeros((JOINT_COUNT, 3, PARAMETERS))
-        jacobian[:, :, PLACE] = np.eye(3)
-        x, y, z = (bones.joints - bones.joints[0]).T
-        turn = jacobian[:, :, TURN]
-        turn[:, 1, 0], turn[:, 2, 0] = -z, y
-        turn[:, 0, 1], turn[:, 2, 1] = z, -x
-        turn[:, 0, 2], turn[:, 1, 2] = -y, x
-        levers = (bones.joints[:, None] - bones.origins.take(ANGLE_BONE, 0)) * _TURNED
-        jacobian[:, :, ANGLES] = cross(bones.axes, levers).transpose(0, 2, 1)
-        stretch = (bones.frames[:, :, 1].T * _STRETCHED).reshape(-1, BONE_COUNT)
-        jacobian[:, :, BETA] = (stretch @ self.basis).reshape(JOINT_COUNT, 3, -1)
-        return jacobian.reshape(3 * JOINT_COUNT, PARAMETERS)
+        rates, stretch = _rates(bones.joints, bones.frames, bones.origins, bones.axes)
+        rates[:, BETA] = stretch @ self.basis
+        return rates
+
+
+@compiled
+def _rates(
+    joints: FloatArray, frames: FloatArray, origins: FloatArray, axes: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """(63, 52) derivatives of the joints, 0 in the columns of BETA, and (63, 20) by the bones' lengths."""
+    rates, stretch = np.zeros((JOINT_COUNT, 3, PARAMETERS)), np.zeros((JOINT_COUNT, 3, BONE_COUNT))
+    for joint in range(JOINT_COUNT):
+        for axis in range(3):
+            rates[joint, axis, _FIRST_PLACE + axis] = 1.0
+            # A turn about that axis of the camera, at the wrist.
+            to, fro = (axis + 1) % 3, (axis + 2) % 3
+            rates[joint, to, _FIRST_TURN + axis] = joints[0, fro] - joints[joint, fro]
+            rates[joint, fro, _FIRST_TURN + axis] = joints[joint, to] - joints[0, to]
+        for bone in range(BONE_COUNT):
+            if _CARRIED[bone, joint]:
+                stretch[joint, :, bone] = frames[bone, :, 1]
+        for angle in range(ANGLE_BONE.size):
+            bone = ANGLE_BONE[angle]
+            if not _CARRIED[bone, joint]:
+                continue
+            for axis in range(3):
+                to, fro = (axis + 1) % 3, (axis + 2) % 3
+                rates[joint, axis, _FIRST_ANGLE + angle] = axes[angle, to] * (joints[joint, fro] - origins[bone, fro])
+                rates[joint, axis, _FIRST_ANGLE + angle] -= axes[angle, fro] * (joints[joint, to] - origins[bone, to])
+    return rates.reshape(-1, PARAMETERS), stretch.reshape(-1, BONE_COUNT)

@@ -11,29 +11,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.compiled import compiled
 from engine.fitting.kinematics import Kinematics
 from engine.fitting.observation import Observation
 from engine.fitting.state import ANGLES, BETA, PARAMETERS, PLACE, THICKNESS, TURN, HandState
-from engine.geometry.vectors import cross, dot
 from engine.hand.bones import ANGLE_BONE, PosedBones
 from engine.hand.model import sample_surface
 from engine.hand.skeleton import Skeleton
 from engine.hand.skin import Skin
 from engine.hand.template import HandTemplate
-from engine.types import BONE_COUNT, FloatArray
+from engine.types import BONE_COUNT, THICKNESS_SIZE, FloatArray
 
 _BONES = np.arange(BONE_COUNT)
 _SAME_FINGER = _BONES[:, None] // 4 == _BONES // 4
 #: (20, 20) whose flesh each bone carries, beyond it in the same finger, without and with its own.
 _BEYOND = (_BONES[:, None] < _BONES) & _SAME_FINGER
 _CARRIED = (_BONES[:, None] <= _BONES) & _SAME_FINGER
-#: The columns of a surface's table: how much of each bone's turn and length a point takes part in, and of the flesh.
-_TURNED, _STRETCHED, _FLESH = slice(0, 20), slice(20, 40), slice(40, 46)
+#: Compiled loops take numbers for the slices of a step.
+_FIRST_PLACE, _FIRST_TURN, _FIRST_ANGLE, _MOVED = PLACE.start, TURN.start, ANGLES.start, ANGLES.stop
+_FIRST_THICKNESS = THICKNESS.start
 #: Surface points further towards the elbow than this, mm in the rest pose, close the wrist's stub: no skin is there.
 _STUB_MM = 12.0
 #: Points are hidden where another lies nearer, by more than the margin, within the same square of pixels.
 _CELL_PX, _CELLS = 5, 32
-_HIDDEN_MM = 12.0
+_HIDDEN_MM = np.float32(12.0)
 #: The seed by which a surface's points are spread.
 SAMPLED_AS = 1
 
@@ -65,6 +66,7 @@ class Pulls:
     weight: FloatArray
 
 
+@compiled
 def robust_weight(distance: FloatArray, soft_mm: float, sigma_mm: float) -> FloatArray:
     """Geman-McClure: what is further off than soft_mm loses its say; sigma_mm is that of what is near."""
     return (1 + (distance / soft_mm) ** 2) ** -2 / sigma_mm**2
@@ -81,6 +83,7 @@ class FittedSurface:
         turned = (weights @ _CARRIED.T)[:, ANGLE_BONE]
         local = np.einsum("bi,pbi->pb", kinematics.rest_frames[:, :, 1], rest[:, None] - kinematics.rest_origins)
         stretched = weights @ _BEYOND.T + weights * local / kinematics.mean
+        # How much of each angle's turn and each bone's length a point takes part in, and of the flesh.
         self._table = np.hstack((turned, stretched, self._skin.thickness_weights)).astype(np.float32)
         self._basis = kinematics.basis.astype(np.float32)
 
@@ -92,38 +95,91 @@ class FittedSurface:
         """The surface of a hand posed in the crop's camera."""
         points, normals = self.posed(bones, thickness)
         column, row, inside = observation.pixels(points)
-        facing = inside & (dot(points, normals) < 0)
-        cell = (row // _CELL_PX) * _CELLS + column // _CELL_PX
-        nearest = np.full(_CELLS * _CELLS, np.inf, np.float32)
-        front = np.flatnonzero(facing)
-        np.minimum.at(nearest, cell.take(front), points[:, 2].take(front))
-        visible = facing & (points[:, 2] < nearest.take(cell) + _HIDDEN_MM)
-        return SeenSurface(points, normals, column, row, facing, visible)
+        return SeenSurface(points, normals, column, row, *_shown(points, normals, column, row, inside))
 
     def jacobian(self, seen: SeenSurface, pulls: Pulls, bones: PosedBones, hand: HandState) -> FloatArray:
         """(K, 52) derivatives of the pulled points along their directions."""
-        index, along = pulls.index, pulls.direction
-        table = self._table.take(index, 0)
-        lines = np.empty((len(index), 6), np.float32)
-        levers = seen.points.take(index, 0) - hand.translation.astype(np.float32)
-        lines[:, :3], lines[:, 3:] = along, cross(levers, along)
-        jacobian = np.empty((len(index), PARAMETERS), np.float32)
-        jacobian[:, : ANGLES.stop] = lines @ _moves(bones)
-        jacobian[:, ANGLES] *= table[:, _TURNED]
-        lengths = (along @ bones.frames[:, :, 1].T.astype(np.float32)) * table[:, _STRETCHED]
-        jacobian[:, BETA] = lengths @ self._basis
-        outwards = dot(along, seen.normals.take(index, 0))[:, None]
-        jacobian[:, THICKNESS] = table[:, _FLESH] * outwards
-        return jacobian
+        wrist = hand.translation.astype(np.float32)
+        lines = bones.frames[:, :, 1].T.astype(np.float32, order="C")
+        rates, lengths = _rates(
+            seen.points,
+            seen.normals,
+            pulls.index,
+            pulls.direction,
+            wrist,
+            _moves(bones.joints, bones.origins, bones.axes),
+            lines,
+            self._table,
+        )
+        rates[:, BETA] = lengths @ self._basis
+        return rates
 
 
-def _moves(bones: PosedBones) -> FloatArray:
+@compiled
+def _shown(
+    points: FloatArray,
+    normals: FloatArray,
+    column: NDArray[np.int64],
+    row: NDArray[np.int64],
+    inside: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which points face the camera, and which of them are not hidden: see SeenSurface."""
+    facing, visible = np.zeros(len(points), np.bool_), np.zeros(len(points), np.bool_)
+    nearest = np.full((_CELLS, _CELLS), np.inf, np.float32)
+    for p in range(len(points)):
+        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        if inside[p] and x * normals[p, 0] + y * normals[p, 1] + z * normals[p, 2] < 0:
+            facing[p] = True
+            i, j = row[p] // _CELL_PX, column[p] // _CELL_PX
+            nearest[i, j] = min(nearest[i, j], z)
+    for p in range(len(points)):
+        if facing[p]:
+            visible[p] = points[p, 2] < nearest[row[p] // _CELL_PX, column[p] // _CELL_PX] + _HIDDEN_MM
+    return facing, visible
+
+
+@compiled
+def _rates(
+    points: FloatArray,
+    normals: FloatArray,
+    index: NDArray[np.int64],
+    directions: FloatArray,
+    wrist: FloatArray,
+    moves: FloatArray,
+    lines: FloatArray,
+    table: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """(K, 52) how fast the pulled points go along their directions, all but the columns of BETA, and (K, 20) how fast
+    by each bone's length. lines (3, 20): along the bones."""
+    rates, lengths = np.empty((len(index), PARAMETERS), np.float32), np.empty((len(index), BONE_COUNT), np.float32)
+    for k in range(len(index)):
+        p, row = index[k], table[index[k]]
+        x, y, z = points[p, 0] - wrist[0], points[p, 1] - wrist[1], points[p, 2] - wrist[2]
+        ax, ay, az = directions[k, 0], directions[k, 1], directions[k, 2]
+        mx, my, mz = y * az - z * ay, z * ax - x * az, x * ay - y * ax
+        for c in range(_MOVED):
+            rates[k, c] = ax * moves[0, c] + ay * moves[1, c] + az * moves[2, c]
+            rates[k, c] += mx * moves[3, c] + my * moves[4, c] + mz * moves[5, c]
+        for c in range(BONE_COUNT):
+            rates[k, _FIRST_ANGLE + c] *= row[c]
+            lengths[k, c] = (ax * lines[0, c] + ay * lines[1, c] + az * lines[2, c]) * row[BONE_COUNT + c]
+        outwards = ax * normals[p, 0] + ay * normals[p, 1] + az * normals[p, 2]
+        for c in range(THICKNESS_SIZE):
+            rates[k, _FIRST_THICKNESS + c] = row[2 * BONE_COUNT + c] * outwards
+    return rates, lengths
+
+
+@compiled
+def _moves(joints: FloatArray, origins: FloatArray, axes: FloatArray) -> FloatArray:
     """(6, 26) how fast a point goes along a line by its place, its turn about the wrist and the angles, for the line's
     direction (3,) and its moment about the wrist (3,): with all of them taken from the wrist,
     along . (axis x (point - origin)) = axis . (point x along) - along . (axis x origin)."""
-    moves = np.zeros((6, ANGLES.stop), np.float32)
-    moves[:3, PLACE] = moves[3:, TURN] = np.eye(3)
-    moves[3:, ANGLES] = bones.axes.T
-    origins = bones.origins.take(ANGLE_BONE, 0) - bones.joints[0]
-    moves[:3, ANGLES] = -cross(bones.axes, origins).T
+    moves = np.zeros((6, _MOVED), np.float32)
+    for axis in range(3):
+        moves[axis, _FIRST_PLACE + axis] = moves[3 + axis, _FIRST_TURN + axis] = 1.0
+        to, fro = (axis + 1) % 3, (axis + 2) % 3
+        for angle in range(ANGLE_BONE.size):
+            origin = origins[ANGLE_BONE[angle]] - joints[0]
+            moves[3 + axis, _FIRST_ANGLE + angle] = axes[angle, axis]
+            moves[axis, _FIRST_ANGLE + angle] = axes[angle, fro] * origin[to] - axes[angle, to] * origin[fro]
     return moves

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from engine.compiled import compiled
 from engine.hand.model import rest_pose
 from engine.hand.skeleton import Skeleton
 from engine.types import BONE_COUNT, JOINT_COUNT, FloatArray
@@ -26,8 +27,8 @@ class PosedBones:
     joints: FloatArray
     frames: FloatArray
     origins: FloatArray
-    lengths: FloatArray
     axes: FloatArray
+    lengths: FloatArray
 
 
 class Bones:
@@ -50,39 +51,69 @@ class Bones:
     ) -> PosedBones:
         """Skeleton.pose for one hand: its wrist's place (3,) mm and rotation (3, 3), angles (20,), beta (20,)."""
         lengths = np.maximum(self.mean + self.basis @ beta, 0.2 * self.mean)
-        angles = articulation.reshape(5, 4)
-        before = rotation @ self._finger_frames
-        spread = _spread(before, angles[:, 1])
-        frames = np.empty((5, 4, 3, 3))
-        frames[:, 0] = rotation @ self._palm_frames
-        # All flexions of a finger turn about one axis, so that they add up.
-        _bend(spread, angles[:, (0, 2, 3)].cumsum(1), frames[:, 1:])
-        along = (frames[..., 1] * lengths.reshape(5, 4, 1)).cumsum(1)
-        joints = np.empty((JOINT_COUNT, 3))
-        joints[0] = translation
-        far = joints[1:].reshape(5, 4, 3)
-        np.add(translation, along, out=far)
-        origins = np.empty((5, 4, 3))
-        origins[:, 0], origins[:, 1:] = translation, far[:, :3]
-        axes = np.empty((5, 4, 3))
-        axes[:], axes[:, 1] = spread[:, None, :, 0], before[:, :, 2]
-        flat = frames.reshape(BONE_COUNT, 3, 3)
-        return PosedBones(joints, flat, origins.reshape(BONE_COUNT, 3), lengths, axes.reshape(BONE_COUNT, 3))
+        rotation, angles = np.ascontiguousarray(rotation), np.ascontiguousarray(articulation).reshape(5, 4)
+        place = np.asarray(translation, np.float64)
+        return PosedBones(*_posed(place, rotation, angles, lengths, self._finger_frames, self._palm_frames), lengths)
 
 
-def _bend(frames: FloatArray, angles: FloatArray, out: FloatArray) -> None:
-    """Frames (5, 3, 3) after turns about their own x by angles (5, 3), radians, into (5, 3, 3, 3)."""
-    c, s = np.cos(angles)[..., None], np.sin(angles)[..., None]
-    y, z = frames[:, None, :, 1], frames[:, None, :, 2]
-    out[..., 0] = frames[:, None, :, 0]
-    np.add(c * y, s * z, out=out[..., 1])
-    np.subtract(c * z, s * y, out=out[..., 2])
+@compiled
+def _posed(
+    place: FloatArray,
+    rotation: FloatArray,
+    angles: FloatArray,
+    lengths: FloatArray,
+    finger_frames: FloatArray,
+    palm_frames: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """joints, frames, origins and axes of PosedBones."""
+    joints, frames = np.empty((JOINT_COUNT, 3)), np.empty((BONE_COUNT, 3, 3))
+    origins, axes = np.empty((BONE_COUNT, 3)), np.empty((BONE_COUNT, 3))
+    joints[0] = place
+    for finger in range(5):
+        before = _product(rotation, finger_frames[finger])
+        spread = _about_z(before, angles[finger, 1])
+        bend = 0.0
+        for bone in range(4):
+            b = 4 * finger + bone
+            if bone == 0:
+                frames[b] = _product(rotation, palm_frames[finger])
+            else:
+                # All flexions of a finger turn about one axis, so that they add up.
+                bend += angles[finger, 0 if bone == 1 else bone]
+                frames[b] = _about_x(spread, bend)
+            axes[b] = before[:, 2] if bone == 1 else spread[:, 0]
+            origins[b] = place if bone == 0 else joints[b]
+            joints[b + 1] = origins[b] + lengths[b] * frames[b, :, 1]
+    return joints, frames, origins, axes
 
 
-def _spread(frames: FloatArray, angles: FloatArray) -> FloatArray:
-    """Frames (5, 3, 3) after a turn about their own z by angles (5,), radians."""
-    c, s = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    x, y = frames[..., 0], frames[..., 1]
-    turned = frames.copy()
-    turned[..., 0], turned[..., 1] = c * x + s * y, c * y - s * x
-    return turned
+@compiled
+def _product(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Of two matrices (3, 3)."""
+    out = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            out[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j]
+    return out
+
+
+@compiled
+def _about_x(frame: FloatArray, angle: float) -> FloatArray:
+    """A frame (3, 3) after a turn about its own x by an angle in radians."""
+    c, s = np.cos(angle), np.sin(angle)
+    out = np.empty((3, 3))
+    for i in range(3):
+        out[i, 0] = frame[i, 0]
+        out[i, 1], out[i, 2] = c * frame[i, 1] + s * frame[i, 2], c * frame[i, 2] - s * frame[i, 1]
+    return out
+
+
+@compiled
+def _about_z(frame: FloatArray, angle: float) -> FloatArray:
+    """A frame (3, 3) after a turn about its own z by an angle in radians."""
+    c, s = np.cos(angle), np.sin(angle)
+    out = np.empty((3, 3))
+    for i in range(3):
+        out[i, 2] = frame[i, 2]
+        out[i, 0], out[i, 1] = c * frame[i, 0] + s * frame[i, 1], c * frame[i, 1] - s * frame[i, 0]
+    return out
