@@ -54,6 +54,7 @@ class Package:
 
 PACKAGES = (
     Package(("numpy",), "numpy", "everything"),
+    Package(("numba",), "numba", "the fit, compiled"),
     Package(("torch",), "torch", "the networks"),
     Package(("opencv-python-headless",), "cv2", "images"),
     Package(("onnxruntime",), "onnxruntime", "fast inference on the CPU"),

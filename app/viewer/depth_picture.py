@@ -39,7 +39,11 @@ def depth_in_colors(depth: NDArray[np.uint16], unit_mm: float, near_mm: float, s
 def nearest_mm(depth: NDArray[np.uint16], unit_mm: float) -> float | None:
     """How far away the nearest hundredth of the pixels is that were measured; None where none was."""
     measured = depth[depth > 0]
-    return float(np.percentile(measured, 1)) * unit_mm if measured.size else None
+    if not measured.size:
+        return None
+    # np.percentile takes five times as long, and the interpreter's lock.
+    rank = measured.size // 100
+    return float(np.partition(measured, rank)[rank]) * unit_mm
 
 
 class DepthPainter:

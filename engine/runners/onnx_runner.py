@@ -34,7 +34,8 @@ class OnnxRunner:
     ) -> None:
         if provider not in onnxruntime.get_available_providers():
             raise LumbricalError(
-                f"this ONNX Runtime has no {provider}; with an NVIDIA GPU: pip install onnxruntime-gpu"
+                f"this ONNX Runtime has no {provider}; with an NVIDIA GPU: "
+                "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
             )
         self.version = loaded.version
         model = _in_half(loaded) if half else path or cached_onnx(loaded)
