@@ -5,53 +5,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import os
-import platform
 import sys
 from contextlib import suppress
-from pathlib import Path
-
-from platformdirs import user_cache_path
-
-_ENGINE = Path(__file__).resolve().parents[1] / "engine"
 
 
 def compile_loops() -> None:
-    """Compile what engine.compiled marks, unless that has been done here, of these sources and with this Numba: once,
-    for some ten seconds, which stderr is told of."""
-    mark = _folder() / f"compiled-{_digest()}"
-    if mark.is_file():
+    """Compile what engine.compiled marks, unless that has been done for this processor: once, for some ten seconds,
+    which stderr is told of. Where it fails, loops are compiled when they are called."""
+    import numba
+    from llvmlite.binding import get_host_cpu_name
+
+    from engine.compiled import CACHE
+    from engine.types import LumbricalError
+
+    mark = CACHE / f"{get_host_cpu_name()}.done"
+    if numba.config.DISABLE_JIT or os.path.isfile(mark):  # type: ignore[attr-defined]
         return
     print("lumbrical: compiling for this processor, once: some ten seconds", file=sys.stderr, flush=True)
+    with suppress(LumbricalError, OSError):
+        _track()
+        CACHE.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
+def _track() -> None:
+    """Follow a hand for two frames: that calls all loops, in all ways that tracking does."""
     from app.config import DEMO_SOURCE
     from app.runtime.preloaded import load_frames
     from app.runtime.sources import open_recording
     from engine.tracker import Tracker
 
     tracker = Tracker()
-    # The second frame is tracked from the first one's hand.
     for frame in load_frames(open_recording(str(DEMO_SOURCE)), 2):
         tracker.track(frame)
-    with suppress(OSError):  # nowhere to note it: the next start looks again
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-
-
-def _folder() -> Path:
-    """Where that is noted: beside what is compiled, where that can be written."""
-    return _ENGINE / "__pycache__" if os.access(_ENGINE, os.W_OK) else user_cache_path("lumbrical")
-
-
-def _digest() -> str:
-    """Of what Numba compiles anew for: the machine, the interpreter, its own version, the sources' times."""
-    seen = [platform.node(), platform.machine(), sys.version, importlib.metadata.version("numba")]
-    for file in sorted(_ENGINE.rglob("*.py")):
-        if b"@compiled" in file.read_bytes():
-            status = file.stat()
-            seen += [str(file), str(status.st_mtime_ns), str(status.st_size)]
-    return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

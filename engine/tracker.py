@@ -293,7 +293,7 @@ def surface_residual(surface: FloatArray, distance: float, crop: FloatArray) -> 
     far off: where half of the hand lies over nothing, so is the result. NaN when less than a tenth of the hand is in
     the crop and not hidden.
     """
-    apart, shown = _apart(surface, distance, crop)
+    apart, shown = _apart(np.ascontiguousarray(surface), distance, crop)
     return median(apart) if len(apart) > 0.1 * shown else float("nan")
 
 

@@ -96,7 +96,7 @@ quiet=()
 [ -t 1 ] || quiet=(--quiet)
 "$venv/bin/python" -m pip install "${quiet[@]}" --disable-pip-version-check --no-input "${locks[@]/#/--requirement=}" ||
     fail "the Python packages could not be installed (see above); check the network and the disk, then run make again"
-"$venv/bin/python" -m app.compiling
+"$venv/bin/python" -m app.compiling || say "what tracking needs is compiled at the first start instead"
 printf '%s\n' "$wanted" >"$stamp"
 # What the tests need includes what the app needs.
 [ "$purpose" = run ] || cp -- "$stamp" "$venv/.lumbrical-run"

@@ -43,7 +43,11 @@ def nearest_pulls(
 ) -> list[Pulls]:
     """Pulls of the surface's points along their normals, and within their planes; none where nothing is near."""
     candidates = np.flatnonzero(seen.visible)
-    measured, facing = (part[turn % config.turns :: config.turns] for part in (observation.points, observation.normals))
+    # Whole again, as loops are compiled for each layout.
+    measured, facing = (
+        np.ascontiguousarray(part[turn % config.turns :: config.turns])
+        for part in (observation.points, observation.normals)
+    )
     if not len(candidates) or not len(measured):
         return []
     apart = _apart(seen.points, seen.normals, candidates, measured, facing, config.normal_mm)

@@ -67,7 +67,7 @@ class Pulls:
 
 
 @compiled
-def robust_weight(distance: FloatArray, soft_mm: float, sigma_mm: float) -> FloatArray:
+def robust_weight(distance: float, soft_mm: float, sigma_mm: float) -> float:
     """Geman-McClure: what is further off than soft_mm loses its say; sigma_mm is that of what is near."""
     return (1 + (distance / soft_mm) ** 2) ** -2 / sigma_mm**2
 
@@ -160,8 +160,9 @@ def _rates(
         for c in range(_MOVED):
             rates[k, c] = ax * moves[0, c] + ay * moves[1, c] + az * moves[2, c]
             rates[k, c] += mx * moves[3, c] + my * moves[4, c] + mz * moves[5, c]
-        for c in range(BONE_COUNT):
+        for c in range(ANGLE_BONE.size):
             rates[k, _FIRST_ANGLE + c] *= row[c]
+        for c in range(BONE_COUNT):
             lengths[k, c] = (ax * lines[0, c] + ay * lines[1, c] + az * lines[2, c]) * row[BONE_COUNT + c]
         outwards = ax * normals[p, 0] + ay * normals[p, 1] + az * normals[p, 2]
         for c in range(THICKNESS_SIZE):

@@ -1,4 +1,4 @@
-"""The posed skeleton of one hand in numpy: engine.hand.skeleton's twin for tracking.
+"""The posed skeleton of one hand, compiled: engine.hand.skeleton's twin for tracking.
 
 Torch costs more for its calls than for the arithmetic of a single hand; tests hold the two together.
 """
@@ -81,6 +81,7 @@ def _posed(
                 # All flexions of a finger turn about one axis, so that they add up.
                 bend += angles[finger, 0 if bone == 1 else bone]
                 frames[b] = _about_x(spread, bend)
+            # Angle b of the hand; the second one of each finger is its abduction.
             axes[b] = before[:, 2] if bone == 1 else spread[:, 0]
             origins[b] = place if bone == 0 else joints[b]
             joints[b + 1] = origins[b] + lengths[b] * frames[b, :, 1]

@@ -1,4 +1,4 @@
-"""Points that follow the bones of one hand, in numpy: engine.hand.model.SkinnedPoints' twin for tracking."""
+"""Points that follow the bones of one hand, compiled: engine.hand.model.SkinnedPoints' twin for tracking."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Skin:
         self._rest = bones.rest_frames, bones.rest_origins, bones.mean
         self.position_weights = points.position_weights.numpy()
         self.thickness_weights = points.thickness_weights.numpy()
-        # A point hangs on three bones of the twenty: what each does to it, one after the other.
+        # A point hangs on a few bones of the twenty: what each does to it, one after the other.
         position = self.position_weights.reshape(-1, BONE_COUNT, 4)
         normal = points.normal_weights.numpy().reshape(-1, BONE_COUNT, 3)
         hung = position.any(2) | normal.any(2)
