@@ -42,4 +42,7 @@ def _track() -> None:
 
 
 if __name__ == "__main__":
-    compile_loops()
+    try:
+        compile_loops()
+    except KeyboardInterrupt:
+        sys.exit(130)

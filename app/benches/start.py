@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.arguments import whole_number
+from app.compiling import compile_loops
 from app.display import require_display
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,7 +29,9 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     start.add_argument(
         "--cold", action="store_true", help="before each start, ask the system to forget the files it holds in memory"
     )
-    start.add_argument("--fresh", action="store_true", help="each start is the first one: without what the app caches")
+    start.add_argument(
+        "--fresh", action="store_true", help="each start is the first one: nothing is in the user's cache"
+    )
     start.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     check_source(source)
     open_recording(source)
     require_display()
+    compile_loops()
     runs = [_start(source, args.cold, args.fresh) for _ in range(args.runs)]
     report: dict[str, Any] = {
         "source": "demo" if is_demo(source) else source,
