@@ -2,7 +2,8 @@
 # tools/bootstrap.sh VENV run|dev|clean
 #
 # Makes the virtual environment VENV ready for the app (run) or for its tests and checks too (dev), or removes it (clean):
-# missing system libraries through apt, the pinned Python packages, then what is compiled for the processor. A stamp inside VENV makes the second time quick.
+# missing system libraries through apt, the pinned Python packages, then what is compiled for the processor. A stamp
+# inside VENV makes the second time quick.
 # PYTHON names the interpreter to use; LUMBRICAL_SKIP_SYSTEM=1 leaves system libraries alone.
 set -euo pipefail
 

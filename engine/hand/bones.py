@@ -17,6 +17,7 @@ from engine.types import BONE_COUNT, JOINT_COUNT, FloatArray
 
 #: The bone whose frame holds each angle's axis, and which axis that is: flexions turn about x, abductions about z.
 ANGLE_BONE = np.array([4 * finger + bone for finger in range(5) for bone in (1, 1, 2, 3)])
+_X, _Z = 0, 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _posed(
     joints[0] = place
     for finger in range(5):
         before = _product(rotation, finger_frames[finger])
-        spread = _about_z(before, angles[finger, 1])
+        spread = _turned(before, _Z, angles[finger, 1])
         bend = 0.0
         for bone in range(4):
             b = 4 * finger + bone
@@ -80,7 +81,7 @@ def _posed(
             else:
                 # All flexions of a finger turn about one axis, so that they add up.
                 bend += angles[finger, 0 if bone == 1 else bone]
-                frames[b] = _about_x(spread, bend)
+                frames[b] = _turned(spread, _X, bend)
             # Angle b of the hand; the second one of each finger is its abduction.
             axes[b] = before[:, 2] if bone == 1 else spread[:, 0]
             origins[b] = place if bone == 0 else joints[b]
@@ -99,22 +100,11 @@ def _product(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 @compiled
-def _about_x(frame: FloatArray, angle: float) -> FloatArray:
-    """A frame (3, 3) after a turn about its own x by an angle in radians."""
+def _turned(frame: FloatArray, axis: int, angle: float) -> FloatArray:
+    """A frame (3, 3) after a turn about one of its own axes by an angle in radians."""
     c, s = np.cos(angle), np.sin(angle)
-    out = np.empty((3, 3))
+    to, fro = (axis + 1) % 3, (axis + 2) % 3
+    out = frame.copy()
     for i in range(3):
-        out[i, 0] = frame[i, 0]
-        out[i, 1], out[i, 2] = c * frame[i, 1] + s * frame[i, 2], c * frame[i, 2] - s * frame[i, 1]
-    return out
-
-
-@compiled
-def _about_z(frame: FloatArray, angle: float) -> FloatArray:
-    """A frame (3, 3) after a turn about its own z by an angle in radians."""
-    c, s = np.cos(angle), np.sin(angle)
-    out = np.empty((3, 3))
-    for i in range(3):
-        out[i, 2] = frame[i, 2]
-        out[i, 0], out[i, 1] = c * frame[i, 0] + s * frame[i, 1], c * frame[i, 1] - s * frame[i, 0]
+        out[i, to], out[i, fro] = c * frame[i, to] + s * frame[i, fro], c * frame[i, fro] - s * frame[i, to]
     return out
