@@ -19,7 +19,7 @@ def default_takes_folder() -> Path:
 
 def thumbnails_folder() -> Path:
     """Where pictures of takes are kept, which can be made again; it need not exist yet."""
-    return Path(platformdirs.user_cache_dir(_APP, appauthor=False)) / "thumbnails"
+    return Path(platformdirs.user_cache_dir("lumbrical")) / "thumbnails"
 
 
 def checked_takes_folder(folder: str | Path) -> Path:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The first runs of a runner allocate.
 _WARM_UP = 5
+#: What depth cameras deliver by default, and at most: what `run` takes by itself may differ.
+_CAMERA_FPS = (30, 90)
 
 
 def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,10 +43,12 @@ def run(args: argparse.Namespace) -> int:
 
     from app.runtime.runner_check import DEMO, crops_of
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
+    from engine.runners.choose import best_runner
 
     torch.set_num_threads(1)
     sources = {folder.name: crops_of(folder, args.crops) for folder in [DEMO, *args.folders]}
     report = measure(load_weights(args.weights or DEFAULT_WEIGHTS), sources, args.repeats)
+    report["by_itself"] = {str(fps): best_runner(fps, args.weights) for fps in _CAMERA_FPS}
     print(json.dumps(report, indent=2) if args.json else as_table(report))
     return 0
 
@@ -152,4 +156,8 @@ def as_table(report: dict[str, Any]) -> str:
             f"{base / row['p50_ms']:7.1f}x   {apart}"
         )
     lines += [f"  {name:22} not run: {why}" for name, why in report["not_run"].items()]
+    for fps, name in report.get("by_itself", {}).items():
+        row = report["runners"].get(name)
+        faster = f": {base / row['p50_ms']:.1f} times as fast as torch" if row else ""
+        lines.append(f"by itself, run takes {name} for {fps} frames a second{faster}")
     return "\n".join(lines)

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.arguments import whole_number
 from app.compiling import compile_loops
 from app.display import require_display
 
@@ -24,7 +23,7 @@ _TIMEOUT_S = 180.0
 def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the bench and its options."""
     start = kinds.add_parser("start", help="seconds from `run` to the first tracked frame", description=run.__doc__)
-    start.add_argument("--runs", type=whole_number, default=5, help="how often to start the app (default: 5)")
+    start.add_argument("--runs", type=int, default=5, help="how often to start the app: 1 to 100 (default: 5)")
     start.add_argument("--source", metavar="SPEC", help="the recording to play (default: the demo take)")
     start.add_argument(
         "--cold", action="store_true", help="before each start, ask the system to forget the files it holds in memory"

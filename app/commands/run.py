@@ -53,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_profile(parser)
     parser.add_argument("--side", choices=("right", "left"), help="which of NAME's hands --profile is to hold")
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
-    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write the window's picture before it closes")
+    parser.add_argument(
+        "--screenshot", type=Path, metavar="FILE", help="with --exit-after: write the window's picture before it closes"
+    )
     parser.add_argument(
         "--time-start", action="store_true", help="close once a tracked hand is drawn; print when what came, as JSON"
     )
@@ -226,3 +228,5 @@ def _check(exit_after: float | None, screenshot: Path | None) -> None:
         raise LumbricalError(f"--screenshot {screenshot} is a folder: give a file name")
     if not screenshot.parent.is_dir():
         raise LumbricalError(f"--screenshot {screenshot}: there is no folder {screenshot.parent}; make it first")
+    if exit_after is None:
+        raise LumbricalError("--screenshot is taken when --exit-after closes the window: name the seconds")

@@ -9,9 +9,10 @@ from app.runtime.slot import LatestSlot
 
 T = TypeVar("T")
 
-#: A frame that finds the tracker waiting earns one, a frame that finds it at work costs so many.
-LATE = 10
-#: What it takes for frames to wait: five seconds at 90 a second in which the tracker nearly always waited for them.
+#: A frame that finds the tracker waiting earns one, one that finds it at work costs so many: late for more than one
+#: frame in four it has little to spare, and what waits would wait long.
+LATE = 3
+#: What it takes for frames to wait: five seconds at 90 a second in which the tracker waited for all of them.
 PRICE = 450
 #: Frames may wait while so many more come: half a second, as a core that is slow for a moment is for less.
 GRACE = 45

@@ -150,6 +150,7 @@ def _finish(
     try:
         if screenshot is not None:
             save_picture(window, screenshot)
+            print(f"written to {screenshot}")
     except LumbricalError as error:
         failures.append(error)
     window.close()

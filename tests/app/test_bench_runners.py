@@ -38,3 +38,14 @@ def test_what_is_off_torch_or_missing_is_not_timed(monkeypatch: pytest.MonkeyPat
     lines = as_table(report).splitlines()
     assert {line.split()[0] for line in lines if "not run:" in line} == {"askew", "missing"}
     assert any(line.split()[0] == "torch" and "1.0x" in line for line in lines)
+
+
+def test_the_table_ends_with_what_run_takes_by_itself() -> None:
+    row = {"precision": "fp32", "p10_ms": 1.0, "p95_ms": 4.0, "difference": {}}
+    rows = {"torch": {**row, "p50_ms": 10.0}, "fast": {**row, "p50_ms": 4.0}}
+    chosen = {"30": "fast", "90": "elsewhere"}
+    report = {"weights": "x-1", "gpu": None, "runs_each": 6, "runners": rows, "not_run": {}, "by_itself": chosen}
+    assert as_table(report).splitlines()[-2:] == [
+        "by itself, run takes fast for 30 frames a second: 2.5 times as fast as torch",
+        "by itself, run takes elsewhere for 90 frames a second",
+    ]

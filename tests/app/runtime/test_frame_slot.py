@@ -58,6 +58,13 @@ def test_a_core_that_is_slow_for_a_moment_loses_no_frame() -> None:
     assert slot.overwritten == 0
 
 
+def test_a_tracker_that_is_late_for_a_frame_in_five_but_keeps_up_loses_none_in_a_stall() -> None:
+    slot: FrameSlot[int] = FrameSlot()
+    taken = simulate([0.008, 0.008, 0.008, 0.008, 0.013] * 500 + [0.044] + [0.008] * 60, 2560, slot)
+    assert [frame for frame, _ in taken] == list(range(len(taken)))
+    assert slot.overwritten == 0
+
+
 @pytest.mark.parametrize("duration_s", [0.0105, 0.0112, 0.0115, 0.013, 0.020, 0.050])
 def test_a_tracker_that_hardly_keeps_up_or_does_not_gets_the_newest(duration_s: float) -> None:
     """In a queue every frame would come to wait for all those before it, and so would each stall's for a long while."""

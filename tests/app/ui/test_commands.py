@@ -40,9 +40,12 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "Memory", settings.Memory.forgetful)
 
 
-def test_run_plays_a_recording_and_leaves_a_picture(recording: Path, tmp_path: Path) -> None:
+def test_run_plays_a_recording_and_leaves_a_picture(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shot = tmp_path / "shot.png"
     assert cli.main(["run", f"--source={recording}", "--exit-after=1.5", f"--screenshot={shot}"]) == 0
+    assert capsys.readouterr().out == f"written to {shot}\n"
     picture = QImage(str(shot))
     assert picture.width() >= 860
     colors = {picture.pixel(x, y) for x in range(0, 900, 7) for y in range(0, 600, 7)}
@@ -264,11 +267,13 @@ def test_bench_display_tells_of_what_never_reaches_the_screen(
         (["run", "--source=/nowhere"], "does not exist"),
         (["run", "--exit-after=-1"], "--exit-after"),
         (["run", "--screenshot=shot.gif"], ".png"),
+        (["run", "--screenshot=shot.png"], "--exit-after"),
         (["run", "--screenshot=/nowhere/shot.png"], "no folder"),
         (["run", "--config=/nowhere.toml"], "cannot read"),
         (["run", "--source="], "no name"),
         (["bench", "live", "--source="], "no name"),
         (["bench", "live", "--seconds=0"], "--seconds"),
+        (["bench", "start", "--runs=-1"], "from 1 to 100"),
         (["bench", "live", "--source=realsense"], "name a recording"),
     ],
 )
