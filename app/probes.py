@@ -126,6 +126,15 @@ def probe_detector(path: str) -> dict[str, Any]:
     return {"version": metadata["version"], "images": metadata.get("images", 0)}
 
 
+def probe_int8(weights: str) -> dict[str, Any]:
+    """Whether there is an int8 encoder made of these weights, and whether this processor is faster in it."""
+    from engine.methods.gaussian.weights import load_weights
+    from engine.runners.int8 import int8_is_fast, int8_of
+
+    path = _or_runtime_error(lambda file: int8_of(load_weights(file)), Path(weights))
+    return {"file": path.name, "fast": int8_is_fast()}
+
+
 def _or_runtime_error(load: Callable[[Path], Any], path: Path) -> Any:
     """The project's own errors import numpy, so they cannot be named where probes answer for what is missing."""
     from engine.types import LumbricalError
@@ -145,6 +154,7 @@ PROBES: dict[str, Callable[[str], dict[str, Any]]] = {
     "kinect": probe_kinect,
     "encoder": probe_encoder,
     "detector": probe_detector,
+    "int8": probe_int8,
 }
 
 

@@ -148,6 +148,27 @@ def test_damaged_weights_are_told(tmp_path: Path) -> None:
         assert not check.ok and check.detail and "\n" not in check.detail
 
 
+@pytest.mark.parametrize(
+    ("answer", "ok", "words"),
+    [
+        (probes.Answer({"fast": True}), True, "75 frames"),
+        (probes.Answer({"fast": False}), False, "VNNI"),
+        (probes.Answer(error="there is no int8 encoder"), False, "no int8 encoder"),
+    ],
+)
+def test_int8_is_a_tick_where_it_is_of_use_and_never_required(
+    answer: probes.Answer, ok: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "ask", lambda *_: answer)
+    (check,) = doctor.check_int8(doctor.WEIGHTS_FOLDER)
+    assert check.ok is ok and words in check.detail and not check.required
+
+
+def test_the_int8_encoder_is_looked_at_beside_its_weights(tmp_path: Path) -> None:
+    assert probes.ask("int8", str(doctor.WEIGHTS_FOLDER / "encoder.safetensors")).facts["file"] == "encoder-int8.onnx"
+    assert "no weights" in probes.ask("int8", str(tmp_path / "encoder.safetensors")).error
+
+
 def test_a_slow_machine_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "ask", lambda *_: probes.Answer(error="no answer within 30 s", slow=True))
     (torch,) = doctor.check_package(doctor.PACKAGES[0])
