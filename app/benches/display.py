@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.arguments import whole_number
 from app.benches.as_run import add_runner_as_run, tracker_as_run
 from app.benches.flips import Flip, FlippingSource, Read, seen_after, shifted
 from app.display import require_display
@@ -48,7 +47,7 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     display = kinds.add_parser(
         "display", help="end to end: from a frame's arrival to its picture on the screen", description=run.__doc__
     )
-    display.add_argument("--flips", type=whole_number, default=100, help="how often the hand moves (default: 100)")
+    display.add_argument("--flips", type=int, default=100, help="how often the hand moves: 2 to 1000 (default: 100)")
     display.add_argument("--source", metavar="SPEC", help="the recording the hand is of (default: the demo take)")
     display.add_argument("--fps", type=float, default=INPUT_FPS, help=f"frames a second to feed ({INPUT_FPS:g})")
     add_runner_as_run(display)

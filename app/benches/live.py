@@ -78,8 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from engine.types import LumbricalError
 
     seconds = args.seconds if args.minutes is None else 60 * args.minutes
-    if not 0.5 <= seconds <= MAX_SECONDS or not 1 <= args.fps <= 1000:
-        raise LumbricalError(f"--seconds must be from 0.5 to {MAX_SECONDS} and --fps from 1 to 1000")
+    if not 0.5 <= seconds <= MAX_SECONDS:
+        raise LumbricalError(f"--seconds must be from 0.5 to {MAX_SECONDS}, --minutes up to {MAX_SECONDS // 60}")
+    if not 1 <= args.fps <= 1000:
+        raise LumbricalError("--fps must be from 1 to 1000")
     if args.flame is not None:
         check_new_file("--flame", args.flame, (".svg",), force=True)
     spec = str(DEMO_SOURCE) if args.source is None else args.source

@@ -192,6 +192,8 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
                 _deliver(result, file, args.json)
                 bar.update(1)
         except SensorDisconnected as error:
+            if not counts.frames:
+                raise  # a file that was there is worth more than one without a frame
             lost = error
         except KeyboardInterrupt:
             if not sensor.is_live:

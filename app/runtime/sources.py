@@ -54,10 +54,17 @@ def _is_take(path: Path) -> bool:
 discover.register_suffix(".mcap", _open_take, _is_take)
 
 
-def open_any(spec: str, color: bool = False) -> Sensor:
-    """The sensor that spec names, camera, recording or take, not opened yet and without a player. LumbricalError when
-    there is none."""
-    return discover.open_source(spec, color=color)
+def open_any(spec: str, color: bool = False, isolated: str = Isolated.CAMERAS, fps: int = CAMERA_FPS) -> Sensor:
+    """The sensor that spec names, camera, recording or take, not opened yet and without a player.
+
+    isolated: which sensors live in a process of their own, where a driver that hangs can be ended. fps: that a camera
+    is asked for, at most.
+    Errors: LumbricalError when there is no such recording or kind of camera.
+    """
+    sensor = discover.open_source(spec, color=color, fps=fps)
+    if isolated == Isolated.ALL or (isolated == Isolated.CAMERAS and _is_foreign(spec) and CAN_ISOLATE):
+        return IsolatedSensor(partial(_sensor, spec, color, fps, control_of(spec) if is_faulty(spec) else None))
+    return sensor
 
 
 def demo_choice() -> SourceChoice:
@@ -76,15 +83,8 @@ def recording_choice(path: Path) -> SourceChoice:
 
 
 def open_source(spec: str, isolated: str = Isolated.CAMERAS, fps: int = CAMERA_FPS) -> FrameSource:
-    """The source that spec names, not opened yet; recordings play in real time and start over at their end.
-
-    isolated: which sensors live in a process of their own, where a driver that hangs can be ended. fps: that a camera
-    is asked for, at most.
-    Errors: LumbricalError when there is no such recording or kind of camera.
-    """
-    sensor = discover.open_source(spec, fps=fps)
-    if isolated == Isolated.ALL or (isolated == Isolated.CAMERAS and _is_foreign(spec) and CAN_ISOLATE):
-        sensor = IsolatedSensor(partial(_sensor, spec, fps, control_of(spec) if is_faulty(spec) else None))
+    """The source that spec names, as open_any has it; recordings play in real time and start over at their end."""
+    sensor = open_any(spec, isolated=isolated, fps=fps)
     return sensor if sensor.is_live else Playback(sensor, loop=True)
 
 
@@ -93,11 +93,11 @@ def _is_foreign(spec: str) -> bool:
     return spec.partition(":")[0] in _DRIVEN and not Path(spec).exists()
 
 
-def _sensor(spec: str, fps: int, control: FaultControl | None) -> Sensor:
+def _sensor(spec: str, color: bool, fps: int, control: FaultControl | None) -> Sensor:
     """The sensor as the child process makes it, from this module so that all suffixes are known there too."""
     if control is not None:
         adopt_control(spec, control)
-    return discover.open_source(spec, fps=fps)
+    return discover.open_source(spec, color=color, fps=fps)
 
 
 def open_recording(spec: str) -> FrameSource:

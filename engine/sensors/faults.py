@@ -91,9 +91,9 @@ def parse_timetable(text: str) -> Timetable:
 
     Without AT, the faults take turns, one each 10 s, for ever. Raises SensorError with one line.
     """
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
     if len(words) == 1 and words[0].partition("@")[0] == RANDOM:
-        return random_timetable(_seed(words[0].partition("@")[2]))
+        return random_timetable(_seed(words[0]))
     return tuple(_parse_entry(word, place, len(words)) for place, word in enumerate(words))
 
 
@@ -110,10 +110,11 @@ def random_timetable(seed: int, kinds: Sequence[Fault] = tuple(Fault)) -> Timeta
     return tuple(planned)
 
 
-def _seed(text: str) -> int:
-    if text and not re.fullmatch(r"\d{1,9}", text):
-        raise SensorError(f"{RANDOM}@{text}: the seed must be a whole number, as in {RANDOM}@7")
-    return int(text or 0)
+def _seed(word: str) -> int:
+    match = re.fullmatch(rf"{RANDOM}(?:@(\d{{1,9}}))?", word)
+    if match is None:
+        raise SensorError(f"{word:.40}: the seed must be a whole number, as in {RANDOM}@7")
+    return int(match[1] or 0)
 
 
 def _parse_entry(word: str, place: int, count: int) -> PlannedFault:

@@ -102,7 +102,7 @@ class IsolatedSensor(SensorBase):
         if not answered:
             asked_s, given_s = self._asked
             if time.monotonic() > asked_s + given_s + self._hang_s:
-                self._give_up(f"{self.name} does not answer: its driver was ended, and is started again")
+                self._give_up(f"{self.name} does not answer: its driver was ended; opening it again starts it afresh")
             return None
         self._asked = None
         if isinstance(answer, Failed):
@@ -133,7 +133,9 @@ class IsolatedSensor(SensorBase):
         self._ask(request)
         answered, answer = self._receive(time.monotonic() + within_s)
         if not answered:
-            self._give_up(f"{self.name} does not answer while {doing}: its driver was ended, and is tried again")
+            self._give_up(
+                f"{self.name} does not answer while {doing}: its driver was ended; opening it again starts it afresh"
+            )
         if isinstance(answer, Failed):
             raise answer.error()
         return answer
@@ -164,7 +166,9 @@ class IsolatedSensor(SensorBase):
         assert self._child is not None
         self._child.process.join(_LOOK_S)
         code = self._child.process.exitcode
-        self._give_up(f"{self.name}: its driver ended by itself (exit code {code}), and is started again", error)
+        self._give_up(
+            f"{self.name}: its driver ended by itself (exit code {code}); opening it again starts it afresh", error
+        )
 
     def _give_up(self, line: str, cause: Exception | None = None) -> None:
         self._end_child(0.0)

@@ -17,6 +17,7 @@ import pytest
 from app import cli
 from app.config import DEMO_SOURCE
 from app.runtime.recorder import Recorder, RecorderStatus
+from engine.sensors.isolated import CAN_ISOLATE
 from engine.sensors.sequence_folder import write_sequence
 from engine.takes.reader import Take
 from engine.types import Side
@@ -49,6 +50,21 @@ def test_a_camera_that_is_unplugged_ends_a_take_with_poses_too(
     assert time.monotonic() - begun_s < 30
     with Take(tmp_path / "a.mcap") as take:
         assert take.complete and take.frame_count == 30
+
+
+@pytest.mark.skipif(not CAN_ISOLATE, reason="a driver can only be ended where it has a process of its own")
+@pytest.mark.parametrize(("options", "hang", "least"), [(["--no-track"], "hang@1+60", 5), ([], "hang@0+60", 0)])
+def test_a_driver_that_hangs_is_ended_and_leaves_what_it_gave(
+    options: list[str], hang: str, least: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.mcap"
+    begun_s = time.monotonic()
+    assert cli.main(["record", f"faulty:{hang}:demo", "--out", str(path), "--seconds", "50", *options]) == 2
+    error = capsys.readouterr().err
+    assert "does not answer" in error and error.count("\n") == 1
+    assert time.monotonic() - begun_s < 30
+    with Take(path) as take:
+        assert take.complete and take.frame_count >= least
 
 
 def test_a_camera_is_recorded_with_poses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -279,6 +279,17 @@ def test_a_camera_that_vanishes_is_an_error_but_its_frames_are_kept(
     assert len(_lines((tmp_path / "hand.jsonl").read_text())) == 3
 
 
+def test_a_camera_that_sent_nothing_takes_no_file_s_place(
+    use: Callable[[FakeSensor], FakeTracker], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "hand.jsonl"
+    out.write_text("precious")
+    use(FakeSensor(0, SensorDisconnected("the camera vanished: plug it in again"), live=True))
+    assert cli.main(["track", "SOURCE", "--out", str(out), "--force"]) == 2
+    assert capsys.readouterr().err == "lumbrical: error: the camera vanished: plug it in again\n"
+    assert out.read_text() == "precious" and list(tmp_path.iterdir()) == [out]
+
+
 def test_seconds_end_a_stream_that_does_not(use: Callable[[FakeSensor], FakeTracker]) -> None:
     use(FakeSensor(10**9, live=True))
     assert cli.main(["track", "SOURCE", "--seconds", "0.05"]) == 0

@@ -218,6 +218,8 @@ def test_random_faults_are_the_same_for_the_same_seed_and_apart() -> None:
         ("faulty:stall@1+0:demo", "lasts above 0 s"),
         ("faulty:stall@1+5/4:demo", "less than its period"),
         ("faulty:random@x:demo", "seed must be a whole number"),
+        ("faulty:random@:demo", "seed must be a whole number"),
+        ("faulty:unplug,,stall:demo", "no fault"),
         ("faulty:random@7,stall:demo", "must stand alone"),
         ("faulty:stall", "is faulty:FAULTS:SOURCE"),
         ("faulty:stall:", "is faulty:FAULTS:SOURCE"),
