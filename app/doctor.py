@@ -281,8 +281,12 @@ def check_int8(folder: Path) -> list[Check]:
     """The shipped encoder in int8, which tracks fast sources where the processor is made for it."""
     answer = probes.ask("int8", str(folder / "encoder.safetensors"))
     fast = bool(answer.facts.get("fast"))
-    why = answer.error or "this processor has no instructions for int8 (VNNI): full precision tracks fast sources, too"
-    detail = "tracks sources of 75 frames a second and more" if fast else why
+    if fast:
+        detail = f"tracks sources of {answer.facts['fps']:g} frames a second and more, where no GPU does"
+    elif answer.error:
+        detail = answer.error + ("; the machine is busy" if answer.slow else "")
+    else:
+        detail = "of no use here: torch tells of no instructions for int8 (VNNI) in this processor"
     return [Check("Weights", "encoder-int8.onnx", fast, detail)]
 
 

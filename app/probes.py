@@ -127,12 +127,14 @@ def probe_detector(path: str) -> dict[str, Any]:
 
 
 def probe_int8(weights: str) -> dict[str, Any]:
-    """Whether there is an int8 encoder made of these weights, and whether this processor is faster in it."""
+    """Of the int8 encoder made of these weights: is this processor faster in it, and from how many frames a second on
+    is it used."""
     from engine.methods.gaussian.weights import load_weights
+    from engine.runners.choose import FAST_FPS
     from engine.runners.int8 import int8_is_fast, int8_of
 
-    path = _or_runtime_error(lambda file: int8_of(load_weights(file)), Path(weights))
-    return {"file": path.name, "fast": int8_is_fast()}
+    _or_runtime_error(lambda file: int8_of(load_weights(file)), Path(weights))
+    return {"fast": int8_is_fast(), "fps": FAST_FPS}
 
 
 def _or_runtime_error(load: Callable[[Path], Any], path: Path) -> Any:

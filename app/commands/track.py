@@ -192,12 +192,13 @@ def _track_all(sensor: Sensor, tracker: Tracker, args: argparse.Namespace) -> in
                 _deliver(result, file, args.json)
                 bar.update(1)
         except SensorDisconnected as error:
-            if not counts.frames:
-                raise  # a file that was there is worth more than one without a frame
             lost = error
         except KeyboardInterrupt:
             if not sensor.is_live:
                 raise
+        if file is not None and sensor.is_live and not counts.frames:
+            # A file that was there is worth more than one without a frame.
+            raise lost or LumbricalError(f"{sensor.name} sent no picture: nothing was written to {args.out}")
     elapsed_s = time.monotonic() - start_s
     print(_summary(sensor.name, counts, elapsed_s, args.out), file=sys.stderr if args.json else sys.stdout)
     if lost is not None:

@@ -150,10 +150,11 @@ def _finish(
     try:
         if screenshot is not None:
             save_picture(window, screenshot)
-            print(f"written to {screenshot}")
     except LumbricalError as error:
         failures.append(error)
     window.close()
+    if screenshot is not None and not failures:
+        print(f"written to {screenshot}")
 
 
 def _route_errors(window: MainWindow) -> None:

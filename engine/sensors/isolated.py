@@ -36,6 +36,8 @@ _ANSWER_S = 0.05
 #: One that is so late is not asked to close any more.
 _OVERDUE_S = 0.3
 _LOOK_S = 0.05
+#: What becomes of a driver that was ended: words that hold where it is tried again, and where it is not.
+_AFRESH = "starts afresh when it is opened next"
 
 
 class IsolatedSensor(SensorBase):
@@ -102,7 +104,7 @@ class IsolatedSensor(SensorBase):
         if not answered:
             asked_s, given_s = self._asked
             if time.monotonic() > asked_s + given_s + self._hang_s:
-                self._give_up(f"{self.name} does not answer: its driver was ended; opening it again starts it afresh")
+                self._give_up(f"{self.name} does not answer: its driver was ended, and {_AFRESH}")
             return None
         self._asked = None
         if isinstance(answer, Failed):
@@ -133,9 +135,7 @@ class IsolatedSensor(SensorBase):
         self._ask(request)
         answered, answer = self._receive(time.monotonic() + within_s)
         if not answered:
-            self._give_up(
-                f"{self.name} does not answer while {doing}: its driver was ended; opening it again starts it afresh"
-            )
+            self._give_up(f"{self.name} does not answer while {doing}: its driver was ended, and {_AFRESH}")
         if isinstance(answer, Failed):
             raise answer.error()
         return answer
@@ -167,7 +167,8 @@ class IsolatedSensor(SensorBase):
         self._child.process.join(_LOOK_S)
         code = self._child.process.exitcode
         self._give_up(
-            f"{self.name}: its driver ended by itself (exit code {code}); opening it again starts it afresh", error
+            f"{self.name}: its driver ended by itself (exit code {code}), and {_AFRESH}",
+            error,
         )
 
     def _give_up(self, line: str, cause: Exception | None = None) -> None:

@@ -94,6 +94,7 @@ def slot_views(block: SharedBlock, slot: int, intrinsics: Intrinsics) -> tuple[N
 def serve(make: Callable[[], Sensor], block: SharedBlock, pipe: Connection) -> None:
     """The child: does what it is asked to until it is told to close, or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which tells us
+    os.setpgid(0, 0)  # and so is what ends all that a terminal started
     _end_with_parent()
     alive = _Alive()
     served = _Served(make(), block)

@@ -290,6 +290,15 @@ def test_a_camera_that_sent_nothing_takes_no_file_s_place(
     assert out.read_text() == "precious" and list(tmp_path.iterdir()) == [out]
 
 
+def test_nor_does_one_that_was_interrupted_before(
+    use: Callable[[FakeSensor], FakeTracker], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "hand.npz"
+    use(FakeSensor(0, KeyboardInterrupt(), live=True))
+    assert cli.main(["track", "SOURCE", "--out", str(out)]) == 2
+    assert "fake sent no picture" in capsys.readouterr().err and not out.exists()
+
+
 def test_seconds_end_a_stream_that_does_not(use: Callable[[FakeSensor], FakeTracker]) -> None:
     use(FakeSensor(10**9, live=True))
     assert cli.main(["track", "SOURCE", "--seconds", "0.05"]) == 0
