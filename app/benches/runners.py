@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.arguments import add_weights
+from app.benches.live import INPUT_FPS
 from engine.sensors.protocol import CAMERA_FPS
 from engine.types import LumbricalError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 #: The first runs of a runner allocate.
 _WARM_UP = 5
 #: What cameras are asked for, and what the goals of latency are for: `run` may take another runner by itself.
-_FPS = (CAMERA_FPS, 90)
+_FPS = (CAMERA_FPS, round(INPUT_FPS))
 
 
 def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
