@@ -278,11 +278,11 @@ def _check_weights_file(file: Path, probe: str) -> Check:
 
 
 def check_int8(folder: Path) -> list[Check]:
-    """The shipped encoder in int8, which tracks fast sources where the processor is made for it."""
+    """The shipped encoder in int8, which tracks where the processor is made for it."""
     answer = probes.ask("int8", str(folder / "encoder.safetensors"))
     fast = bool(answer.facts.get("fast"))
     if fast:
-        detail = f"tracks sources of {answer.facts['fps']:g} frames a second and more, where no GPU does"
+        detail = "tracks cameras on this processor, which is made for it (VNNI)"
     elif answer.error:
         detail = answer.error + ("; the machine is busy" if answer.slow else "")
     else:

@@ -127,14 +127,12 @@ def probe_detector(path: str) -> dict[str, Any]:
 
 
 def probe_int8(weights: str) -> dict[str, Any]:
-    """Of the int8 encoder made of these weights: is this processor faster in it, and from how many frames a second on
-    is it used."""
+    """Of the int8 encoder made of these weights: is this processor faster in it."""
     from engine.methods.gaussian.weights import load_weights
-    from engine.runners.choose import FAST_FPS
     from engine.runners.int8 import int8_is_fast, int8_of
 
     _or_runtime_error(lambda file: int8_of(load_weights(file)), Path(weights))
-    return {"fast": int8_is_fast(), "fps": FAST_FPS}
+    return {"fast": int8_is_fast()}
 
 
 def _or_runtime_error(load: Callable[[Path], Any], path: Path) -> Any:

@@ -11,6 +11,7 @@ from app.commands.track import make_tracker
 from app.runtime.describe import described
 from app.runtime.methods import tracker_settings
 from app.take_profile import profile_of_user
+from engine.runners.choose import FIRST_RUNNER
 from engine.sensors.protocol import Sensor
 from engine.takes.facts import TakeInfo
 from engine.types import DEFAULT_SMOOTHING, DepthFrame, Side
@@ -41,12 +42,12 @@ class TakeContents:
             return sensor.side
         return None if self.side == "either" else Side(self.side)
 
-    def info(self, sensor: Sensor, side: Side | None, weights: str = "") -> TakeInfo:
+    def info(self, sensor: Sensor, side: Side | None, weights: str = "", runner: str = FIRST_RUNNER) -> TakeInfo:
         """What the take says of itself; where it is made of another one, much of what that one said."""
         from engine.takes.source import TakeSource
 
         old = sensor.info if isinstance(sensor, TakeSource) else TakeInfo()
-        settings = tracker_settings(side, DEFAULT_SMOOTHING) if self.track else None
+        settings = tracker_settings(side, DEFAULT_SMOOTHING, runner=runner) if self.track else None
         user = self.user or old.user
         profile = old.profile if user == old.user else None
         return TakeInfo(

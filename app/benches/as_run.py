@@ -1,4 +1,4 @@
-"""The tracker that `run` would have for a source of some rate, for benches of the window."""
+"""The tracker that `run` would have, for benches of what it does."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 
 def add_runner_as_run(parser: argparse.ArgumentParser) -> None:
     """Declare --runner, a name of RUNNERS or None."""
-    add_runner(parser, default="what `run` comes to by itself for a source of that rate")
+    add_runner(parser, default="what `run` comes to by itself")
 
 
-def tracker_as_run(
-    config: TrackingConfig, fps: float, runner: str | None = None
-) -> tuple[Callable[[], FrameTracker], str]:
-    """What makes the tracker, and the name of its runner: for None that which suits a source of fps best here."""
+def tracker_as_run(config: TrackingConfig, runner: str | None = None) -> tuple[Callable[[], FrameTracker], str]:
+    """What makes the tracker, and the name of its runner: for None that which suits this machine best."""
     from app.runtime.tracker_factory import make_tracker
     from engine.runners.choose import best_runner
 
-    name = runner or best_runner(fps)
+    name = runner or best_runner()
     return lambda: make_tracker(config, runner=name), name

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from app.ui.settings import Memory
 
     source = FlippingSource(states, args.fps, _PAUSE_S)
-    make, runner = tracker_as_run(config.tracking, args.fps, args.runner)
+    make, runner = tracker_as_run(config.tracking, args.runner)
     session = LiveSession(lambda _: source, spec, make)
     watch = _Watch(session, source, args.flips)
     with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:

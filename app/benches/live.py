@@ -64,7 +64,7 @@ def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Measure the live path: sensor thread, tracking thread, window with 3D view and depth panel, as `run` opens them,
-    and with the runner that `run` comes to by itself for a source of that rate.
+    and with the runner that `run` comes to by itself.
 
     Frames of a recording are decoded into memory first and then arrive, one copy each, at a fixed rate, as from a
     camera; so reading and decoding files are not measured. Latency runs from the moment a frame is there to be read to
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
     alone_ms = computations_ms()
     statistics = WholeRunStatistics(round(_SPARE_ROOM * seconds * args.fps) + 1000)
-    make, runner = tracker_as_run(config.tracking, args.fps, args.runner)
+    make, runner = tracker_as_run(config.tracking, args.runner)
     session = LiveSession(lambda _: PreloadedSource(frames, args.fps), spec, make, statistics)
     height, width = frames[0].depth.shape
     report = {"source": "demo" if is_demo(spec) else spec, "width": width, "height": height, "input_fps": args.fps}

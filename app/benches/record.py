@@ -139,13 +139,14 @@ def _measure(frames: list[DepthFrame], work: Path, seconds: float, fps: float) -
     from app.runtime.session import LiveSession
     from app.runtime.statistics import LiveStatistics
     from app.runtime.tracker_factory import make_tracker
+    from engine.runners.choose import cpu_runner
     from engine.takes.facts import TakeInfo
 
-    config = AppConfig()
+    config, runner = AppConfig(), cpu_runner()
     session = LiveSession(
         lambda _: PreloadedSource(frames, fps),
         "frames in memory",
-        lambda: make_tracker(config.tracking),
+        lambda: make_tracker(config.tracking, runner=runner),
         LiveStatistics(horizon_s=math.inf),
     )
     recorder = Recorder(RecorderConfig(preroll_s=0.0))

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.arguments import add_weights
-from app.benches.live import INPUT_FPS
-from engine.sensors.protocol import CAMERA_FPS
 from engine.types import LumbricalError
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 #: The first runs of a runner allocate.
 _WARM_UP = 5
-#: What cameras are asked for, and what the goals of latency are for: `run` may take another runner by itself.
-_FPS = (CAMERA_FPS, round(INPUT_FPS))
 
 
 def add_arguments(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -84,7 +80,7 @@ def measure(loaded: LoadedEncoder, sources: dict[str, tuple[FloatArray, FloatArr
             for name, values in times.items()
         },
         "not_run": missing,
-        "by_itself": {str(fps): best_runner(fps, loaded.file) for fps in _FPS},
+        "by_itself": best_runner(loaded.file),
     }
 
 
@@ -158,8 +154,7 @@ def as_table(report: dict[str, Any]) -> str:
             f"{base / row['p50_ms']:7.1f}x   {apart}"
         )
     lines += [f"  {name:22} not run: {why}" for name, why in report["not_run"].items()]
-    for fps, name in report["by_itself"].items():
-        row = report["runners"].get(name)
-        faster = f": {base / row['p50_ms']:.1f} times as fast as torch" if row else ""
-        lines.append(f"by itself, run {'takes' if row else 'tries'} {name} for {fps} frames a second{faster}")
-    return "\n".join(lines)
+    name = report["by_itself"]
+    row = report["runners"].get(name)
+    faster = f": {base / row['p50_ms']:.1f} times as fast as torch" if row else ""
+    return "\n".join([*lines, f"by itself, run {'takes' if row else 'tries'} {name} here{faster}"])

@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from app.runtime.session import LiveSession
     from app.runtime.sources import open_source
     from app.runtime.tracker_factory import limit_threads, make_tracker
+    from engine.runners.choose import cpu_runner
     from engine.types import LumbricalError
 
     if not 0.5 <= args.minutes <= 24 * 60:
@@ -78,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     tracking = TrackingConfig()
     limit_threads(tracking.threads)
     opener = partial(open_source, isolated=Isolated.NONE if args.no_isolate else Isolated.CAMERAS)
-    session = LiveSession(opener, _SOURCES[0], lambda: make_tracker(tracking))
+    runner = cpu_runner()
+    session = LiveSession(opener, _SOURCES[0], lambda: make_tracker(tracking, runner=runner))
     report = _Soak(session, args.minutes * 60, args.seed, args.no_isolate).run()
     print(json.dumps(report, indent=2) if args.json else _as_text(report))
     return 0 if report["passed"] else 1

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.arguments import add_weights
+from app.arguments import add_runner, add_weights
 from app.evaluation_columns import RECORDINGS, RENDERED, WHERE_EXPLAINED, columns_in_words
 from app.interrupts import interrupts_told
 from app.plots import check_plot_path, write_figure
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rendered", action="store_true", help="measure the encoder on its rendered test sets instead of on folders"
     )
     add_weights(parser)
+    add_runner(parser, "onnx, with which figures are the same everywhere")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument(
         "--gt-crop",
@@ -128,7 +129,7 @@ def _run(args: argparse.Namespace) -> int:
         raise LumbricalError(
             "--plot draws errors of joints, and there is no joints_mm.npy to measure them by: leave it out"
         )
-    tracker = make_tracker(args.smoothing, args.weights)
+    tracker = make_tracker(args.smoothing, args.weights, args.runner)
     from tqdm import tqdm
 
     total = sum(recording.frame_count for recording in recordings)
@@ -175,13 +176,13 @@ def _run_rendered(args: argparse.Namespace) -> int:
 
     from engine.evaluation.rendered import evaluate_rendered, test_configs
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
-    from engine.runners.onnx_runner import OnnxRunner
+    from engine.runners.choose import FIRST_RUNNER, make_runner
     from engine.training.config import ENCODER_CONFIG, load_config
 
     config = load_config(ENCODER_CONFIG)
     total = config.test_images * len(test_configs(config))
     with tqdm(total=total, unit="frame", desc="evaluate", leave=False, disable=None, file=sys.stderr) as bar:
-        runner = OnnxRunner(load_weights(args.weights or DEFAULT_WEIGHTS))
+        runner = make_runner(load_weights(args.weights or DEFAULT_WEIGHTS), args.runner or FIRST_RUNNER)
         report = evaluate_rendered(runner, config, lambda: bar.update(1) and None)
     if args.json:
         print(json.dumps(report, indent=2, allow_nan=False))
@@ -210,11 +211,13 @@ def rendered_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def make_tracker(smoothing: float | None, weights: Path | None = None) -> FrameTracker:
-    """The tracker the app uses; smoothing 0 to 1, None as it is by itself. Raises LumbricalError without weights."""
+def make_tracker(smoothing: float | None, weights: Path | None = None, runner: str | None = None) -> FrameTracker:
+    """The tracker the app uses; smoothing 0 to 1, None as it is by itself; runner: a name of RUNNERS, None for full
+    precision. Raises LumbricalError without weights, or where the runner cannot run here."""
     from app.commands.track import make_tracker as tracker_with
+    from engine.runners.choose import FIRST_RUNNER
 
-    tracker = tracker_with(weights=weights)
+    tracker = tracker_with(weights=weights, runner=runner or FIRST_RUNNER)
     if smoothing is not None:
         tracker.set_smoothing(smoothing)
     return tracker

@@ -185,12 +185,13 @@ def _record_live(
     from app.runtime.interfaces import FrameTracker
     from app.runtime.session import LiveSession
     from app.runtime.tuning import low_latency
+    from engine.runners.choose import cpu_runner
 
-    recorder = _recorder()
+    recorder, runner = _recorder(), cpu_runner()
     side = None if args.side in (None, "either") else Side(args.side)
 
     def tracker() -> FrameTracker:
-        made = cast(FrameTracker, make_tracker(args.hand))
+        made = cast(FrameTracker, make_tracker(args.hand, runner=runner))
         made.side = side
         made.reset()
         return made
@@ -202,7 +203,7 @@ def _record_live(
         try:
             _wait_until_ready(session)
             interrupts.hold()
-            recorder.start(args.out, _wishes(args).info(sensor, side), seconds=args.seconds)
+            recorder.start(args.out, _wishes(args).info(sensor, side, runner=runner), seconds=args.seconds)
             session.capture.start()
             _watch(recorder, lambda: time.sleep(_POLL_S), interrupts, session)
             return _close(recorder, session.failure() or _unplugged(session))

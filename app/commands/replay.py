@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.arguments import add_method, add_weights
+from app.arguments import add_method, add_runner, add_weights
 from engine.takes.words import counted
 from engine.types import LumbricalError, Side, TrackingResult
 
@@ -30,21 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`")
     add_weights(parser)
     add_method(parser, "as recorded; in the window fit")
+    add_runner(parser, "as recorded, where that can run here; in the window what suits the machine")
 
 
 def run(args: argparse.Namespace) -> int:
     """Open the window on the take, or track it here; 0 when all of it could be read."""
     if not (args.headless or args.json):
         return _open_window(args)
-    from app.commands.track import make_tracker
     from engine.takes.reader import Take
 
     with Take(args.take) as take:
         if not take.frame_count:
             raise LumbricalError(f"{take.path} holds no frames: there is nothing to replay")
-        method = args.method or (take.info.settings or {}).get("method")
-        method = method if isinstance(method, str) else None
-        report = compare(take, make_tracker(args.hand, args.weights, method, args.take))
+        report = compare(take, _tracker(args, take.info.settings or {}))
         for line in take.damage:
             print(f"lumbrical: {take.path}: {line}", file=sys.stderr)
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else _as_text(report))
@@ -57,9 +57,28 @@ def _open_window(args: argparse.Namespace) -> int:
 
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
-    given = {"hand": args.hand, "weights": args.weights, "method": args.method}
+    given = {"hand": args.hand, "weights": args.weights, "method": args.method, "runner": args.runner}
     own = [f"--{name}={value}" for name, value in given.items() if value is not None]
     return window.run(parser.parse_args([f"--source={args.take}", *own]))
+
+
+def _tracker(args: argparse.Namespace, settings: Mapping[str, Any]) -> Tracker:
+    """What was asked for, else what the take was recorded with; full precision where its runner can't run here."""
+    from app.commands.track import make_tracker
+    from engine.runners.choose import FIRST_RUNNER, RUNNERS
+
+    method = args.method or settings.get("method")
+    make = partial(make_tracker, args.hand, args.weights, method if isinstance(method, str) else None, args.take)
+    recorded = settings.get("runner")
+    runner = args.runner or (recorded if isinstance(recorded, str) and recorded in RUNNERS else FIRST_RUNNER)
+    try:
+        return make(runner)
+    except LumbricalError as error:
+        if args.runner or runner == FIRST_RUNNER:
+            raise
+        tracker = make(FIRST_RUNNER)
+        print(f"lumbrical: {RUNNERS[FIRST_RUNNER].title} tracks instead of {runner}: {error}", file=sys.stderr)
+        return tracker
 
 
 def compare(take: Take, tracker: Tracker) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     from app.ui.application import WindowRun, run_window
     from calibration.profiles import ProfileStore
     from engine.hand.imports import load_hand
-    from engine.runners.choose import DEFAULT_RUNNER, REFERENCE, best_runner
+    from engine.runners.choose import FIRST_RUNNER, REFERENCE, best_runner
     from engine.types import Side
 
     store, side = ProfileStore(args.profiles), Side(args.side) if args.side else None
@@ -155,7 +155,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
     method = args.method or DEFAULT_METHOD
     runner = args.runner or config.tracking.runner
     # What has to be built first, or cannot run here, leaves the default one tracking.
-    first = REFERENCE if runner == REFERENCE else DEFAULT_RUNNER
+    first = REFERENCE if runner == REFERENCE else FIRST_RUNNER
     wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)
     fps = args.fps or config.sensors.fps

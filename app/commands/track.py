@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand, seconds
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
-from engine.runners.choose import DEFAULT_RUNNER
+from engine.runners.choose import FIRST_RUNNER, cpu_runner
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.takes.words import counted
@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
-        tracker = make_tracker(args.hand, args.weights, args.method, args.source, args.runner or DEFAULT_RUNNER)
+        # A recording has all the time for full precision.
+        runner = args.runner or (cpu_runner(args.weights) if sensor.is_live else FIRST_RUNNER)
+        tracker = make_tracker(args.hand, args.weights, args.method, args.source, runner)
         tracker.side = _side(args.side, sensor)
         if args.profile is not None:
             _hold_profile(tracker, args.profile, args.profiles)
@@ -111,7 +113,7 @@ def make_tracker(
     weights: Path | None = None,
     method: str | None = None,
     source: str = "",
-    runner: str = DEFAULT_RUNNER,
+    runner: str = FIRST_RUNNER,
 ) -> Tracker:
     """The tracker the app uses, with the user's own hand and weights, if any. source: what is tracked, for methods that
     ask whose hand it is; runner: a name of RUNNERS. LumbricalError when a file cannot be loaded, the method cannot

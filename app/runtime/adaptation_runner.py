@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.runtime.runner_check import compare
-from engine.runners.choose import DEFAULT_RUNNER, REFERENCE, RUNNERS, make_runner
+from engine.runners.choose import FIRST_RUNNER, REFERENCE, RUNNERS, make_runner
 from engine.runners.protocol import Progress, Runner, go_on
 from engine.types import LumbricalError
 
@@ -23,7 +23,7 @@ def adapted_runner(
     is built, of which progress is told; raises LumbricalError when it said no.
     """
     trouble = ""
-    for name in dict.fromkeys((runner, DEFAULT_RUNNER)):
+    for name in dict.fromkeys((runner, FIRST_RUNNER)):
         try:
             return _proven(loaded, base, name, progress), _instead(name, trouble)
         except LumbricalError as error:

@@ -11,7 +11,7 @@ from app.runtime.adaptation_process import WorkerSettings
 from app.runtime.interfaces import FrameTracker
 from calibration.profiles import Profile, adapted_folder
 from engine.adaptation.versions import AdaptedVersion
-from engine.runners.choose import DEFAULT_RUNNER
+from engine.runners.choose import FIRST_RUNNER
 from engine.runners.protocol import Progress
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MakeVersion = Callable[[AdaptedVersion | None, Progress], MadeVersion]
 
 def default_runner() -> str:
     """The name of the runner in use, where it is never another."""
-    return DEFAULT_RUNNER
+    return FIRST_RUNNER
 
 
 def version_maker(begin: Callable[[], FrameTracker], runner: Callable[[], str] = default_runner) -> MakeVersion:

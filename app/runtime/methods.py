@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.compiling import compile_loops
-from engine.runners.choose import DEFAULT_RUNNER
+from engine.runners.choose import FIRST_RUNNER
 from engine.types import FloatArray, LumbricalError, Side
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class TrackerParts:
     weights: Path | None = None
     hand: HandTemplate | None = None
     profile: Profile | None = None
-    runner: str = DEFAULT_RUNNER
+    runner: str = FIRST_RUNNER
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Labelled:
         return self._runner.run(crops, distances)
 
 
-def runner_of(weights: Path | None = None, runner: str = DEFAULT_RUNNER) -> Runner:
+def runner_of(weights: Path | None = None, runner: str = FIRST_RUNNER) -> Runner:
     """What runs the shipped weights or other ones; runner: a name of RUNNERS. LumbricalError when it cannot."""
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
     from engine.runners.choose import make_runner
@@ -112,9 +112,11 @@ DEFAULT_METHOD = METHODS[0].name
 PROFILE_METHOD = METHODS[2].name
 
 
-def tracker_settings(side: Side | None, smoothing: float, method: str = DEFAULT_METHOD) -> dict[str, Any]:
+def tracker_settings(
+    side: Side | None, smoothing: float, method: str = DEFAULT_METHOD, runner: str = FIRST_RUNNER
+) -> dict[str, Any]:
     """What a take says of the tracker that made its poses; side: None for either."""
-    return {"side": side.value if side else None, "smoothing": smoothing, "method": method}
+    return {"side": side.value if side else None, "smoothing": smoothing, "method": method, "runner": runner}
 
 
 def method_named(name: str) -> Method:

@@ -19,6 +19,7 @@ from app.runtime.session import LiveSession
 from app.runtime.worker import Worker
 from app.take_notes import TakeNotes, write_notes
 from app.take_profile import profile_of_user
+from engine.runners.choose import FIRST_RUNNER
 from engine.takes.facts import TakeInfo
 from engine.types import DEFAULT_SMOOTHING, LumbricalError, Side
 
@@ -41,9 +42,9 @@ class RecordPhase(enum.Enum):
 
 @dataclass(frozen=True)
 class TakeWishes:
-    """What the user wants of the next take. folder: where it goes; side, smoothing, method: the tracker's; hand_only:
-    zero everything but the hand; profile: the user's that is in use, else the one kept under that name is taken.
-    countdown_s and preroll_s are 0 where they are switched off."""
+    """What the user wants of the next take. folder: where it goes; side, smoothing, method, runner: the tracker's;
+    hand_only: zero everything but the hand; profile: the user's that is in use, else the one kept under that name is
+    taken. countdown_s and preroll_s are 0 where they are switched off."""
 
     folder: Path
     name: str = ""
@@ -55,6 +56,7 @@ class TakeWishes:
     side: Side | None = None
     smoothing: float = DEFAULT_SMOOTHING
     method: str = DEFAULT_METHOD
+    runner: str = FIRST_RUNNER
     profile: Mapping[str, Any] | None = None
 
 
@@ -196,7 +198,7 @@ class RecordControl(Worker):
             notes=wishes.notes,
             user=wishes.user,
             profile=wishes.profile or profile_of_user(wishes.user, wishes.side),
-            settings=tracker_settings(wishes.side, wishes.smoothing, wishes.method),
+            settings=tracker_settings(wishes.side, wishes.smoothing, wishes.method, wishes.runner),
             weights_version=self._weights,
             hand_only=wishes.hand_only,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from app.runtime.interfaces import FrameTracker
 from app.runtime.methods import DEFAULT_METHOD, method_named
 from app.runtime.session import LiveSession
-from engine.runners.choose import DEFAULT_RUNNER, REFERENCE, RUNNERS
+from engine.runners.choose import FIRST_RUNNER, REFERENCE, RUNNERS
 from engine.runners.protocol import Progress
 from engine.runners.verify import RunnerDiffers
 from engine.types import LumbricalError, first_line
@@ -24,12 +24,12 @@ class TrackerWish:
     weights: Path | None = None
     method: str = DEFAULT_METHOD
     source: str = ""
-    runner: str = DEFAULT_RUNNER
+    runner: str = FIRST_RUNNER
 
 
 MakeTracker = Callable[[TrackerWish], FrameTracker]
-#: The name of the runner that suits a source of so many frames a second, and weights (None for the shipped ones).
-BestRunner = Callable[[float, Path | None], str]
+#: The name of the runner that suits these weights (None for the shipped ones).
+BestRunner = Callable[[Path | None], str]
 #: In words, how right what computes the encoder is; raises LumbricalError where it cannot be used.
 CheckRunner = Callable[[TrackerWish, Progress], str]
 
@@ -55,14 +55,13 @@ class TrackerChoice:
         best: BestRunner | None = None,
     ) -> None:
         """check: asked of each runner before it is used, and of the one that tracks from the start once it does.
-        best: asked after that, on a thread of its own, for the runner to go on with, and again for each source of
-        another rate and for other weights; until somebody chooses a runner.
+        best: asked after that, on a thread of its own, for the runner to go on with, and again for other weights; until
+        somebody chooses a runner.
         """
         self._session = session
         self._make, self._check, self._best = make, check, best
         self._note, self._done = "", 0.0
-        self._checked = check is None
-        self._fps: float | None = None  # of the source that the runner was asked for
+        self._checked = check is None and best is None
         self.used = self.wish = wish or TrackerWish()
         self._first = self.used.runner
         self._unfit: set[tuple[str, Path | None]] = set()  # runners that were found to run none of these weights
@@ -96,8 +95,8 @@ class TrackerChoice:
         return self.words if self.busy and 0 < self._done < 1 else ""
 
     def check_present(self) -> None:
-        """Check the runner that tracks from the start, once it does, and take the one that suits the machine and the
-        source best, or what still works where that fails; to be called again and again."""
+        """Check the runner that tracks from the start, once it does, and take the one that suits the machine best, or
+        what still works where that fails; to be called again and again."""
         if self.busy or self._session.tracking.faces is None:
             return
         if failing := self._session.tracking.failing:
@@ -105,8 +104,6 @@ class TrackerChoice:
         elif not self._checked:
             self._checked = True
             self._begin(self._check_first)
-        elif self._best is not None and self._source_fps() != self._fps:
-            self._begin(self._suit)
 
     def choose(self, wish: TrackerWish) -> bool:
         """Load and use it, for the present source; False while another is being loaded. Without another runner than the
@@ -142,14 +139,12 @@ class TrackerChoice:
         self._done = done
         return not self._session.tracking.failing
 
-    def _source_fps(self) -> float:
-        opened = self._session.capture.opened
-        return opened.fps if opened is not None else 0.0
-
     def _check_first(self) -> None:
         self._check_used()
         self._first = self.used.runner
-        self._suit()
+        wish = self._suiting(self.used)
+        if wish.runner != self.used.runner:
+            self._load(replace(wish, source=self._session.capture.spec))
 
     def _give_up(self, failing: str) -> None:
         """Put the runner that tracked from the start in the place of whatever runs on the GPU that failed, an adapted
@@ -165,23 +160,18 @@ class TrackerChoice:
             return
         self._trouble = _with_runner(failing, self._first)
 
-    def _suit(self) -> None:
-        wish = self._suiting(self.used)
-        if wish.runner != self.used.runner:
-            self._load(replace(wish, source=self._session.capture.spec))
-
     def _suiting(self, wish: TrackerWish) -> TrackerWish:
-        """The wish with the runner that suits it and the source best; as it is, once somebody chose one."""
+        """The wish with the runner that suits it best; as it is, once somebody chose one."""
         if self._best is None:
             return wish
-        self._fps = self._source_fps()
-        best = self._best(self._fps, wish.weights)
-        # Where the default one is as good as any, what tracked from the start does: that is torch if it was off.
-        none_better = best == DEFAULT_RUNNER or (best, wish.weights) in self._unfit
+        best = self._best(wish.weights)
+        # Where the first one is as good as any, what tracked from the start does: that is torch if it was off.
+        none_better = best == FIRST_RUNNER or (best, wish.weights) in self._unfit
         return replace(wish, runner=self._first if none_better else best)
 
     def _check_used(self) -> None:
-        assert self._check is not None
+        if self._check is None:
+            return
         try:
             self._note = self._check(self.used, self._progress)
         except RunnerDiffers as error:

@@ -12,7 +12,7 @@ from app.runtime.interfaces import FrameTracker
 from app.runtime.methods import DEFAULT_METHOD, TrackerParts, method_named
 from app.take_profile import profile_for_source
 from engine.hand.template import HandTemplate
-from engine.runners.choose import DEFAULT_RUNNER
+from engine.runners.choose import FIRST_RUNNER
 
 
 def thread_count(wanted: int) -> int:
@@ -33,7 +33,7 @@ def make_tracker(
     weights: Path | None = None,
     method: str = DEFAULT_METHOD,
     source: str = "",
-    runner: str = DEFAULT_RUNNER,
+    runner: str = FIRST_RUNNER,
 ) -> FrameTracker:
     """The tracker with the shipped weights or other ones, and the user's own hand, if any; slow, so it belongs on the
     tracking thread. source: what is tracked, for methods that ask whose hand it is. runner: a name of RUNNERS.

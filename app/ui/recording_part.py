@@ -21,6 +21,7 @@ from app.ui.record_panel import RecordPanel
 from app.ui.record_status import CountdownOverlay, RecordStatus
 from app.ui.settings import Memory, RecordChoices
 from calibration.profiles import profile_as_json
+from engine.runners.choose import FIRST_RUNNER
 from engine.types import LumbricalError
 
 _END_LIMIT_S = 70.0
@@ -139,6 +140,7 @@ class RecordingPart(QObject):
             side=self._controls.side,
             smoothing=self._controls.smoothing,
             method=self._method,
+            runner=self._runner,
             profile=profile_as_json(self._held.profile) if self._held and self._held.profile else None,
         )
 
@@ -153,6 +155,10 @@ class RecordingPart(QObject):
         chosen = self._trackers.wish.method if self._trackers is not None else DEFAULT_METHOD
         return PROFILE_METHOD if self._held and chosen == DEFAULT_METHOD else chosen
 
+    @property
+    def _runner(self) -> str:
+        return self._trackers.used.runner if self._trackers is not None else FIRST_RUNNER
+
     def _tell_wishes(self) -> None:
         self.control.wish(self._wishes())
 
@@ -160,7 +166,8 @@ class RecordingPart(QObject):
         """A take says with which settings it began, and when they were changed."""
         if self.control.view.phase is RecordPhase.RECORDING:
             controls = self._controls
-            self.control.note("settings", tracker_settings(controls.side, controls.smoothing, self._method))
+            now = tracker_settings(controls.side, controls.smoothing, self._method, self._runner)
+            self.control.note("settings", now)
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self._over, "Where takes go", str(self._folder))

@@ -71,25 +71,27 @@ RUNNERS = {
     "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider", half=True)),
     "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, refit=_refitted),
 }
-#: Runs everywhere, and is what starts.
-DEFAULT_RUNNER = "onnx"
+#: Runs everywhere and any weights, in full precision: tracks first, and wherever nothing has to keep up with a camera.
+FIRST_RUNNER = "onnx"
 #: What the others are compared with.
 REFERENCE = "torch"
-#: From so many frames a second on a frame has so little time on a CPU that int8 is worth the little it loses.
-FAST_FPS = 75.0
 
 
-def best_runner(fps: float = 0.0, weights: Path | None = None) -> str:
-    """The name of what suits this machine best for a source of fps frames a second (0 where that is not known) and a
-    file of weights (None for the shipped ones): what runs on its GPU, where there is one and the library for it is
-    installed, TensorRT before ONNX Runtime; for FAST_FPS and more int8, where the processor is faster in it and the
-    weights have their int8 file; else DEFAULT_RUNNER. Imports torch and asks the driver, so it may take seconds. That
-    it works, and is exact, has still to be seen."""
+def best_runner(weights: Path | None = None) -> str:
+    """The name of what suits this machine and a file of weights (None for the shipped ones) best: what runs on its GPU,
+    where there is one and the library for it is installed, TensorRT before ONNX Runtime; else cpu_runner. Imports torch
+    and asks the driver, so it may take seconds. That it works, and is exact, has still to be seen."""
     import torch
 
     installed = {"tensorrt": _tensorrt_is_installed, "onnx-cuda": _onnx_has_cuda}
     on_gpu = next((name for name, is_so in installed.items() if torch.cuda.is_available() and is_so()), None)
-    return on_gpu or ("int8" if fps >= FAST_FPS and _int8_pays_off(weights) else DEFAULT_RUNNER)
+    return on_gpu or cpu_runner(weights)
+
+
+def cpu_runner(weights: Path | None = None) -> str:
+    """The name of what tracks a camera on the CPU by default: int8, where the processor is faster in it and the weights
+    have their int8 file, which is only made where it is as accurate; else FIRST_RUNNER. weights: as for best_runner."""
+    return "int8" if _int8_pays_off(weights) else FIRST_RUNNER
 
 
 def _int8_pays_off(weights: Path | None) -> bool:
@@ -115,7 +117,7 @@ def _onnx_has_cuda() -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def make_runner(loaded: LoadedEncoder, name: str = DEFAULT_RUNNER, progress: Progress = go_on) -> Runner:
+def make_runner(loaded: LoadedEncoder, name: str = FIRST_RUNNER, progress: Progress = go_on) -> Runner:
     """The runner of that name; progress: told while a plan is built. Raises LumbricalError for a name that is none of
     RUNNERS, or what cannot run here."""
     if name not in RUNNERS:

@@ -14,18 +14,16 @@ from app.runtime import tracker_factory
 from engine.runners import choose
 
 
-@pytest.mark.parametrize(
-    ("fps", "named", "runner"), [(100.0, None, "int8"), (40.0, None, "onnx"), (100.0, "torch", "torch")]
-)
-def test_the_runner_is_what_suits_the_rate_unless_it_is_named(
-    fps: float, named: str | None, runner: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("named", "runner"), [(None, "int8"), ("onnx", "onnx"), ("torch", "torch")])
+def test_the_runner_is_what_suits_the_machine_unless_it_is_named(
+    named: str | None, runner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def best(fps: float, weights: Path | None = None) -> str:
-        return "int8" if fps > 75 else "onnx"
+    def best(weights: Path | None = None) -> str:
+        return "int8"
 
     monkeypatch.setattr(choose, "best_runner", best)
     monkeypatch.setattr(tracker_factory, "make_tracker", lambda config, runner: runner)
-    make, name = tracker_as_run(TrackingConfig(), fps, named)
+    make, name = tracker_as_run(TrackingConfig(), named)
     made: object = make()
     assert made == name == runner
 

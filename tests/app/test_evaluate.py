@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from app import cli
-from app.commands import evaluate
+from app.commands import evaluate, track
 from engine.evaluation.report import PALM_LIMIT_MM, WORST_JOINT_LIMIT_MM
 from engine.geometry.camera import project
 from engine.hand.conventions import map_joints
@@ -87,7 +87,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Put a fake in the tracker's place."""
 
     def put(tracker: FakeTracker) -> FakeTracker:
-        monkeypatch.setattr(evaluate, "make_tracker", lambda smoothing, weights: tracker)
+        monkeypatch.setattr(evaluate, "make_tracker", lambda *_: tracker)
         return tracker
 
     return put
@@ -343,3 +343,18 @@ def test_the_help_explains_every_column_of_recordings_and_the_notes_name_no_othe
 def test_the_help_explains_every_column_of_rendered_hands(capsys: pytest.CaptureFixture[str]) -> None:
     header = evaluate.rendered_table({"test_sets": {}}).splitlines()[0]
     assert header.split() == _header_of(_explained(capsys, "--rendered"))
+
+
+@pytest.mark.parametrize(("named", "used"), [([], "onnx"), (["--runner=int8"], "int8")])
+def test_a_runner_is_measured_in_the_whole_tracker(
+    named: list[str], used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def make(weights: Path | None, runner: str) -> FakeTracker:
+        made.append(runner)
+        return FakeTracker()
+
+    monkeypatch.setattr(track, "make_tracker", make)
+    assert cli.main(["evaluate", str(_folder(tmp_path / "a", {})), *named]) == 0
+    assert made == [used]

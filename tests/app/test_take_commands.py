@@ -22,6 +22,7 @@ from app.runtime.session import LiveSession
 from app.runtime.sources import open_any, open_recording
 from app.runtime.statistics import LiveStatistics
 from engine.methods.gaussian.weights import load_weights, save_weights
+from engine.runners.choose import cpu_runner
 from engine.sensors.sequence_folder import write_sequence
 from engine.takes.facts import TakeInfo
 from engine.takes.reader import Take
@@ -120,7 +121,7 @@ def test_info_tells_what_is_there(demo: Path, tmp_path: Path, capsys: pytest.Cap
     assert report["intrinsics"]["width"] == 640 and report["measured_fps"] == pytest.approx(30, abs=0.1)
     assert "rendered" in report["sensor"]
     assert report["receipt"]["frames_written"] == FRAMES and report["settings"] == {
-        "side": "right", "smoothing": DEFAULT_SMOOTHING, "method": "fit",
+        "side": "right", "smoothing": DEFAULT_SMOOTHING, "method": "fit", "runner": "onnx",
     }  # fmt: skip
     cut = tmp_path / "cut.part.mcap"
     cut.write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
@@ -186,6 +187,7 @@ def test_info_names_the_weights_also_where_no_hand_was_tracked(
     assert cli.main(["record", "fake", "--out", str(path), "--seconds", "1.5"]) == 0
     with Take(path) as take:
         (version,) = take.receipt().weights_versions
+        assert take.info.settings is not None and take.info.settings["runner"] == cpu_runner()
     capsys.readouterr()
     assert _told(capsys, str(path))["weights"] == version
 

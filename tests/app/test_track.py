@@ -367,6 +367,26 @@ def test_other_weights_are_used_and_missing_ones_told(tmp_path: Path, capsys: py
     assert "no weights at" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("live", "named", "used"),
+    [(True, [], "int8"), (False, [], "onnx"), (True, ["--runner=torch"], "torch"), (False, ["--runner=int8"], "int8")],
+)
+def test_a_camera_is_tracked_by_this_processors_default_and_a_recording_in_full_precision(
+    live: bool, named: list[str], used: str, use: Callable[[FakeSensor], FakeTracker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+
+    def make(*args: object) -> FakeTracker:
+        made.append(args[-1])
+        return FakeTracker()
+
+    use(FakeSensor(3, KeyboardInterrupt() if live else None, live=live))
+    monkeypatch.setattr(track, "make_tracker", make)
+    monkeypatch.setattr(track, "cpu_runner", lambda weights: "int8")
+    assert cli.main(["track", "SOURCE", "--headless", *named]) == 0
+    assert made == [used]
+
+
 def test_a_profile_is_held_or_refused_in_one_line(
     use: Callable[[FakeSensor], FakeTracker], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

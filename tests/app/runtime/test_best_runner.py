@@ -1,4 +1,4 @@
-"""The runner that suits the source: asked again for another rate, and for other weights, and exchanged on the way."""
+"""The runner that suits the machine: asked once something tracks, and again for other weights."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from tests.app.fakes import FakeSensor, FakeTracker, wait_until
 
 
 class Camera(FakeSensor):
-    """Its spec is how many frames a second it claims to send."""
+    """Whatever its spec."""
 
     def __init__(self, spec: str) -> None:
         super().__init__()
-        self.fps = float(spec)
 
 
-def best(fps: float, weights: Path | None) -> str:
-    return "int8" if fps >= 75 and weights is None else "onnx"
+def best(weights: Path | None) -> str:
+    return "int8" if weights is None else "onnx"
 
 
 @pytest.fixture
 def session() -> Iterator[LiveSession]:
-    session = LiveSession(Camera, "30", FakeTracker)
+    session = LiveSession(Camera, "a camera", FakeTracker)
     session.start()
     assert wait_until(lambda: session.capture.opened is not None and session.tracking.faces is not None)
     yield session
@@ -49,25 +48,42 @@ def open_another(session: LiveSession, spec: str) -> Callable[[], bool]:
     return lambda: session.capture.opened is not None and session.capture.opened.spec == spec
 
 
-def test_another_source_is_asked_for_by_its_rate(session: LiveSession) -> None:
-    choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
+def test_what_suits_the_machine_is_asked_for_once_and_kept_for_every_source(session: LiveSession) -> None:
+    asked: list[Path | None] = []
+
+    def ask(weights: Path | None) -> str:
+        asked.append(weights)
+        return best(weights)
+
+    choice = TrackerChoice(session, lambda _: FakeTracker(), best=ask)
+    assert choice.used.runner == "onnx"
     settle(choice)
-    assert (choice.used.runner, choice.changes) == ("onnx", 0)
-    for spec, runner, changes in (("90", "int8", 1), ("100", "int8", 1), ("30", "onnx", 2), ("0", "onnx", 2)):
+    assert (choice.used.runner, choice.wish.runner, choice.changes) == ("int8", "int8", 1)
+    for spec in ("another", "a camera"):
         settle(choice, open_another(session, spec))
         settle(choice)
-        assert (choice.used.runner, choice.wish.runner, choice.changes) == (runner, runner, changes)
+        assert (choice.used.runner, choice.wish.runner, choice.changes) == ("int8", "int8", 1)
         assert not choice.trouble
+    assert asked == [None]
+
+
+def test_what_suits_may_be_what_tracks_already(session: LiveSession) -> None:
+    def make(wish: TrackerWish) -> FrameTracker:
+        raise AssertionError("another one was made")
+
+    choice = TrackerChoice(session, make, best=lambda _: "onnx")
+    settle(choice)
+    settle(choice)
+    assert (choice.used.runner, choice.changes) == ("onnx", 0) and not choice.trouble
 
 
 def test_what_somebody_chose_stays_for_all_sources(session: LiveSession) -> None:
     choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
-    settle(choice, open_another(session, "90"))
     settle(choice)
     assert choice.used.runner == "int8"
     assert choice.choose(TrackerWish(runner="torch"))
     settle(choice)
-    for spec in ("30", "90"):
+    for spec in ("another", "a camera"):
         settle(choice, open_another(session, spec))
         settle(choice)
         assert choice.used.runner == "torch"
@@ -75,7 +91,6 @@ def test_what_somebody_chose_stays_for_all_sources(session: LiveSession) -> None
 
 def test_other_weights_are_run_by_what_suits_them(session: LiveSession) -> None:
     choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
-    settle(choice, open_another(session, "90"))
     settle(choice)
     for weights, runner in ((Path("mine"), "onnx"), (None, "int8")):
         assert choice.choose(TrackerWish(weights, runner=choice.wish.runner))
@@ -83,7 +98,7 @@ def test_other_weights_are_run_by_what_suits_them(session: LiveSession) -> None:
         assert (choice.used.weights, choice.used.runner) == (weights, runner) and not choice.trouble
 
 
-def test_where_the_default_is_off_torch_takes_its_place_for_every_source(session: LiveSession) -> None:
+def test_where_what_tracks_first_is_off_torch_takes_its_place_for_all_weights(session: LiveSession) -> None:
     def check(wish: TrackerWish, progress: object) -> str:
         from engine.runners.verify import RunnerDiffers
 
@@ -91,12 +106,15 @@ def test_where_the_default_is_off_torch_takes_its_place_for_every_source(session
             raise RunnerDiffers("ONNX Runtime differs from torch")
         return ""
 
+    choice = TrackerChoice(session, lambda _: FakeTracker(), check=check, best=lambda weights: best(weights or Path()))
+    settle(choice)
+    assert choice.used.runner == "torch" and choice.trouble == "ONNX Runtime differs from torch (torch tracks instead)"
     choice = TrackerChoice(session, lambda _: FakeTracker(), check=check, best=best)
     settle(choice)
-    assert choice.used.runner == "torch"
-    for spec, runner in (("90", "int8"), ("30", "torch")):
-        settle(choice, open_another(session, spec))
-        settle(choice)
+    for weights, runner in ((None, "int8"), (Path("mine"), "torch"), (None, "int8")):
+        if weights != choice.used.weights:
+            assert choice.choose(TrackerWish(weights, runner=choice.wish.runner))
+            settle(choice)
         assert choice.used.runner == runner and not choice.trouble
 
 
@@ -108,25 +126,11 @@ def test_what_cannot_run_is_told_once_and_leaves_the_present_one(session: LiveSe
         raise LumbricalError("it cannot run")
 
     choice = TrackerChoice(session, make, best=best)
-    settle(choice, open_another(session, "90"))
-    for _ in range(3):
+    for spec in ("another", "a camera", "another"):
+        settle(choice, open_another(session, spec))
         settle(choice)
     assert tried == ["int8"] and choice.used.runner == choice.wish.runner == "onnx"
     assert choice.trouble == "it cannot run (ONNX Runtime tracks instead)"
-
-
-def test_what_cannot_run_is_not_tried_again_for_another_rate(session: LiveSession) -> None:
-    tried: list[str] = []
-
-    def make(wish: TrackerWish) -> FrameTracker:
-        tried.append(wish.runner)
-        raise LumbricalError("it cannot run")
-
-    choice = TrackerChoice(session, make, best=lambda *_: "int8")
-    for spec in ("90", "30", "60"):
-        settle(choice, open_another(session, spec))
-        settle(choice)
-    assert tried == ["int8"] and choice.used.runner == "onnx"
 
 
 def test_weights_are_used_though_the_runner_that_would_suit_them_cannot_run(session: LiveSession) -> None:
@@ -139,29 +143,31 @@ def test_weights_are_used_though_the_runner_that_would_suit_them_cannot_run(sess
             raise LumbricalError("it was made of others")
         return FakeTracker()
 
-    choice = TrackerChoice(session, make, best=lambda fps, _: "int8" if fps >= 75 else "onnx")
-    settle(choice, open_another(session, "90"))
+    choice = TrackerChoice(session, make, best=lambda _: "int8")
     settle(choice)
-    assert choice.used == TrackerWish(None, source="90", runner="int8")
+    assert choice.used == TrackerWish(None, source="a camera", runner="int8")
     assert choice.choose(TrackerWish(Path("mine"), runner="int8"))
     settle(choice)
-    assert choice.used == choice.wish == TrackerWish(Path("mine"), source="90")
+    assert choice.used == choice.wish == TrackerWish(Path("mine"), source="a camera")
     assert choice.trouble == "it was made of others (ONNX Runtime tracks instead)"
     assert choice.choose(TrackerWish(None, runner=choice.wish.runner))
     settle(choice)
-    assert choice.used == TrackerWish(None, source="90", runner="int8") and not choice.trouble
+    assert choice.used == TrackerWish(None, source="a camera", runner="int8") and not choice.trouble
     assert choice.choose(TrackerWish(Path("none"), runner="int8"))
     settle(choice)
-    assert choice.used == choice.wish == TrackerWish(None, source="90", runner="int8")
+    assert choice.used == choice.wish == TrackerWish(None, source="a camera", runner="int8")
     assert choice.trouble.startswith("there are no such weights")
 
 
 def test_a_runner_that_is_picked_is_kept_though_it_was_in_use_already(session: LiveSession) -> None:
     choice = TrackerChoice(session, lambda _: FakeTracker(), best=best)
-    settle(choice)
     assert choice.used.runner == "onnx" and choice.choose_runner("onnx")
     settle(choice)
-    settle(choice, open_another(session, "90"))
+    settle(choice, open_another(session, "another"))
+    settle(choice)
+    assert choice.choose(TrackerWish(Path("mine"), runner="onnx"))
+    settle(choice)
+    assert choice.choose(TrackerWish(None, runner="onnx"))
     settle(choice)
     assert choice.used.runner == "onnx"
 

@@ -51,7 +51,7 @@ def closed(control: RecordControl, count: int = 1) -> bool:
 
 def test_a_take_from_key_to_key(tmp_path: Path) -> None:
     wishes = TakeWishes(tmp_path / "takes", "wave", "slow", "Ann", side=Side.LEFT, smoothing=0.25)
-    wishes = replace(wishes, method="encoder", profile={"beta": [1]})
+    wishes = replace(wishes, method="encoder", runner="int8", profile={"beta": [1]})
     with recording(wishes) as (control, _):
         assert not control.active
         control.toggle()
@@ -70,7 +70,7 @@ def test_a_take_from_key_to_key(tmp_path: Path) -> None:
         assert (info.name, info.notes, info.user, info.side, info.sensor) == (
             "wave", "slow", "Ann", Side.LEFT, "fake camera"
         )  # fmt: skip
-        assert info.settings == {"side": "left", "smoothing": 0.25, "method": "encoder"}
+        assert info.settings == {"side": "left", "smoothing": 0.25, "method": "encoder", "runner": "int8"}
         assert info.profile == {"beta": [1]}
         assert [event.kind for event in take.events()] == ["settings"]
         # Nothing from before its start was wished for.

@@ -178,7 +178,7 @@ def test_what_is_best_here_goes_on_once_the_first_one_tracks(
     live, _ = session
     asked: list[str] = []
 
-    def ask(fps: float, weights: Path | None) -> str:
+    def ask(weights: Path | None) -> str:
         asked.append(threading.current_thread().name)
         return best
 
@@ -223,7 +223,7 @@ def test_nothing_is_checked_before_there_is_a_tracker(made: list[str]) -> None:
 
 def test_the_shipped_runner_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert check_runner(None, choose.DEFAULT_RUNNER).startswith("ONNX Runtime is off torch by max")
+    assert check_runner(None, choose.FIRST_RUNNER).startswith("ONNX Runtime is off torch by max")
     (kept,) = (tmp_path / "lumbrical").glob("checked-*.json")
     assert b'"crops": 12' in kept.read_bytes()
 

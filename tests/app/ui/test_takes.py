@@ -256,3 +256,18 @@ def test_another_method_is_chosen_beside_the_weights(tmp_path: Path) -> None:
         picker._methods.activated.emit(2)
         assert pump(lambda: "does not say whose hand" in window.banner.text)
         assert pump(lambda: picker._methods.currentText() == "Encoder alone")
+
+
+def test_a_take_says_what_computed_the_encoder(tmp_path: Path) -> None:
+    with open_window(config=config(tmp_path), make_tracker=lambda _: ShiftedTracker(0.0, "shipped")) as window:
+        assert tracking(window) and window.recording._trackers is not None
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.status.frames_written > 5)
+        assert window.recording._trackers.choose_runner("int8")
+        assert pump(lambda: window.recording._told == (1, None))
+        QTest.keyClick(window, Key.Key_R)
+        assert pump(lambda: window.recording.view.finished == 1)
+        (path,) = tmp_path.glob("*.mcap")
+        with Take(path) as take:
+            assert take.info.settings is not None and take.info.settings["runner"] == "onnx"
+            assert [event.details["runner"] for event in take.events()] == ["int8"]
