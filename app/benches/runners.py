@@ -40,10 +40,12 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from app.runtime.runner_check import DEMO, crops_of
+    from engine.evaluation.measure import open_recordings
     from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, load_weights
 
     torch.set_num_threads(1)
-    sources = {folder.name: crops_of(folder, args.crops) for folder in [DEMO, *args.folders]}
+    recordings = open_recordings([DEMO, *args.folders])
+    sources = {one.name: crops_of(one.labels.folder, args.crops) for one in recordings}
     report = measure(load_weights(args.weights or DEFAULT_WEIGHTS), sources, args.repeats)
     print(json.dumps(report, indent=2) if args.json else as_table(report))
     return 0

@@ -15,6 +15,7 @@ from typing import Any
 
 from app.compiling import compile_loops
 from app.display import require_display
+from app.interrupts import terminated_in_order
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 180.0
@@ -70,7 +71,7 @@ def _start(source: str, cold: bool, fresh: bool) -> dict[str, dict[str, float]]:
     if cold:
         forget_files()
     command = [sys.executable, "main.py", "run", "--time-start", f"--source={source}"]
-    with tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
+    with terminated_in_order(), tempfile.TemporaryDirectory(prefix="lumbrical-bench-") as folder:
         cache = {"XDG_CACHE_HOME": folder} if fresh else {}
         try:
             done = subprocess.run(

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from app.arguments import add_weights
+from app.interrupts import terminated_in_order
 from app.whole_file import check_new_file, written_to
 from engine.types import FloatArray, LumbricalError
 from engine.whole_file import write_whole
@@ -53,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or int8_path(weights)
     if not 1 <= args.crops <= 100_000:
         raise LumbricalError("--crops must be from 1 to 100000")
-    check_new_file("--out", out, (".onnx",), args.force)
     recordings = open_recordings(args.folders)
     unlabelled = [recording.name for recording in recordings if recording.labels.joints_mm is None]
     if unlabelled:
         raise LumbricalError(f"{unlabelled[0]} has no joints_mm.npy to measure errors by")
+    check_new_file("--out", out, (".onnx",), args.force)
     loaded, config = load_weights(weights), load_config(ENCODER_CONFIG)
-    with TemporaryDirectory(prefix="lumbrical-") as folder:
+    with terminated_in_order(), TemporaryDirectory(prefix="lumbrical-") as folder:
         small = Path(folder) / "encoder-int8.onnx"
         quantise(loaded, *_rendered_crops(config, args.crops), small)
         runners: dict[str, Runner] = {"full": make_runner(loaded), "int8": OnnxRunner(loaded, path=small)}
