@@ -75,6 +75,10 @@ def add_method(parser: argparse.ArgumentParser, default: str = "") -> None:
     )
 
 
+#: What tracks without a window where none is named: how `engine.runners.choose.cpu_runner` is put into words.
+HEADLESS_RUNNER = "onnx for a recording; for a camera int8, on processors made for it, else onnx"
+
+
 def add_runner(parser: argparse.ArgumentParser, default: str) -> None:
     """Declare --runner, a name of RUNNERS or None. default: what holds without it, in words."""
     from engine.runners.choose import RUNNERS

@@ -282,7 +282,7 @@ def check_int8(folder: Path) -> list[Check]:
     answer = probes.ask("int8", str(folder / "encoder.safetensors"))
     fast = bool(answer.facts.get("fast"))
     if fast:
-        detail = "tracks cameras on this processor, which is made for it (VNNI)"
+        detail = "tracks cameras where no GPU does: this processor is made for it (VNNI)"
     elif answer.error:
         detail = answer.error + ("; the machine is busy" if answer.slow else "")
     else:

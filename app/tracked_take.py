@@ -26,12 +26,13 @@ _NO_HAND = "no hand in view"
 @dataclass(frozen=True)
 class TakeContents:
     """What a take is to hold. side: right, left or either, None as the source says; hand: the user's own mesh;
-    hand_only: nothing but the hand's pixels, which needs the tracker."""
+    runner: a name of RUNNERS; hand_only: nothing but the hand's pixels, which needs the tracker."""
 
     track: bool = True
     hand_only: bool = False
     side: str | None = None
     hand: Path | None = None
+    runner: str = FIRST_RUNNER
     user: str = ""
     name: str = ""
     notes: str = ""
@@ -42,12 +43,12 @@ class TakeContents:
             return sensor.side
         return None if self.side == "either" else Side(self.side)
 
-    def info(self, sensor: Sensor, side: Side | None, weights: str = "", runner: str = FIRST_RUNNER) -> TakeInfo:
+    def info(self, sensor: Sensor, side: Side | None, weights: str = "") -> TakeInfo:
         """What the take says of itself; where it is made of another one, much of what that one said."""
         from engine.takes.source import TakeSource
 
         old = sensor.info if isinstance(sensor, TakeSource) else TakeInfo()
-        settings = tracker_settings(side, DEFAULT_SMOOTHING, runner=runner) if self.track else None
+        settings = tracker_settings(side, DEFAULT_SMOOTHING, runner=self.runner) if self.track else None
         user = self.user or old.user
         profile = old.profile if user == old.user else None
         return TakeInfo(
@@ -62,7 +63,7 @@ def tracker_for(sensor: Sensor, wishes: TakeContents) -> Tracker | None:
     """The tracker for an open recording, at its start; None when it is not to be tracked."""
     if not wishes.track:
         return None
-    tracker = make_tracker(wishes.hand)
+    tracker = make_tracker(wishes.hand, runner=wishes.runner)
     tracker.side = wishes.side_in(sensor)
     tracker.reset()
     return tracker

@@ -163,6 +163,7 @@ def _measure(frames: list[DepthFrame], work: Path, seconds: float, fps: float) -
         session.stop()
     report = _report(frames, receipt, recorder, path, fps)
     return report | {
+        "runner": runner,
         "recorder_cpu_share": round(cpu_s / seconds, 3),
         "most_backlog_s": round(most_backlog_s, 3),
         "most_waiting_mb": round(most_waiting / 1e6, 1),

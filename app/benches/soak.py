@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     opener = partial(open_source, isolated=Isolated.NONE if args.no_isolate else Isolated.CAMERAS)
     runner = cpu_runner()
     session = LiveSession(opener, _SOURCES[0], lambda: make_tracker(tracking, runner=runner))
-    report = _Soak(session, args.minutes * 60, args.seed, args.no_isolate).run()
+    report = _Soak(session, args.minutes * 60, args.seed, args.no_isolate).run() | {"runner": runner}
     print(json.dumps(report, indent=2) if args.json else _as_text(report))
     return 0 if report["passed"] else 1
 

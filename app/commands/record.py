@@ -7,14 +7,15 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.arguments import seconds
-from app.commands.track import make_tracker
+from app.arguments import HEADLESS_RUNNER, add_runner, seconds
+from app.commands.track import make_tracker, suited_tracker
 from app.interrupts import HeldInterrupts, terminated_in_order
 from app.tracked_take import TakeContents, tracker_for, write_tracked
+from engine.runners.choose import FIRST_RUNNER
 from engine.sensors.protocol import Sensor, SensorDisconnected
 from engine.takes.convert.frames import all_frames
 from engine.takes.facts import Receipt, TakeError
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--side", choices=("right", "left", "either"), help="the hand to look for (default: as SOURCE says)"
     )
     parser.add_argument("--hand", type=Path, metavar="FILE", help="your own hand's mesh, as for `track`")
+    add_runner(parser, default=HEADLESS_RUNNER)
     parser.add_argument("--json", action="store_true", help="print the receipt as one JSON object")
 
 
@@ -86,7 +88,7 @@ def _check_out(out: Path) -> None:
 def _wishes(args: argparse.Namespace) -> TakeContents:
     return TakeContents(
         track=not args.no_track, hand_only=args.hand_only, side=args.side, hand=args.hand,
-        user=args.user, name=args.name, notes=args.notes,
+        runner=args.runner or FIRST_RUNNER, user=args.user, name=args.name, notes=args.notes,
     )  # fmt: skip
 
 
@@ -185,13 +187,15 @@ def _record_live(
     from app.runtime.interfaces import FrameTracker
     from app.runtime.session import LiveSession
     from app.runtime.tuning import low_latency
-    from engine.runners.choose import cpu_runner
 
-    recorder, runner = _recorder(), cpu_runner()
+    recorder, wishes = _recorder(), _wishes(args)
     side = None if args.side in (None, "either") else Side(args.side)
 
     def tracker() -> FrameTracker:
-        made = cast(FrameTracker, make_tracker(args.hand, runner=runner))
+        nonlocal wishes
+        found, runner = suited_tracker(sensor, lambda name: make_tracker(args.hand, runner=name), args.runner)
+        wishes = replace(wishes, runner=runner)
+        made = cast(FrameTracker, found)
         made.side = side
         made.reset()
         return made
@@ -203,7 +207,7 @@ def _record_live(
         try:
             _wait_until_ready(session)
             interrupts.hold()
-            recorder.start(args.out, _wishes(args).info(sensor, side, runner=runner), seconds=args.seconds)
+            recorder.start(args.out, wishes.info(sensor, side), seconds=args.seconds)
             session.capture.start()
             _watch(recorder, lambda: time.sleep(_POLL_S), interrupts, session)
             return _close(recorder, session.failure() or _unplugged(session))

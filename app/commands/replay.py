@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     with Take(args.take) as take:
         if not take.frame_count:
             raise LumbricalError(f"{take.path} holds no frames: there is nothing to replay")
-        report = compare(take, _tracker(args, take.info.settings or {}))
+        tracker, runner = _tracker(args, take.info.settings or {})
+        report = compare(take, tracker) | {"runner": runner}
         for line in take.damage:
             print(f"lumbrical: {take.path}: {line}", file=sys.stderr)
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else _as_text(report))
@@ -62,23 +63,32 @@ def _open_window(args: argparse.Namespace) -> int:
     return window.run(parser.parse_args([f"--source={args.take}", *own]))
 
 
-def _tracker(args: argparse.Namespace, settings: Mapping[str, Any]) -> Tracker:
-    """What was asked for, else what the take was recorded with; full precision where its runner can't run here."""
-    from app.commands.track import make_tracker
-    from engine.runners.choose import FIRST_RUNNER, RUNNERS
+def _tracker(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[Tracker, str]:
+    """What was asked for, else what the take was recorded with, and the name of its runner: full precision's where the
+    recorded one can't run here, or not exactly."""
+    from app.commands.track import make_tracker, tracker_by
 
     method = args.method or settings.get("method")
     make = partial(make_tracker, args.hand, args.weights, method if isinstance(method, str) else None, args.take)
-    recorded = settings.get("runner")
-    runner = args.runner or (recorded if isinstance(recorded, str) and recorded in RUNNERS else FIRST_RUNNER)
-    try:
-        return make(runner)
-    except LumbricalError as error:
-        if args.runner or runner == FIRST_RUNNER:
-            raise
-        tracker = make(FIRST_RUNNER)
-        print(f"lumbrical: {RUNNERS[FIRST_RUNNER].title} tracks instead of {runner}: {error}", file=sys.stderr)
-        return tracker
+    return (make(args.runner), args.runner) if args.runner else tracker_by(make, _recorded_runner(settings))
+
+
+def _recorded_runner(settings: Mapping[str, Any]) -> str:
+    from engine.runners.choose import FIRST_RUNNER, RUNNERS
+    from engine.runners.int8 import int8_is_fast
+
+    recorded = settings.get("runner", FIRST_RUNNER)
+    trouble = ""
+    if not isinstance(recorded, str) or recorded not in RUNNERS:
+        trouble = "which is not known here"
+    elif recorded == "int8" and not int8_is_fast():
+        trouble = "in which this processor may not be exact"
+    if not trouble:
+        return recorded
+    print(
+        f"lumbrical: {RUNNERS[FIRST_RUNNER].title} tracks instead of {str(recorded)[:40]!r}, {trouble}", file=sys.stderr
+    )
+    return FIRST_RUNNER
 
 
 def compare(take: Take, tracker: Tracker) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     add_method(parser)
-    add_runner(parser, default="onnx, and, once it tracks, what suits the machine and the source best: docs/runners.md")
+    add_runner(parser, default="onnx, and, once it tracks, what suits the machine best: docs/runners.md")
     add_profile(parser)
     parser.add_argument("--side", choices=("right", "left"), help="which of NAME's hands --profile is to hold")
     parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="close the window after so many seconds")
@@ -154,7 +154,7 @@ def _open_window(args: argparse.Namespace, config: AppConfig, wanted: str | None
 
     method = args.method or DEFAULT_METHOD
     runner = args.runner or config.tracking.runner
-    # What has to be built first, or cannot run here, leaves the default one tracking.
+    # What has to be built first, or cannot run here, leaves the first one tracking.
     first = REFERENCE if runner == REFERENCE else FIRST_RUNNER
     wish = TrackerWish(args.weights, method, choose_source(wanted, sources or []), first)
     isolated = config.sensors.isolated if args.isolate is None else (Isolated.ALL if args.isolate else Isolated.NONE)

@@ -7,16 +7,17 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.arguments import add_method, add_profile, add_runner, add_weights, one_hand, seconds
+from app.arguments import HEADLESS_RUNNER, add_method, add_profile, add_runner, add_weights, one_hand, seconds
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
-from engine.runners.choose import FIRST_RUNNER, cpu_runner
+from engine.runners.choose import FIRST_RUNNER, RUNNERS, cpu_runner
 from engine.sensors.playback import Playback
 from engine.sensors.protocol import EndOfStream, Sensor, SensorDisconnected
 from engine.takes.words import counted
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     add_method(parser)
-    add_runner(parser, default="onnx; in the window as `run`")
+    add_runner(parser, default=f"{HEADLESS_RUNNER}; in the window as `run`")
     add_profile(parser)
     parser.add_argument("--adapt", action="store_true", help="in the window: learn your hand quietly")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -68,9 +69,8 @@ def run(args: argparse.Namespace) -> int:
     with terminated_in_order(), sensor:
         for warning in sensor.warnings:
             print(f"lumbrical: warning: {warning}", file=sys.stderr)
-        # A recording has all the time for full precision.
-        runner = args.runner or (cpu_runner(args.weights) if sensor.is_live else FIRST_RUNNER)
-        tracker = make_tracker(args.hand, args.weights, args.method, args.source, runner)
+        make = partial(make_tracker, args.hand, args.weights, args.method, args.source)
+        tracker, _ = suited_tracker(sensor, make, args.runner, args.weights)
         tracker.side = _side(args.side, sensor)
         if args.profile is not None:
             _hold_profile(tracker, args.profile, args.profiles)
@@ -125,6 +125,29 @@ def make_tracker(
     chosen = method_named(method or DEFAULT_METHOD)
     profile = profile_for_source(source) if chosen.needs_profile else None
     return chosen.make(TrackerParts(weights, load_hand(hand) if hand is not None else None, profile, runner))
+
+
+def suited_tracker(
+    sensor: Sensor, make: Callable[[str], Tracker], runner: str | None = None, weights: Path | None = None
+) -> tuple[Tracker, str]:
+    """What `make` makes for the name of a runner, and that name: the one that is asked for, else this processor's
+    default for a camera, with which it has to keep up, and full precision for a recording, which has all the time."""
+    if runner is not None:
+        return make(runner), runner
+    return tracker_by(make, cpu_runner(weights) if sensor.is_live else FIRST_RUNNER)
+
+
+def tracker_by(make: Callable[[str], Tracker], runner: str) -> tuple[Tracker, str]:
+    """What `make` makes for the name of a runner that nobody asked for, and that name: where it cannot run here, that
+    of full precision, as stderr then says."""
+    try:
+        return make(runner), runner
+    except LumbricalError as error:
+        if runner == FIRST_RUNNER:
+            raise
+        tracker = make(FIRST_RUNNER)
+        print(f"lumbrical: {RUNNERS[FIRST_RUNNER].title} tracks instead of {runner}: {error}", file=sys.stderr)
+        return tracker, FIRST_RUNNER
 
 
 def _hold_profile(tracker: Tracker, user: str, folder: Path | None) -> None:

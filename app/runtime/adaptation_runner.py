@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 def adapted_runner(
     loaded: LoadedEncoder, base: LoadedEncoder, runner: str, progress: Progress = go_on
-) -> tuple[Runner, str]:
-    """What runs `loaded`, and, in words, why it is not `runner`, where it is not. base: the weights they were made of.
+) -> tuple[Runner, str, str]:
+    """What runs `loaded`, its name, and, in words, why it is not `runner`, where it is not. base: the weights they were
+    made of.
 
     ONNX Runtime takes the place of a runner that cannot run them, torch that of one that is off, too. Slow where a plan
     is built, of which progress is told; raises LumbricalError when it said no.
@@ -25,12 +26,12 @@ def adapted_runner(
     trouble = ""
     for name in dict.fromkeys((runner, FIRST_RUNNER)):
         try:
-            return _proven(loaded, base, name, progress), _instead(name, trouble)
+            return _proven(loaded, base, name, progress), name, _instead(name, trouble)
         except LumbricalError as error:
             if not progress(0.0):
                 raise
             trouble = trouble or str(error)
-    return make_runner(loaded, REFERENCE), _instead(REFERENCE, trouble)
+    return make_runner(loaded, REFERENCE), REFERENCE, _instead(REFERENCE, trouble)
 
 
 def _proven(loaded: LoadedEncoder, base: LoadedEncoder, name: str, progress: Progress) -> Runner:

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MadeVersion:
-    """instead: why another runner computes it than the one in use, in words; empty where none does."""
+    """runner: the name of what computes it; instead: why that is another one than the one in use, in words; empty where
+    it is not."""
 
     tracker: FrameTracker
+    runner: str
     instead: str = ""
 
 
@@ -30,12 +32,12 @@ class MadeVersion:
 MakeVersion = Callable[[AdaptedVersion | None, Progress], MadeVersion]
 
 
-def default_runner() -> str:
+def first_runner() -> str:
     """The name of the runner in use, where it is never another."""
     return FIRST_RUNNER
 
 
-def version_maker(begin: Callable[[], FrameTracker], runner: Callable[[], str] = default_runner) -> MakeVersion:
+def version_maker(begin: Callable[[], FrameTracker], runner: Callable[[], str] = first_runner) -> MakeVersion:
     """begin: makes what the session tracks with when nothing is adapted. runner: asked for the name of the runner in
     use.
 
@@ -48,26 +50,26 @@ def version_maker(begin: Callable[[], FrameTracker], runner: Callable[[], str] =
         from engine.tracker import Tracker
 
         if version is None or version.number == 0:
-            return MadeVersion(begin())
-        made, instead = _runner_of(version, runner(), progress)
+            return MadeVersion(begin(), runner())
+        made, name, instead = _runner_of(version, runner(), progress)
         build = build_of(version.hand)
         if build is None:
-            return MadeVersion(Tracker(runner=made), instead)
+            return MadeVersion(Tracker(runner=made), name, instead)
         model, shape = personal_hand(build)
-        return MadeVersion(Tracker(runner=made, model=model, shape=shape), instead)
+        return MadeVersion(Tracker(runner=made, model=model, shape=shape), name, instead)
 
     return make
 
 
-def _runner_of(version: AdaptedVersion, runner: str, progress: Progress) -> tuple[Runner, str]:
-    """What runs a version's encoder; where it has none of its own, what already runs the shipped one."""
+def _runner_of(version: AdaptedVersion, runner: str, progress: Progress) -> tuple[Runner, str, str]:
+    """As adapted_runner: what runs a version's encoder; where it has none of its own, what runs the shipped one."""
     from app.runtime.adaptation_runner import adapted_runner
     from engine.methods.gaussian.weights import load_weights
     from engine.runners.choose import make_runner
 
     base = load_weights()
     if version.weights is None:
-        return make_runner(base, runner, progress), ""
+        return make_runner(base, runner, progress), runner, ""
     # Its graph was traced in the adaptation's process: here that would hold up the tracking thread.
     loaded = replace(load_weights(version.weights), onnx=version.onnx)
     return adapted_runner(loaded, base, runner, progress)
@@ -77,7 +79,7 @@ def learning_of(
     profile: Profile | None,
     begin: Callable[[], FrameTracker],
     profiles: Path | None = None,
-    runner: Callable[[], str] = default_runner,
+    runner: Callable[[], str] = first_runner,
 ) -> tuple[WorkerSettings, MakeVersion]:
     """What an AdaptationWorker needs to learn a profile's hand, or without one that of whoever is there.
 

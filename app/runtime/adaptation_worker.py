@@ -41,8 +41,8 @@ PROMOTED, ROLLED_BACK = "promoted", "rolled back"
 class AdaptationView:
     """How it stands. on: switched on. trouble: why it does not adapt though it is on. version: in use, 0 for none.
     note: the last decision in words. residuals: (time.monotonic(), mm), a point a second. marks: (time, PROMOTED or
-    ROLLED_BACK). samples: handed over so far. doing: what is being made ready, in words. instead: why another runner
-    computes the version than the one in use."""
+    ROLLED_BACK). samples: handed over so far. doing: what is being made ready, in words. runner: the name of what
+    computes the version, empty for version 0; instead: why that is another one than the one in use."""
 
     on: bool = False
     trouble: str = ""
@@ -52,6 +52,7 @@ class AdaptationView:
     marks: tuple[tuple[float, str], ...] = ()
     samples: int = 0
     doing: str = ""
+    runner: str = ""
     instead: str = ""
 
 
@@ -313,7 +314,7 @@ class AdaptationWorker(Worker):
             return False
         self._session.tracking.between_frames(lambda present: went_on_with(present, made.tracker))
         self._exchanged = True
-        self._show(version=number, doing="", instead=made.instead)
+        self._show(version=number, doing="", runner=made.runner if number else "", instead=made.instead)
         return True
 
     def _mark(self, kind: str) -> None:

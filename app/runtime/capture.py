@@ -310,7 +310,7 @@ class CaptureWorker(Worker):
         self._source_name = source.name
         self._start = self._end = None
         self._begin_epoch()
-        self._opened = OpenedSource(self._spec, described(source), self._epoch, source.is_live, source.fps)
+        self._opened = OpenedSource(self._spec, described(source), self._epoch, source.is_live)
         self._statistics.reset()
         self._note_playback()
         self._watch.begin()

@@ -23,10 +23,9 @@ class PlaybackStatus:
 @dataclass(frozen=True)
 class OpenedSource:
     """A source that was opened: its spec, what it is (the camera, for a recording of one), and its first epoch; frames
-    of earlier ones came from another source. fps: frames a second that it means to send, 0 where it does not say."""
+    of earlier ones came from another source."""
 
     spec: str
     description: str
     epoch: int
     is_live: bool
-    fps: float = 0.0

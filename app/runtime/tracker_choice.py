@@ -64,7 +64,6 @@ class TrackerChoice:
         self._checked = check is None and best is None
         self.used = self.wish = wish or TrackerWish()
         self._first = self.used.runner
-        self._unfit: set[tuple[str, Path | None]] = set()  # runners that were found to run none of these weights
         session.tracking.gives_way = True
         self._thread: threading.Thread | None = None
         self._trouble = ""
@@ -112,7 +111,6 @@ class TrackerChoice:
             return False
         if wish.runner != self.used.runner:
             self._best = None
-        self._unfit = {one for one in self._unfit if one[1] != wish.weights}  # their files may be others by now
         self.wish = replace(wish, source=self._session.capture.spec)
         self._begin(lambda: self._load(self._suiting(self.wish)))
         return True
@@ -166,8 +164,7 @@ class TrackerChoice:
             return wish
         best = self._best(wish.weights)
         # Where the first one is as good as any, what tracked from the start does: that is torch if it was off.
-        none_better = best == FIRST_RUNNER or (best, wish.weights) in self._unfit
-        return replace(wish, runner=self._first if none_better else best)
+        return replace(wish, runner=self._first if best == FIRST_RUNNER else best)
 
     def _check_used(self) -> None:
         if self._check is None:
@@ -185,16 +182,12 @@ class TrackerChoice:
         try:
             self._use(wish)
         except LumbricalError as error:
-            if self._best is None or wish.runner == self._first:
-                self._stay_with(used, wish, error)
-            elif _same_hand(wish, used):
-                self._unfit.add((wish.runner, wish.weights))
+            if self._best is None or wish.runner == self._first or _same_hand(wish, used):
                 self._stay_with(used, wish, error)
             else:
                 # Nobody asked for that runner: if it was to blame, the rest of the wish holds.
                 self._load(replace(wish, runner=self._first))
                 if not self._trouble:
-                    self._unfit.add((wish.runner, wish.weights))
                     self._trouble = _with_runner(error, self._first)
 
     def _stay_with(self, used: TrackerWish, wish: TrackerWish, error: LumbricalError) -> None:

@@ -91,7 +91,9 @@ class MainWindow(QMainWindow):
         self.calibration = CalibrationPart(session, profiles, self.controls, trackers)
         self.adaptation = AdaptationPart(adaptation) if adaptation is not None else None
         self.playback = PlaybackBar()
-        self.recording = RecordingPart(session, config, memory, self.controls, self.view, trackers, profiles)
+        self.recording = RecordingPart(
+            session, config, memory, self.controls, self.view, trackers, profiles, adaptation
+        )
         self.takes = TakesLibrary(self.recording.folder, thumbnails_folder())
         self.takes.start()
         self.library = LibraryPanel(self.takes)

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.config import AppConfig
+from app.runtime.adaptation_worker import AdaptationWorker
 from app.runtime.methods import DEFAULT_METHOD, PROFILE_METHOD, tracker_settings
 from app.runtime.profile_choice import ProfileChoice, ProfileKey
 from app.runtime.record_control import RecordControl, RecordPhase, RecordView, TakeWishes
@@ -42,11 +43,12 @@ class RecordingPart(QObject):
         over: QWidget,
         trackers: TrackerChoice | None = None,
         profiles: ProfileChoice | None = None,
+        adaptation: AdaptationWorker | None = None,
     ) -> None:
-        """trackers, profiles: what is tracked with, and whose hand is held, as takes tell."""
+        """trackers, profiles, adaptation: what is tracked with, and whose hand is held, as takes tell."""
         super().__init__()
-        self._trackers, self._profiles = trackers, profiles
-        self._told: tuple[int, ProfileKey | None] = (0, None)
+        self._trackers, self._profiles, self._adaptation = trackers, profiles, adaptation
+        self._told: tuple[int, ProfileKey | None, str] = (0, None, self._runner)
         self._config, self._memory, self._controls, self._over = config, memory, controls, over
         settings = config.recording
         self.panel = RecordPanel(settings.countdown_s, settings.preroll_s)
@@ -95,7 +97,7 @@ class RecordingPart(QObject):
     def refresh(self) -> None:
         """Show how things stand."""
         view = self.control.view
-        now = self._trackers.changes if self._trackers else 0, self._held.used if self._held else None
+        now = self._trackers.changes if self._trackers else 0, self._held.used if self._held else None, self._runner
         if now != self._told:
             self._told = now
             self._tell_wishes()
@@ -157,7 +159,9 @@ class RecordingPart(QObject):
 
     @property
     def _runner(self) -> str:
-        return self._trackers.used.runner if self._trackers is not None else FIRST_RUNNER
+        """What computes the encoder, an adapted version's too."""
+        adapted = self._adaptation.view.runner if self._adaptation is not None else ""
+        return adapted or (self._trackers.used.runner if self._trackers is not None else FIRST_RUNNER)
 
     def _tell_wishes(self) -> None:
         self.control.wish(self._wishes())

@@ -71,7 +71,7 @@ RUNNERS = {
     "onnx-tensorrt": RunnerKind("ONNX Runtime, TensorRT", "fp16", _onnx("TensorrtExecutionProvider", half=True)),
     "tensorrt": RunnerKind("TensorRT", "fp16", _tensorrt, refit=_refitted),
 }
-#: Runs everywhere and any weights, in full precision: tracks first, and wherever nothing has to keep up with a camera.
+#: Runs everywhere and any weights, in full precision: tracks first, and recordings where no window plays them.
 FIRST_RUNNER = "onnx"
 #: What the others are compared with.
 REFERENCE = "torch"

@@ -1,4 +1,4 @@
-"""ONNX Runtime: on the CPU the default runner, on a GPU where its provider is installed."""
+"""ONNX Runtime: on the CPU, in full precision or int8, and on a GPU where its provider is installed."""
 
 from __future__ import annotations
 

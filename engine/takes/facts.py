@@ -60,7 +60,7 @@ class TakeInfo:
     """What a take says of itself from its start.
 
     fps is 0 and side None where they are not known; profile: the user's calibrated hand, and settings: the tracker's
-    (side, or None for either; smoothing, 0 to 1), both as JSON can hold them;
+    (side, or None for either; smoothing, 0 to 1; method; runner), both as JSON can hold them;
     hand_only: everything but the hand was zeroed; created: UTC, ISO 8601.
     """
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from app.benches.runners import as_table, measure
+from app.runtime.runner_check import DEMO, crops_of
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
-from engine.methods.gaussian.weights import LoadedEncoder
+from engine.methods.gaussian.weights import LoadedEncoder, load_weights
 from engine.runners import choose
 from engine.runners.choose import RunnerKind
+from engine.runners.int8 import int8_is_fast
 from engine.runners.protocol import Progress, Runner
 from engine.runners.torch_runner import TorchRunner
 from engine.types import LumbricalError
@@ -46,3 +48,15 @@ def test_the_table_ends_with_what_run_takes_by_itself() -> None:
     report = {"weights": "x-1", "gpu": None, "runs_each": 6, "runners": rows, "not_run": {}}
     for name, told in (("fast", "takes fast here: 2.5 times as fast as torch"), ("elsewhere", "tries elsewhere here")):
         assert as_table(report | {"by_itself": name}).splitlines()[-1] == f"by itself, run {told}"
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this processor is not made for int8")
+def test_the_cpu_s_default_is_much_faster_than_torch_and_as_accurate() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        report = measure(load_weights(), {"demo": crops_of(DEMO, 12)}, 3)
+    finally:
+        torch.set_num_threads(threads)
+    default, reference = (report["runners"][name] for name in (choose.cpu_runner(), "torch"))
+    assert reference["p10_ms"] > 2.5 * default["p10_ms"] and default["difference"]["demo"]["mean_mm"] < 1.0

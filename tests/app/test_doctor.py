@@ -152,7 +152,7 @@ def test_damaged_weights_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "ok", "words"),
     [
-        (probes.Answer({"fast": True}), True, "tracks cameras on this processor"),
+        (probes.Answer({"fast": True}), True, "this processor is made for it (VNNI)"),
         (probes.Answer({"fast": False}), False, "of no use here"),
         (probes.Answer(error="there is no int8 encoder"), False, "no int8 encoder"),
         (probes.Answer(error="no answer within 30 s", slow=True), False, "busy"),

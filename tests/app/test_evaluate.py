@@ -358,3 +358,16 @@ def test_a_runner_is_measured_in_the_whole_tracker(
     monkeypatch.setattr(track, "make_tracker", make)
     assert cli.main(["evaluate", str(_folder(tmp_path / "a", {})), *named]) == 0
     assert made == [used]
+
+
+@pytest.mark.parametrize(("named", "used"), [([], "onnx"), (["--runner=int8"], "int8")])
+def test_a_runner_is_measured_on_rendered_hands(
+    named: list[str], used: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(runner: object, config: object, progress: object) -> dict[str, object]:
+        assert runner == used
+        return {"test_sets": {}}
+
+    monkeypatch.setattr("engine.runners.choose.make_runner", lambda loaded, name: name)
+    monkeypatch.setattr("engine.evaluation.rendered.evaluate_rendered", measured)
+    assert cli.main(["evaluate", "--rendered", "--json", *named]) == 0

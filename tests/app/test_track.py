@@ -372,19 +372,55 @@ def test_other_weights_are_used_and_missing_ones_told(tmp_path: Path, capsys: py
     [(True, [], "int8"), (False, [], "onnx"), (True, ["--runner=torch"], "torch"), (False, ["--runner=int8"], "int8")],
 )
 def test_a_camera_is_tracked_by_this_processors_default_and_a_recording_in_full_precision(
-    live: bool, named: list[str], used: str, use: Callable[[FakeSensor], FakeTracker], monkeypatch: pytest.MonkeyPatch
+    live: bool,
+    named: list[str],
+    used: str,
+    use: Callable[[FakeSensor], FakeTracker],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     made: list[object] = []
+    asked: list[Path | None] = []
 
     def make(*args: object) -> FakeTracker:
         made.append(args[-1])
         return FakeTracker()
 
+    def default(weights: Path | None) -> str:
+        asked.append(weights)
+        return "int8"
+
     use(FakeSensor(3, KeyboardInterrupt() if live else None, live=live))
     monkeypatch.setattr(track, "make_tracker", make)
+    monkeypatch.setattr(track, "cpu_runner", default)
+    assert cli.main(["track", "SOURCE", "--headless", "--weights=mine", *named]) == 0
+    assert made == [used] and asked == ([Path("mine")] if live and not named else [])
+    assert "instead" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [[], ["--runner=int8"]])
+def test_an_int8_file_of_other_weights_leaves_a_camera_tracked_in_full_precision_unless_it_is_named(
+    named: list[str],
+    use: Callable[[FakeSensor], FakeTracker],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made: list[object] = []
+
+    def make(*args: object) -> FakeTracker:
+        made.append(args[-1])
+        if args[-1] == "int8":
+            raise LumbricalError("it was not made of these weights")
+        return FakeTracker()
+
+    use(FakeSensor(3, KeyboardInterrupt(), live=True))
+    monkeypatch.setattr(track, "make_tracker", make)
     monkeypatch.setattr(track, "cpu_runner", lambda weights: "int8")
-    assert cli.main(["track", "SOURCE", "--headless", *named]) == 0
-    assert made == [used]
+    assert cli.main(["track", "SOURCE", "--headless", *named]) == (2 if named else 0)
+    assert made == (["int8"] if named else ["int8", "onnx"])
+    told = capsys.readouterr().err
+    assert "it was not made of these weights" in told
+    assert ("ONNX Runtime tracks instead of int8: it was" in told) is (not named)
 
 
 def test_a_profile_is_held_or_refused_in_one_line(

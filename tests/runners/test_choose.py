@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from app.runtime.runner_check import DEMO, crops_of
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
-from engine.methods.gaussian.weights import LoadedEncoder, load_weights
-from engine.runners.choose import FIRST_RUNNER, REFERENCE, RUNNERS, best_runner, cpu_runner, make_runner
-from engine.runners.int8 import int8_is_fast, int8_path
+from engine.methods.gaussian.weights import LoadedEncoder
+from engine.runners.choose import FIRST_RUNNER, RUNNERS, best_runner, cpu_runner, make_runner
+from engine.runners.int8 import int8_path
 from engine.runners.onnx_runner import OnnxRunner
-from engine.runners.protocol import Runner, RunnerFailed
+from engine.runners.protocol import RunnerFailed
 from engine.runners.tensorrt_plan import TensorRtUnavailable
-from engine.runners.verify import BOUNDS_MM, difference
-from engine.types import FloatArray, LumbricalError
+from engine.runners.verify import BOUNDS_MM
+from engine.types import LumbricalError
 
 
 @pytest.fixture
@@ -112,31 +110,6 @@ def test_a_processor_made_for_int8_tracks_in_it_by_default(
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", _has(*instructions))
     assert cpu_runner() == best_runner() == name
-
-
-@pytest.mark.skipif(not int8_is_fast(), reason="this processor is not made for int8")
-def test_the_default_here_is_much_faster_than_torch_at_equal_accuracy() -> None:
-    shipped = load_weights()
-    crops, away = crops_of(DEMO, 24)
-    default, reference = make_runner(shipped, cpu_runner()), make_runner(shipped, REFERENCE)
-    assert difference(default, reference, crops, away).mean_mm < 1.0
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        fastest = [min(_seconds(runner, crops, away)) for runner in (default, reference)]
-    finally:
-        torch.set_num_threads(threads)
-    assert fastest[1] > 2.5 * fastest[0]
-
-
-def _seconds(runner: Runner, crops: FloatArray, away: FloatArray) -> list[float]:
-    """Of each crop at batch 1, the first ones left out."""
-    times = []
-    for i in range(len(crops)):
-        begun = time.perf_counter()
-        runner.run(crops[i : i + 1], away[i : i + 1])
-        times.append(time.perf_counter() - begun)
-    return times[4:]
 
 
 def test_int8_is_not_taken_where_it_is_no_faster_or_was_not_made(

@@ -59,8 +59,8 @@ def small(trt: StandIn, monkeypatch: pytest.MonkeyPatch) -> tuple[LoadedEncoder,
 
 def test_the_plan_is_refitted_where_it_can_be(trt: StandIn, small: tuple[LoadedEncoder, LoadedEncoder]) -> None:
     base, other = small
-    runner, instead = adapted_runner(other, base, "tensorrt")
-    assert (runner.name, runner.version, instead) == ("TensorRT", other.version, "")
+    runner, used, instead = adapted_runner(other, base, "tensorrt")
+    assert (runner.name, runner.version, used, instead) == ("TensorRT", other.version, "tensorrt", "")
     assert trt.built == [True] and trt.refitted == [trt.engines[-1]]
     check("TensorRT", difference(runner, TorchRunner(other), CROPS, DISTANCES), "fp16")
 
@@ -86,8 +86,8 @@ def test_where_a_refit_does_not_do_the_plan_is_built(
         done.append(part)
         return True
 
-    runner, instead = adapted_runner(other, base, "tensorrt", progress)
-    assert (runner.name, instead) == ("TensorRT", "") and 0.5 in done
+    runner, used, instead = adapted_runner(other, base, "tensorrt", progress)
+    assert (runner.name, used, instead) == ("TensorRT", "tensorrt", "") and 0.5 in done
     assert len(trt.built) > before and len(trt.refitted) == (fails == "its result is off")
     assert trt.engines[-1] not in trt.refitted and trt.engines[-1].runs > 0
     check("TensorRT", difference(runner, TorchRunner(other), CROPS, DISTANCES), "fp16")
@@ -104,8 +104,8 @@ def test_a_build_that_is_no_longer_wanted_is_not_made_up_for(
 def test_torch_and_onnx_run_adapted_weights_themselves(small: tuple[LoadedEncoder, LoadedEncoder]) -> None:
     base, other = small
     for name in ("torch", "onnx"):
-        runner, instead = adapted_runner(other, base, name)
-        assert (runner.name, runner.version, instead) == (RUNNERS[name].title, other.version, "")
+        runner, used, instead = adapted_runner(other, base, name)
+        assert (runner.name, runner.version, used, instead) == (RUNNERS[name].title, other.version, name, "")
         check(name, difference(runner, TorchRunner(other), CROPS, DISTANCES), "fp32")
 
 
@@ -126,8 +126,8 @@ def test_onnx_runtime_takes_the_place_of_one_that_cannot(
     # Torch's own runner, but of other weights.
     wrong = replace(RUNNERS["torch"], title="Wrong", precision="fp16", make=lambda *_: TorchRunner(encoder(2)))
     monkeypatch.setitem(RUNNERS, "wrong", wrong)
-    runner, instead = adapted_runner(other, base, name)
-    assert runner.name == "ONNX Runtime" and runner.version == other.version
+    runner, used, instead = adapted_runner(other, base, name)
+    assert (runner.name, runner.version, used) == ("ONNX Runtime", other.version, "onnx")
     assert instead.startswith(f"ONNX Runtime runs the adapted weights: {why}")
 
 
@@ -137,8 +137,8 @@ def test_torch_takes_the_place_of_onnx_runtime_that_is_off(
     base, other = small
     # A graph that was traced of other weights than it lies beside.
     export_onnx(encoder(2), tmp_path / "stale.onnx")
-    runner, instead = adapted_runner(replace(other, onnx=tmp_path / "stale.onnx"), base, "onnx")
-    assert runner.name == "torch" and instead.startswith("torch runs the adapted weights: ONNX Runtime differs")
+    runner, used, instead = adapted_runner(replace(other, onnx=tmp_path / "stale.onnx"), base, "onnx")
+    assert runner.name == used == "torch" and instead.startswith("torch runs the adapted weights: ONNX Runtime differs")
 
 
 class InStep(PreloadedSource):

@@ -163,7 +163,7 @@ def test_another_runner_renews_what_was_put_in_and_nothing_else(
 
     def make(version: AdaptedVersion | None, progress: Progress) -> MadeVersion:
         made.append(version.number if version is not None else 0)
-        return MadeVersion(FakeTracker())
+        return MadeVersion(FakeTracker(), "onnx")
 
     session = LiveSession(lambda _: FakeSensor(), "camera", FakeTracker)
     worker = AdaptationWorker(session, WorkerSettings(tmp_path), make)
@@ -177,11 +177,11 @@ def test_another_runner_renews_what_was_put_in_and_nothing_else(
         worker.renew()
         assert wait_until(lambda: not worker._renewal_wanted.is_set()) and made == [] and not holds()
         worker.set_on(True)
-        assert wait_until(holds) and made == [1]
+        assert wait_until(holds) and made == [1] and worker.view.runner == "onnx"
         worker.renew()
         assert wait_until(lambda: made == [1, 1]) and holds()
         worker.roll_back()
-        assert wait_until(lambda: worker.view.version == 0) and not holds()
+        assert wait_until(lambda: worker.view.version == 0) and not holds() and not worker.view.runner
         # What it began with was put in by this worker too, and may be of the former runner.
         worker.renew()
         assert wait_until(lambda: made == [1, 1, 0, 0])

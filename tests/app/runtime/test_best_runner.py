@@ -15,20 +15,13 @@ from tests.app.demo_session import demo_session
 from tests.app.fakes import FakeSensor, FakeTracker, wait_until
 
 
-class Camera(FakeSensor):
-    """Whatever its spec."""
-
-    def __init__(self, spec: str) -> None:
-        super().__init__()
-
-
 def best(weights: Path | None) -> str:
     return "int8" if weights is None else "onnx"
 
 
 @pytest.fixture
 def session() -> Iterator[LiveSession]:
-    session = LiveSession(Camera, "a camera", FakeTracker)
+    session = LiveSession(lambda _: FakeSensor(), "a camera", FakeTracker)
     session.start()
     assert wait_until(lambda: session.capture.opened is not None and session.tracking.faces is not None)
     yield session

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton
 
+from app.runtime.adaptation_worker import AdaptationView, AdaptationWorker
 from app.runtime.interfaces import FrameSource
 from app.runtime.sources import open_source
 from app.runtime.tracker_choice import TrackerWish
@@ -245,7 +248,7 @@ def test_another_method_is_chosen_beside_the_weights(tmp_path: Path) -> None:
         assert pump(lambda: [wish.method for wish in made] == ["encoder"]) and made[0].weights is None
         assert pump(lambda: picker._methods.currentText() == "Encoder alone")
         assert pump(lambda: window._last is not None and window._last.result.weights_version == "shipped, encoder")
-        assert pump(lambda: window.recording._told == (1, None))
+        assert pump(lambda: window.recording._told == (1, None, "onnx"))
         QTest.keyClick(window, Key.Key_R)
         assert pump(lambda: window.recording.view.finished == 1)
         (path,) = tmp_path.glob("*.mcap")
@@ -264,10 +267,14 @@ def test_a_take_says_what_computed_the_encoder(tmp_path: Path) -> None:
         QTest.keyClick(window, Key.Key_R)
         assert pump(lambda: window.recording.view.status.frames_written > 5)
         assert window.recording._trackers.choose_runner("int8")
-        assert pump(lambda: window.recording._told == (1, None))
+        assert pump(lambda: window.recording._told == (1, None, "int8"))
+        # An adapted version is in use, of which there is no int8.
+        adapted = SimpleNamespace(view=AdaptationView(version=1, runner="onnx"))
+        window.recording._adaptation = cast(AdaptationWorker, adapted)
+        assert pump(lambda: window.recording._told == (1, None, "onnx"))
         QTest.keyClick(window, Key.Key_R)
         assert pump(lambda: window.recording.view.finished == 1)
         (path,) = tmp_path.glob("*.mcap")
         with Take(path) as take:
             assert take.info.settings is not None and take.info.settings["runner"] == "onnx"
-            assert [event.details["runner"] for event in take.events()] == ["int8"]
+            assert [event.details["runner"] for event in take.events()] == ["int8", "onnx"]
