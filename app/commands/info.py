@@ -93,8 +93,8 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append(f"  missing    {counted(receipt['camera_gaps'], 'frame')} never came from the camera")
     if receipt["full_size_bytes"]:
         lines.append(f"  hand only  whole images would take about {receipt['full_size_bytes'] / 1e6:.1f} MB")
-    report = report | {"profile": _profile_words(report["profile"])}
-    words = ("name", "user", "profile", "notes", "sensor", "side", "created", "software", "weights_version")
+    report = report | {"profile": _profile_words(report["profile"]), "tracker": _tracker_words(report["settings"])}
+    words = ("name", "user", "profile", "notes", "sensor", "side", "created", "software", "weights_version", "tracker")
     lines += [f"  {name.partition('_')[0]:10} {_indented(report[name])}" for name in words if report[name]]
     if not report["complete"] and not report["recording"]:
         lines.append(f"  `python main.py recover {report['path']}` writes a clean copy")
@@ -104,6 +104,13 @@ def as_text(report: dict[str, Any]) -> str:
 def _indented(text: Any) -> str:
     """A text of several lines below its first one."""
     return f"\n{' ' * 13}".join(str(text).splitlines())
+
+
+def _tracker_words(settings: Any) -> str:
+    """By which method and runner the poses were begun; what a damaged file says is not believed to be text."""
+    if not isinstance(settings, dict):
+        return ""
+    return ", ".join(str(settings[key])[:40] for key in ("method", "runner") if key in settings)
 
 
 def _profile_words(profile: Any) -> str:

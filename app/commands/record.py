@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.no_track and args.hand_only:
         raise LumbricalError("--hand-only needs the tracker to know where the hand is: leave --no-track out")
+    if args.no_track and args.runner is not None:
+        raise LumbricalError("--runner says what computes poses, of which --no-track makes none: leave one of them out")
     _check_out(args.out)
     # What comes while the take is written waits until it is closed and its receipt told.
     with terminated_in_order(), HeldInterrupts() as interrupts:

@@ -20,7 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader
 
 from engine.methods.gaussian.weights import LoadedEncoder
 from engine.runners.export import INPUTS, export_onnx
-from engine.runners.int8 import VERSION_KEY
+from engine.runners.int8 import DIGEST_KEY, VERSION_KEY, digest_of
 from engine.types import FloatArray, LumbricalError
 from engine.whole_file import write_whole
 
@@ -63,11 +63,12 @@ def quantise(loaded: LoadedEncoder, crops: FloatArray, distances: FloatArray, pa
                 )  # fmt: skip
         finally:
             logging.getLogger().removeFilter(_no_advice)
-        graph = onnx.load(str(small))
-        entry = graph.metadata_props.add()
-        entry.key, entry.value = VERSION_KEY, loaded.version
+        model = onnx.load(str(small))
+        for key, value in ((VERSION_KEY, loaded.version), (DIGEST_KEY, digest_of(model))):
+            entry = model.metadata_props.add()
+            entry.key, entry.value = key, value
         try:
-            write_whole(path, graph.SerializeToString())
+            write_whole(path, model.SerializeToString())
         except OSError as error:
             raise LumbricalError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -46,7 +46,10 @@ def test_the_table_ends_with_what_run_takes_by_itself() -> None:
     row = {"precision": "fp32", "p10_ms": 1.0, "p95_ms": 4.0, "difference": {}}
     rows = {"torch": {**row, "p50_ms": 10.0}, "fast": {**row, "p50_ms": 4.0}}
     report = {"weights": "x-1", "gpu": None, "runs_each": 6, "runners": rows, "not_run": {}}
-    for name, told in (("fast", "takes fast here: 2.5 times as fast as torch"), ("elsewhere", "tries elsewhere here")):
+    for name, told in (
+        ("fast", "takes fast here: 2.5 times as fast as torch"),
+        ("elsewhere", "tries elsewhere here, in vain: onnx goes on"),
+    ):
         assert as_table(report | {"by_itself": name}).splitlines()[-1] == f"by itself, run {told}"
 
 

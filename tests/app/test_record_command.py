@@ -86,6 +86,7 @@ def test_what_cannot_be_recorded_is_told_in_one_line(tmp_path: Path, capsys: pyt
         ["record", str(DEMO_SOURCE), "--out", str(tmp_path / "old.mcap")],
         ["record", str(DEMO_SOURCE), "--out", str(tmp_path / "no" / "folder" / "a.mcap")],
         ["record", str(DEMO_SOURCE), "--out", out, "--hand-only", "--no-track"],
+        ["record", str(DEMO_SOURCE), "--out", out, "--runner=int8", "--no-track"],
         ["record", str(DEMO_SOURCE), "--out", out, "--hand", str(tmp_path / "none.glb")],
         ["replay", str(tmp_path / "old.mcap"), "--headless"],
         ["info", str(tmp_path / "none.mcap")],

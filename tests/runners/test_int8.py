@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from engine.methods.gaussian.encoder import Encoder, EncoderConfig
-from engine.methods.gaussian.weights import LoadedEncoder
-from engine.runners.int8 import int8_of
+from engine.methods.gaussian.weights import DEFAULT_WEIGHTS, LoadedEncoder, load_weights
+from engine.runners.int8 import int8_of, int8_path
 from engine.runners.onnx_runner import OnnxRunner
 from engine.runners.quantise import quantise
 from engine.types import FloatArray, LumbricalError
@@ -48,7 +49,7 @@ def test_it_says_nearly_the_same(loaded: LoadedEncoder, small: Path, tmp_path: P
 
 def test_it_lies_beside_its_weights(loaded: LoadedEncoder, small: Path, tmp_path: Path) -> None:
     mine = replace(loaded, file=tmp_path / "mine.safetensors")
-    with pytest.raises(LumbricalError, match=r"main\.py quantise --weights .*mine\.safetensors"):
+    with pytest.raises(LumbricalError, match=r"main\.py quantise --force --weights .*mine\.safetensors"):
         int8_of(mine)
     shutil.copy(small, tmp_path / "mine-int8.onnx")
     assert int8_of(mine) == tmp_path / "mine-int8.onnx"
@@ -70,6 +71,27 @@ def test_a_file_of_other_weights_or_none_is_refused_with_what_to_do(
     for encoder, path in ((other, small), (loaded, tmp_path / "none.onnx"), (loaded, junk)):
         with pytest.raises(LumbricalError, match=r"main\.py quantise"):
             int8_of(encoder, path)
+
+
+def test_damage_to_its_weights_is_noticed(loaded: LoadedEncoder, small: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(small))
+    largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    data = bytearray(small.read_bytes())
+    at = data.index(largest.raw_data) + len(largest.raw_data) // 2
+    data[at] ^= 1
+    (tmp_path / "flipped.onnx").write_bytes(data)
+    with pytest.raises(LumbricalError, match=r"is damaged; make it: python main\.py quantise --force"):
+        int8_of(loaded, tmp_path / "flipped.onnx")
+    # As an earlier version wrote it.
+    del model.metadata_props[-1]
+    onnx.save(model, tmp_path / "old.onnx")
+    with pytest.raises(LumbricalError, match="is damaged"):
+        int8_of(loaded, tmp_path / "old.onnx")
+
+
+def test_the_shipped_one_is_whole() -> None:
+    shipped = load_weights()
+    assert int8_of(shipped) == int8_path(DEFAULT_WEIGHTS)
 
 
 def test_without_crops_nothing_is_written(loaded: LoadedEncoder, tmp_path: Path) -> None:
