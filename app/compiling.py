@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from functools import cache
+
+from engine.types import LumbricalError
 
 
 def compile_loops() -> None:
@@ -17,7 +20,6 @@ def compile_loops() -> None:
     from llvmlite.binding import get_host_cpu_name
 
     from engine.compiled import CACHE
-    from engine.types import LumbricalError
 
     mark = CACHE / f"{get_host_cpu_name()}.done"
     if numba.config.DISABLE_JIT or os.path.isfile(mark):  # type: ignore[attr-defined]
@@ -27,6 +29,15 @@ def compile_loops() -> None:
         _track()
         CACHE.mkdir(parents=True, exist_ok=True)
         mark.touch()
+
+
+@cache
+def load_loops() -> None:
+    """Load what was compiled, once in a process: the first frame would take a third of a second longer, in which a
+    camera sends more that nobody tracks."""
+    compile_loops()
+    with suppress(LumbricalError, OSError):
+        _track()
 
 
 def _track() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from app.arguments import HEADLESS_RUNNER, add_method, add_profile, add_runner, add_weights, one_hand, seconds
+from app.compiling import load_loops
 from app.interrupts import terminated_in_order
 from app.results_file import ResultsWriter, check_results_path, result_record, results_file
 from engine.runners.choose import FIRST_RUNNER, RUNNERS, cpu_runner
@@ -132,6 +133,8 @@ def suited_tracker(
 ) -> tuple[Tracker, str]:
     """What `make` makes for the name of a runner, and that name: the one that is asked for, else this processor's
     default for a camera, with which it has to keep up, and full precision for a recording, which has all the time."""
+    if sensor.is_live:
+        load_loops()
     if runner is not None:
         return make(runner), runner
     return tracker_by(make, cpu_runner(weights) if sensor.is_live else FIRST_RUNNER)

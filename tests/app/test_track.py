@@ -398,6 +398,18 @@ def test_a_camera_is_tracked_by_this_processors_default_and_a_recording_in_full_
     assert "instead" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_what_takes_long_once_is_done_before_a_cameras_first_frame(
+    live: bool, use: Callable[[FakeSensor], FakeTracker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = FakeSensor(3, KeyboardInterrupt() if live else None, live=live)
+    use(sensor)
+    read: list[int] = []
+    monkeypatch.setattr(track, "load_loops", lambda: read.append(sensor._next))
+    assert cli.main(["track", "SOURCE", "--headless"]) == 0
+    assert read == ([0] if live else [])
+
+
 @pytest.mark.parametrize("named", [[], ["--runner=int8"]])
 def test_an_int8_file_of_other_weights_leaves_a_camera_tracked_in_full_precision_unless_it_is_named(
     named: list[str],
