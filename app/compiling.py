@@ -43,13 +43,13 @@ def load_loops() -> None:
 def _track() -> None:
     """Follow a hand for two frames: that calls all loops, in all ways that tracking does."""
     from app.config import DEMO_SOURCE
-    from app.runtime.preloaded import load_frames
-    from app.runtime.sources import open_recording
+    from engine.sensors.sequence_folder import SequenceFolder
     from engine.tracker import Tracker
 
     tracker = Tracker()
-    for frame in load_frames(open_recording(str(DEMO_SOURCE)), 2):
-        tracker.track(frame)
+    with SequenceFolder(DEMO_SOURCE, color=False) as demo:
+        for frame in filter(None, (demo.read() for _ in range(2))):
+            tracker.track(frame)
 
 
 if __name__ == "__main__":

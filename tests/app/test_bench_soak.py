@@ -82,7 +82,7 @@ def test_a_short_run_passes_and_a_crash_does_not(
 ) -> None:
     monkeypatch.setattr("app.benches.soak.MAX_SLOPE", 1e9)  # nothing is warm after half a minute
     monkeypatch.setattr("app.benches.soak.RESUMED_S", 60.0)
-    monkeypatch.setattr(factory, "make_tracker", lambda _: FakeTracker())
+    monkeypatch.setattr(factory, "make_tracker", lambda _, runner: FakeTracker())
     told = _Soak._report
     runs: list[tuple[Any, ...]] = []
 
@@ -111,7 +111,7 @@ def test_a_short_run_passes_and_a_crash_does_not(
                 raise ZeroDivisionError("on purpose")
             return super().track(frame)
 
-    monkeypatch.setattr(factory, "make_tracker", lambda _: Dying())
+    monkeypatch.setattr(factory, "make_tracker", lambda _, runner: Dying())
     assert main(["bench", "soak", "--minutes", "0.5", "--no-isolate", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert "on purpose" in report["crashes"][0] and not report["passed"]
